@@ -1,0 +1,106 @@
+"""What lies beside the shards: dataset.json, read and checked in one place."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_pose.skeletons import SKELETONS, Skeleton
+
+DESCRIPTION = "dataset.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened folder of shards."""
+
+    folder: Path
+    description: dict
+    """dataset.json as written by `tfrecords.shards`."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The order of the joints."""
+        return SKELETONS[self.description["skeleton"]]
+
+    @property
+    def protocol(self) -> str:
+        """Name of the metric the field reports on this data: `metrics.PROTOCOLS`."""
+        return self.description["protocol"]
+
+    @property
+    def max_side(self) -> int:
+        """No picture in the records is wider or higher, in pixels."""
+        return self.description["max_side"]
+
+    @property
+    def splits(self) -> tuple:
+        """Names of the splits."""
+        return tuple(self.description["splits"])
+
+    def people(self, split) -> int:
+        """How many records (subjects) a split holds."""
+        return self._split(split)["people"]
+
+    def shards(self, split) -> list[str]:
+        """Paths of a split's shards, in order; all of them are there."""
+        names = [shard["file"] for shard in self._split(split)["shards"]]
+        paths = [self.folder / name for name in names]
+        for path in paths:
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path} is missing: {DESCRIPTION} lists it. Convert again."
+                )
+        return [str(path) for path in paths]
+
+    def _split(self, split):
+        if split not in self.description["splits"]:
+            known = ", ".join(self.splits)
+            raise ValueError(
+                f"{self.folder} has no split {split!r}: it has {known}"
+            )
+        found = self.description["splits"][split]
+        if not found["people"]:
+            raise ValueError(f"{self.folder}: split {split!r} holds no people")
+        return found
+
+
+def open_dataset(folder) -> Dataset:
+    """Opens a folder written by one of `python -m tfrecords.*`.
+
+    Raises:
+        FileNotFoundError: no such folder, or no dataset.json in it.
+        ValueError: dataset.json is of another format or skeleton.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        what = "has no " + DESCRIPTION if folder.is_dir() else "is not a folder"
+        raise FileNotFoundError(
+            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, flic "
+            "or synthetic (each answers --help)."
+        )
+    try:
+        description = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: format {FORMAT} wanted, got {description.get('format')!r}"
+        )
+    if description.get("skeleton") not in SKELETONS:
+        known = ", ".join(SKELETONS)
+        raise ValueError(
+            f"{path}: skeleton must be one of {known}, "
+            f"got {description.get('skeleton')!r}"
+        )
+    return Dataset(folder, description)
+
+
+def write_description(folder, description):
+    """Writes dataset.json whole or not at all."""
+    path = Path(folder) / DESCRIPTION
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps({"format": FORMAT} | description, indent=2))
+    os.replace(temporary, path)

@@ -1,0 +1,86 @@
+"""Boxes, points and the one affine matrix that moves everything.
+
+Pixel convention of the whole suite, stated here once: the centre of a pixel lies
+on whole numbers, so an image W pixels wide spans -0.5 ... W - 0.5, its middle is
+(W - 1) / 2, and a flip takes x to W - 1 - x. Points are x then y, sizes are
+(height, width), angles are radians, clockwise as seen on the screen.
+
+`xp` is the array module: numpy, `keras.ops` or `tensorflow.experimental.numpy`;
+each function is written once for all of them.
+"""
+
+import numpy as np
+
+PERSON_PIXELS = 200
+"""Height in pixels of a person of scale 1 (MPII's definition of scale)."""
+
+
+def crop_matrix(center, side, angle, size, flip=False, xp=np):
+    """Matrix that takes a picture's pixels to those of an upright person crop.
+
+    The square of `side` source pixels around `center` fills the crop's height;
+    what a wider or narrower crop shows beside it follows from its aspect.
+
+    Args:
+        center: (..., 2) x, y in source pixels.
+        side: (...) source pixels that fill the crop's height.
+        angle: (...) rotation of the person in the crop, radians, clockwise.
+        size: (height, width) of the crop in pixels.
+        flip: (...) bool or 0/1, mirror the crop left to right.
+        xp: array module.
+
+    Returns:
+        (..., 2, 3): [x', y'] = matrix @ [x, y, 1].
+    """
+    height, width = size
+    zoom = height / side
+    cos, sin = xp.cos(angle) * zoom, xp.sin(angle) * zoom
+    sign = 1.0 - 2.0 * flip  # the mirror comes last, about the crop's middle
+    x, y = center[..., 0], center[..., 1]
+    rows = [
+        [sign * cos, -sign * sin, (width - 1) / 2 - sign * (cos * x - sin * y)],
+        [sin, cos, (height - 1) / 2 - (sin * x + cos * y)],
+    ]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def move(points, matrix, xp=np):
+    """Points (..., K, 2) through matrices (..., 2, 3)."""
+    turned = xp.matmul(points, xp.swapaxes(matrix[..., :2], -1, -2))
+    return turned + matrix[..., None, :, 2]
+
+
+def invert(matrix, xp=np):
+    """The way back: (..., 2, 3) -> (..., 2, 3)."""
+    (a, b, x), (c, d, y) = (
+        [matrix[..., row, column] for column in range(3)] for row in range(2)
+    )
+    area = a * d - b * c
+    rows = [
+        [d / area, -b / area, (b * y - d * x) / area],
+        [-c / area, a / area, (c * x - a * y) / area],
+    ]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def compose(second, first, xp=np):
+    """One matrix (..., 2, 3) that does `first`, then `second`."""
+    linear = xp.matmul(second[..., :2], first[..., :2])
+    shift = xp.matmul(second[..., :2], first[..., 2:]) + second[..., 2:]
+    return xp.concatenate([linear, shift], axis=-1)
+
+
+def resize_matrix(source, target):
+    """Matrix (2, 3) of a resize from (height, width) `source` to `target`."""
+    y, x = target[0] / source[0], target[1] / source[1]
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
+
+
+def box_to_center_scale(box, padding=1.25):
+    """Centre (2,) and scale of a box x, y, w, h: its longer side, padded.
+
+    `padding` is the room around a tight box (Simple Baselines, section 4.1).
+    """
+    x, y, width, height = box
+    center = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+    return center, max(width, height) * padding / PERSON_PIXELS

@@ -1,0 +1,153 @@
+"""Joints to heatmaps and back: the only place that knows sigma and cells.
+
+A map of stride s has its cell c over input pixels s*c ... s*c + s - 1, so a pixel
+x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping the image
+flips the map and no one-pixel shift is needed when the two are averaged.
+`alignment="corner"` (x / s) is for weights trained with that convention.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+ALIGNMENTS = ("center", "corner")
+DECODINGS = ("quarter", "argmax", "dark", "soft")
+QUARTER_PIXEL = 0.25
+"""Step towards the higher neighbour, in cells (Newell et al. 2016, released code)."""
+
+
+def to_cells(points, stride, alignment="center"):
+    """Input pixels to heatmap cells, any shape."""
+    _check(alignment, ALIGNMENTS, "alignment")
+    if alignment == "corner":
+        return points / stride
+    return (points + 0.5) / stride - 0.5
+
+
+def to_pixels(cells, stride, alignment="center"):
+    """Heatmap cells to input pixels, any shape."""
+    _check(alignment, ALIGNMENTS, "alignment")
+    if alignment == "corner":
+        return cells * stride
+    return (cells + 0.5) * stride - 0.5
+
+
+def encode(points, size, sigma=1.0):
+    """Gaussians of peak 1 (not densities) at sub-cell positions.
+
+    Args:
+        points: (B, K, 2) x, y in cells.
+        size: (height, width) of the maps.
+        sigma: width in cells.
+
+    Returns:
+        (B, H, W, K) float32.
+    """
+    if sigma <= 0:
+        raise ValueError(f"sigma must be positive, got {sigma}")
+    height, width = size
+    x, y = points[..., 0:1], points[..., 1:2]
+    dx = ops.arange(width, dtype="float32") - x
+    dy = ops.arange(height, dtype="float32") - y
+    columns = ops.exp(-ops.square(dx) / (2 * sigma**2))
+    rows = ops.exp(-ops.square(dy) / (2 * sigma**2))
+    return ops.einsum("bkh,bkw->bhwk", rows, columns)
+
+
+def decode(maps, method="quarter", sigma=1.0):
+    """Where each map is highest, and how high.
+
+    Args:
+        maps: (B, H, W, K), larger is more certain.
+        method: "quarter" (argmax and a quarter cell towards the higher
+            neighbour on each axis, Newell), "argmax", "dark" (second-order
+            Taylor step on the logarithm, Zhang et al., CVPR 2020; the maps must
+            not be negative) or "soft" (centre of mass of the 5 x 5 window around
+            the argmax).
+        sigma: width of the Gaussians in cells; "dark" smooths with it.
+
+    Returns:
+        points (B, K, 2) x, y in cells, scores (B, K).
+    """
+    _check(method, DECODINGS, "decoding")
+    maps = ops.cast(maps, "float32")
+    _, height, width, joints = maps.shape
+    flat = ops.reshape(
+        ops.transpose(maps, (0, 3, 1, 2)), (-1, joints, height * width)
+    )
+    best = ops.argmax(flat, axis=-1)
+    scores = ops.max(flat, axis=-1)
+    column, row = ops.mod(best, width), ops.floor_divide(best, width)
+    cells = ops.cast(ops.stack([column, row], axis=-1), "float32")
+    if method == "argmax":
+        return cells, scores
+    if method == "dark":
+        flat = _log_smoothed(maps, flat, sigma)
+
+    def at(dx, dy):
+        """Value beside the peak; the border counts as its own neighbour."""
+        x = ops.clip(column + dx, 0, width - 1)
+        y = ops.clip(row + dy, 0, height - 1)
+        index = ops.expand_dims(y * width + x, -1)
+        return ops.squeeze(ops.take_along_axis(flat, index, axis=-1), -1)
+
+    if method == "quarter":
+        step = [ops.sign(at(1, 0) - at(-1, 0)), ops.sign(at(0, 1) - at(0, -1))]
+        inside = [
+            ops.logical_and(column > 0, column < width - 1),
+            ops.logical_and(row > 0, row < height - 1),
+        ]
+        step = ops.stack(step, -1) * ops.cast(ops.stack(inside, -1), "float32")
+        return cells + QUARTER_PIXEL * step, scores
+    if method == "soft":
+        return cells + _center_of_mass(at, column, row, (height, width)), scores
+    gx, gy = (at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2
+    xx = at(1, 0) - 2 * at(0, 0) + at(-1, 0)
+    yy = at(0, 1) - 2 * at(0, 0) + at(0, -1)
+    xy = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+    area = xx * yy - xy * xy
+    curved = ops.logical_and(area > 1e-9, xx < 0)
+    safe = ops.where(curved, area, 1.0)
+    step = ops.stack(
+        [(xy * gy - yy * gx) / safe, (xy * gx - xx * gy) / safe], -1
+    )
+    step = ops.where(curved[..., None], ops.clip(step, -1.0, 1.0), 0.0)
+    return cells + step, scores
+
+
+def _center_of_mass(at, column, row, size):
+    """Offset (B, K, 2) from the peak: mean of a 5 x 5 window's positive part."""
+    height, width = size
+    total, moments = 0.0, [0.0, 0.0]
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            x, y = column + dx, row + dy
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            mass = ops.maximum(at(dx, dy), 0.0) * ops.cast(inside, "float32")
+            total = total + mass
+            moments[0] = moments[0] + dx * mass
+            moments[1] = moments[1] + dy * mass
+    total = ops.maximum(total, keras.config.epsilon())
+    return ops.stack([m / total for m in moments], axis=-1)
+
+
+def _log_smoothed(maps, flat, sigma):
+    """Logarithm of the maps after a Gaussian blur, flat as `flat`."""
+    radius = math.ceil(2 * sigma)
+    taps = [
+        math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)
+    ]
+    kernel = ops.convert_to_tensor([t / sum(taps) for t in taps], "float32")
+    height, width = maps.shape[1:3]
+    image = ops.reshape(flat, (-1, height, width, 1))
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        image = ops.conv(image, ops.reshape(kernel, shape), padding="same")
+    return ops.log(ops.maximum(ops.reshape(image, ops.shape(flat)), 1e-10))
+
+
+def _check(value, known, what):
+    if value not in known:
+        raise ValueError(
+            f"{what} must be one of {', '.join(known)}, got {value!r}"
+        )
