@@ -1,0 +1,20 @@
+"""How every command starts and ends: flags in, one clear line if it fails."""
+
+import sys
+
+import tyro
+
+
+def run(main, config, description):
+    """Parses flags into `config`, calls `main(config)`, exits 1 on bad input."""
+    settings = tyro.cli(config, description=description)
+    try:
+        main(settings)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, KeyError) as error:
+        # A KeyError prints its message in quotes; an OSError prints its number.
+        text = error.args[0] if isinstance(error, KeyError) else error
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(1)
