@@ -1,0 +1,6 @@
+"""Losses; each takes labels (B, K, 3 or more) and maps (B, S, h, w, K)."""
+
+from keras_pose.losses.heatmap_mse import HeatmapMSE, HeatmapMSESigmoid
+from keras_pose.losses.hsm import HSM
+
+__all__ = ["HSM", "HeatmapMSE", "HeatmapMSESigmoid"]

@@ -1,0 +1,93 @@
+"""What every heatmap loss shares: it draws its own target from the joints."""
+
+import keras
+from keras import ops
+
+from keras_pose import heatmaps
+
+UNLABELLED = ("zero", "ignore")
+PIXELS = ("half_sum", "mean")
+
+
+class HeatmapLoss(keras.losses.Loss):
+    """Base class: labels (B, K, 3 or more) and maps (B, S, h, w, K) -> (B, K).
+
+    A subclass says what one pixel costs. The target is a Gaussian of peak 1 per
+    labelled joint, occluded or not, rendered at the size of the maps.
+
+    Args:
+        unlabelled: "zero": the map of a joint without a label should be empty,
+            and it counts (Newell, HSM); "ignore": it has weight 0, as has a
+            joint whose Gaussian lies outside the map (Simple Baselines).
+        pixels: "half_sum": half the sum over stacks and pixels, as in HSM's
+            eq. (4), which `reduction="sum"` completes; "mean": their mean.
+        sigma: width of the Gaussian in cells (papers' "radius 7" is the window
+            6 sigma + 1 of sigma 1).
+        stride: input pixels per cell.
+        alignment: see `keras_pose.heatmaps`.
+    """
+
+    activation = "linear"
+    """What turns maps into heights of Gaussians: of the loss and inference."""
+
+    def __init__(
+        self,
+        unlabelled="zero",
+        pixels="half_sum",
+        sigma=1.0,
+        stride=4,
+        alignment="center",
+        name=None,
+        reduction="sum_over_batch_size",
+        **kwargs,
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        if unlabelled not in UNLABELLED:
+            known = ", ".join(UNLABELLED)
+            raise ValueError(f"unlabelled: one of {known}, got {unlabelled!r}")
+        if pixels not in PIXELS:
+            known = ", ".join(PIXELS)
+            raise ValueError(f"pixels: one of {known}, got {pixels!r}")
+        if sigma <= 0:
+            raise ValueError(f"sigma must be positive, got {sigma}")
+        self.unlabelled = unlabelled
+        self.pixels = pixels
+        self.sigma = sigma
+        self.stride = stride
+        self.alignment = alignment
+
+    def pixel_loss(self, maps, target):
+        """Cost of each pixel; shapes broadcast to (B, S, h, w, K)."""
+        raise NotImplementedError
+
+    def call(self, labels, maps):
+        """One number per sample and joint."""
+        labels = ops.cast(labels, "float32")
+        maps = ops.cast(maps, "float32")
+        height, width = maps.shape[2:4]
+        cells = heatmaps.to_cells(labels[..., :2], self.stride, self.alignment)
+        labelled = ops.cast(labels[..., 2] > 0, "float32")
+        target = heatmaps.encode(cells, (height, width), self.sigma)
+        target = target * labelled[:, None, None, :]
+        cost = self.pixel_loss(maps, target[:, None])
+        if self.pixels == "mean":
+            cost = ops.mean(cost, axis=(1, 2, 3))
+        else:
+            cost = ops.sum(cost, axis=(1, 2, 3)) / 2
+        if self.unlabelled == "ignore":
+            reach = 3 * self.sigma  # beyond it a Gaussian is below 0.012
+            x, y = cells[..., 0], cells[..., 1]
+            inside = (x > -reach) & (x < width - 1 + reach)
+            inside = inside & (y > -reach) & (y < height - 1 + reach)
+            cost = cost * labelled * ops.cast(inside, "float32")
+        return cost
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "unlabelled": self.unlabelled,
+            "pixels": self.pixels,
+            "sigma": self.sigma,
+            "stride": self.stride,
+            "alignment": self.alignment,
+        }

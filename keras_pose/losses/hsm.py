@@ -1,0 +1,93 @@
+"""Hard Sample Mining loss.
+
+T. Hu, "Hard Sample Mining Loss for Human Pose Estimation", eqs. (1) and (2).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_pose.losses.heatmap_loss import HeatmapLoss
+
+FORMS = ("expm1", "saturating")
+MAX_BETA = 80.0
+"""exp(beta) must stay finite in float32, whose largest exponent is 88."""
+TINY = 1e-12
+"""Stands in for an error of 0 under a root, whose slope there is infinite."""
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class HSM(HeatmapLoss):
+    """(e^(beta D) - 1) D^gamma of D = |sigmoid(p) - y|, per pixel.
+
+    As printed, eq. (1) is (1 - e^(beta D)) D^gamma. For beta > 0 that is never
+    positive, and minimising it would maximise the error; the prose wants hard
+    pixels augmented by an exponential weight on the squared error. Hence the
+    sign used here; `form="saturating"`, (1 - e^(-beta D)) D^gamma, is the other
+    possible repair.
+
+    Args:
+        beta: steepness of the weight on hard pixels, 0 < beta <= 80.
+        gamma: power of the error, at least 0.
+        form: "expm1" or "saturating".
+    """
+
+    activation = "sigmoid"
+
+    def __init__(self, beta=1.0, gamma=2.0, form="expm1", name="hsm", **kwargs):
+        super().__init__(name=name, **kwargs)
+        if form == "literal":
+            raise ValueError(
+                "form 'literal', (1 - e^(beta D)) D^gamma, is never positive for "
+                "beta > 0: minimising it would maximise the error. Use expm1 "
+                "(the sign mended) or saturating"
+            )
+        if form not in FORMS:
+            raise ValueError(f"form: one of {', '.join(FORMS)}, got {form!r}")
+        if not 0 < beta <= MAX_BETA:
+            raise ValueError(
+                f"beta must be above 0 and at most {MAX_BETA:g}, got {beta}"
+            )
+        if not (gamma >= 0 and math.isfinite(gamma)):
+            raise ValueError(
+                f"gamma must be finite and not negative, got {gamma}"
+            )
+        self.beta = float(beta)
+        self.gamma = float(gamma)
+        self.form = form
+
+    def pixel_loss(self, maps, target):
+        """The weight times the power of the error."""
+        error = ops.abs(ops.sigmoid(maps) - target)
+        if self.form == "expm1":
+            weight = ops.expm1(self.beta * error)
+        else:
+            weight = -ops.expm1(-self.beta * error)
+        return weight * power(error, self.gamma)
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "beta": self.beta,
+            "gamma": self.gamma,
+            "form": self.form,
+        }
+
+
+def power(x, exponent):
+    """x ** exponent for x >= 0: products and a root where they suffice.
+
+    A general power costs several times a product, and the slope of a root is
+    infinite at 0: there the slope is taken as 0.
+    """
+    whole, half = divmod(exponent, 1)
+    if half not in (0, 0.5) or whole > 4:
+        return ops.power(ops.maximum(x, TINY), exponent)
+    factors = [x] * int(whole)
+    if half:
+        factors.append(ops.sqrt(ops.maximum(x, TINY)))
+    product = factors.pop() if factors else ops.ones_like(x)
+    for factor in factors:
+        product = product * factor
+    return product

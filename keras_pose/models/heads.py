@@ -1,0 +1,77 @@
+"""The last layer of every heatmap model: it says what the maps mean."""
+
+import keras
+from keras import ops
+
+from keras_pose import heatmaps
+from keras_pose.skeletons import SKELETONS
+
+ACTIVATIONS = ("linear", "sigmoid")
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class PoseMaps(keras.layers.Layer):
+    """Stacks the maps of S supervised outputs and carries their meaning.
+
+    A saved model is then complete: evaluation, export and prediction read the
+    skeleton and the geometry from here and ask the user for nothing.
+
+    list of S maps (B, h, w, K) -> (B, S, h, w, K) float32, the values as they
+    are: `activation` is what turns them into heights of Gaussians, and it is
+    part of the loss and of inference.
+
+    Args:
+        skeleton: name of the skeleton whose joints the channels are.
+        stride: input pixels per cell.
+        alignment: "center" or "corner", see `keras_pose.heatmaps`.
+        activation: "sigmoid" (the maps are logits) or "linear".
+    """
+
+    def __init__(
+        self,
+        skeleton="mpii",
+        stride=4,
+        alignment="center",
+        activation="sigmoid",
+        **kwargs,
+    ):
+        kwargs["dtype"] = "float32"  # losses need more than half precision
+        super().__init__(**kwargs)
+        if skeleton not in SKELETONS:
+            known = ", ".join(SKELETONS)
+            raise ValueError(f"skeleton: one of {known}, got {skeleton!r}")
+        if alignment not in heatmaps.ALIGNMENTS:
+            known = ", ".join(heatmaps.ALIGNMENTS)
+            raise ValueError(f"alignment: one of {known}, got {alignment!r}")
+        if activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation: one of {known}, got {activation!r}")
+        self.skeleton = skeleton
+        self.stride = stride
+        self.alignment = alignment
+        self.activation = activation
+
+    def call(self, maps):
+        """Stacks on axis 1."""
+        return ops.stack([ops.cast(m, "float32") for m in maps], axis=1)
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "skeleton": self.skeleton,
+            "stride": self.stride,
+            "alignment": self.alignment,
+            "activation": self.activation,
+        }
+
+
+def describe(model):
+    """The `PoseMaps` layer of a model; ValueError if it does not end in one."""
+    last = model.layers[-1] if getattr(model, "layers", None) else None
+    if not isinstance(last, PoseMaps):
+        name = getattr(model, "name", type(model).__name__)
+        raise ValueError(
+            f"{name} is not a keras_pose model: its last layer must be PoseMaps, "
+            f"got {type(last).__name__}"
+        )
+    return last

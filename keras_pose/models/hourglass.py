@@ -1,0 +1,129 @@
+"""Stacked hourglass networks.
+
+A. Newell, K. Yang, J. Deng, "Stacked Hourglass Networks for Human Pose
+Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of the
+authors' released Torch code: pre-activation bottlenecks with biases, one per
+level, one more after each hourglass. pytorch-pose's variant has two more
+normalisations in the stem and other widths, and so other parameter counts.
+
+                image (I) -> stem, stride 4 -> x
+    each stack: x -> hourglass -> residual -> 1x1 conv, norm, relu -> y
+                y -> 1x1 conv -> maps
+                x + conv(y) + conv(maps) -> x of the next stack
+"""
+
+from keras import initializers, layers
+
+DEPTH = 4
+"""Halvings inside an hourglass (section 3.1: from 64 cells down to 4)."""
+STRIDE = 4
+"""Input pixels per cell: a strided convolution and a pooling (section 3.1)."""
+
+
+def norm_relu(x, name):
+    """Batch normalisation with Torch's constants, then ReLU."""
+    x = layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, name=f"{name}_norm"
+    )(x)
+    return layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def convolution(x, filters, kernel, name, strides=1):
+    """A convolution with bias, "same" padding and Torch-like initial values."""
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def residual(x, filters, name):
+    """Pre-activation bottleneck 1x1, 3x3, 1x1 (section 3.2, figure 4 left)."""
+    shortcut = x
+    if x.shape[-1] != filters:
+        shortcut = convolution(x, filters, 1, f"{name}_skip")
+    half = filters // 2
+    for index, (width, kernel) in enumerate(
+        ((half, 1), (half, 3), (filters, 1))
+    ):
+        x = norm_relu(x, f"{name}_{index + 1}")
+        x = convolution(x, width, kernel, f"{name}_{index + 1}")
+    return layers.Add(name=f"{name}_add")([x, shortcut])
+
+
+def hourglass(x, filters, depth, name):
+    """One hourglass (section 3.1, figure 3): `depth` halvings and back."""
+    skip = residual(x, filters, f"{name}_skip{depth}")
+    low = layers.MaxPooling2D(name=f"{name}_pool{depth}")(x)
+    low = residual(low, filters, f"{name}_down{depth}")
+    if depth > 1:
+        low = hourglass(low, filters, depth - 1, name)
+    else:
+        low = residual(low, filters, f"{name}_bottom")
+    low = residual(low, filters, f"{name}_up{depth}")
+    low = layers.UpSampling2D(name=f"{name}_upsample{depth}")(low)
+    return layers.Add(name=f"{name}_merge{depth}")([skip, low])
+
+
+def stem(images, filters):
+    """uint8 images to features of stride 4, `filters` channels."""
+    x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(images)
+    x = convolution(x, filters // 4, 7, "stem", strides=2)
+    x = norm_relu(x, "stem")
+    x = residual(x, filters // 2, "stem_a")
+    x = layers.MaxPooling2D(name="stem_pool")(x)
+    x = residual(x, filters // 2, "stem_b")
+    return residual(x, filters, "stem_c")
+
+
+def stacked_hourglass(images, joints, *, stacks=2, filters=256, bias=0.0):
+    """The network of the paper, supervised after each stack.
+
+    Args:
+        images: (B, H, W, 3) uint8; H and W divisible by 64.
+        joints: number K of maps.
+        stacks: hourglasses in a row.
+        filters: channels of the features.
+        bias: initial bias of the map convolutions. Under a sigmoid start at
+            about -4, or all 4,096 pixels of a map begin at 0.5.
+
+    Returns:
+        list of `stacks` maps (B, H / 4, W / 4, K), not activated.
+    """
+    height, width = images.shape[1:3]
+    step = STRIDE * 2**DEPTH
+    if not height or not width or height % step or width % step:
+        raise ValueError(
+            f"image size must be divisible by {step}, got {height} x {width}"
+        )
+    if stacks < 1:
+        raise ValueError(f"stacks must be at least 1, got {stacks}")
+    if filters < 4 or filters % 4:
+        raise ValueError(f"filters must be divisible by 4, got {filters}")
+    x = stem(images, filters)
+    outputs = []
+    for stack in range(1, stacks + 1):
+        name = f"stack{stack}"
+        y = hourglass(x, filters, DEPTH, name)
+        y = residual(y, filters, f"{name}_after")
+        y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
+        maps = layers.Conv2D(
+            joints,
+            1,
+            kernel_initializer=initializers.RandomNormal(stddev=0.01),
+            bias_initializer=initializers.Constant(bias),
+            name=f"{name}_maps",
+        )(y)
+        outputs.append(maps)
+        if stack < stacks:
+            x = layers.Add(name=f"{name}_feedback")(
+                [
+                    x,
+                    convolution(y, filters, 1, f"{name}_features_back"),
+                    convolution(maps, filters, 1, f"{name}_maps_back"),
+                ]
+            )
+    return outputs
