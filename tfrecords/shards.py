@@ -1,0 +1,318 @@
+"""Writes a data set: in parallel, whole shards only, dataset.json last of all.
+
+While a conversion runs, everything lies in OUTPUT/unfinished, where no reader
+looks. A finished shard has a small JSON file beside it that says which tasks
+it holds; the same command, started again after Ctrl-C, kill -9 or a full disk,
+keeps these shards and writes the others. What comes out does not depend on the
+number of workers nor on interruptions.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import shlex
+import shutil
+import signal
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from keras_pose.data import dataset, records
+
+TASKS_PER_SHARD = 128
+"""Small enough to share out evenly and to lose little when interrupted."""
+
+UNFINISHED = "unfinished"
+"""Folder inside the output that holds shards until all of them are there."""
+
+MISSING = "missing.txt"
+"""Lists the images that were missing or unreadable, with the reason."""
+
+
+def save(
+    output,
+    tasks,
+    make,
+    *,
+    skeleton,
+    protocol,
+    max_side=None,
+    sources=(),
+    command=None,
+    workers=None,
+    allow_missing=False,
+    **extra,
+):
+    """Writes shards and dataset.json into the folder `output`.
+
+    A task may raise FileNotFoundError (its image is missing) or ValueError (its
+    image or annotation is unusable): such people are left out and named in
+    missing.txt.
+
+    Args:
+        output: folder; made if absent, an older data set in it is replaced.
+        tasks: {split: list of picklable tasks}, in the order of the records.
+        make: top-level function, or `functools.partial` of one, that turns a
+            task into a `records.Picture`; runs in the worker processes.
+        skeleton: name of the skeleton.
+        protocol: name of the metric that the field reports on this data.
+        max_side: no picture may be wider or higher, pixels; None: the largest
+            one found.
+        sources: paths of the annotation files, kept as names with checksums.
+        command: what made the data set; None: the command line.
+        workers: processes, None: one per core; 1 works without any.
+        allow_missing: leave out people without a usable image, instead of
+            failing after all were tried.
+        **extra: further entries of dataset.json.
+
+    Returns:
+        The description that dataset.json holds.
+
+    Raises:
+        ValueError: a split without tasks, an unusable image.
+        FileNotFoundError: a missing image.
+        OSError: the output cannot be written.
+    """
+    output = Path(output)
+    for split, items in tasks.items():
+        if not items:
+            raise ValueError(f"split {split!r} holds no people")
+    unfinished = output / UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    chunks = {
+        (split, index): items[start : start + TASKS_PER_SHARD]
+        for split, items in tasks.items()
+        for index, start in enumerate(range(0, len(items), TASKS_PER_SHARD))
+    }
+    jobs = [
+        (unfinished / f"{split}-{index:05d}", _fingerprint(make, chunk), chunk)
+        for (split, index), chunk in chunks.items()
+    ]
+    written = dict(zip(chunks, _run(jobs, make, workers), strict=True))
+
+    lost = [line for shard in written.values() for line in shard["lost"]]
+    _write_list(output / MISSING, lost)
+    if lost and not allow_missing:
+        raise _refusal(lost, output)
+    people = sum(shard["records"] for shard in written.values())
+    if not people:
+        raise _refusal(lost, output, hint="nothing is left to convert")
+    largest = max(shard["max_side"] for shard in written.values())
+    if max_side is not None and largest > max_side:
+        raise ValueError(
+            f"pictures of at most {max_side} pixels wanted, got {largest}"
+        )
+
+    description = {
+        "skeleton": skeleton,
+        "protocol": protocol,
+        "max_side": max_side or largest,
+        "splits": {split: _split(split, written) for split in tasks},
+        "sources": {Path(path).name: checksum(path) for path in sources},
+        "missing": len(lost),
+        "command": command or shlex.join(["python", *sys.orig_argv[1:]]),
+        **extra,
+    }
+    _publish(output, written, description)
+    _report(output, description, lost)
+    return description
+
+
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(jobs, make, workers):
+    """What each job wrote, in order; finished shards are taken as they are."""
+    workers = workers or getattr(os, "process_cpu_count", os.cpu_count)()
+    done = {path: _finished(path, mark) for path, mark, _ in jobs}
+    todo = [job for job in jobs if done[job[0]] is None]
+    with ExitStack() as stack:
+        bar = tqdm(total=sum(len(chunk) for *_, chunk in jobs), unit=" people")
+        stack.enter_context(bar)
+        bar.update(sum(len(chunk) for p, _, chunk in jobs if done[p]))
+        if min(workers, len(todo)) <= 1:
+            for job in todo:
+                done[job[0]] = _write_shard(*job, make)
+                bar.update(len(job[2]))
+        else:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no greetings
+            # spawn: TensorFlow does not survive a fork.
+            pool = ProcessPoolExecutor(
+                min(workers, len(todo)), get_context("spawn"), _start_worker
+            )
+            stack.callback(pool.shutdown, cancel_futures=True)
+            futures = {pool.submit(_write_shard, *j, make): j for j in todo}
+            try:
+                for future in as_completed(futures):
+                    path, _, chunk = futures[future]
+                    done[path] = future.result()
+                    bar.update(len(chunk))
+            except BrokenProcessPool:
+                raise OSError(
+                    "a worker process was killed (out of memory?): try fewer "
+                    "workers; the same command continues"
+                ) from None
+    return [done[path] for path, *_ in jobs]
+
+
+def _start_worker():
+    """One core each, no GPU, silent on Ctrl-C, gone when the parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    tf.config.set_visible_devices([], "GPU")
+
+
+def _follow_parent():
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def _fingerprint(make, chunk):
+    """Same function and tasks, same shard: what a rerun may keep."""
+    return hashlib.sha256(pickle.dumps((make, chunk))).hexdigest()
+
+
+def _finished(path, mark):
+    """What an earlier run wrote of this job, None if it has to be done."""
+    try:
+        result = json.loads(path.with_suffix(".json").read_text())
+        whole = result["mark"] == mark and not result["lost"]
+        shard = path.with_suffix(".tfrecord")
+        return result if whole and checksum(shard) == result["sha256"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write_shard(path, mark, chunk, make):
+    """Writes path.tfrecord, then path.json, each under a temporary name."""
+    temporary = path.with_suffix(".tmp")
+    joints = np.zeros(3, int)  # by flag
+    sides, sizes, lost = [0], [], []
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for task in chunk:
+                try:
+                    picture = make(task)
+                    record = records.write(picture)
+                except FileNotFoundError as error:
+                    lost.append(["missing", str(error.filename or error)])
+                    continue
+                except ValueError as error:
+                    lost.append(["unusable", str(error)])
+                    continue
+                writer.write(record)
+                sizes.append(len(record))
+                sides += picture.size
+                joints += np.bincount(picture.people[0].flags, minlength=3)
+    except tf.errors.OpError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(
+            f"cannot write {path}.tfrecord: {error.message}"
+        ) from None
+    # The frame of a record: 8 bytes of length and two checksums of 4.
+    if temporary.stat().st_size != sum(sizes) + 16 * len(sizes):
+        temporary.unlink()
+        raise OSError(f"cannot write {path}.tfrecord: is the disk full?")
+    result = {
+        "mark": mark,
+        "records": len(sizes),
+        "bytes": temporary.stat().st_size,
+        "sha256": checksum(temporary),
+        "joints": [int(count) for count in joints],
+        "max_side": int(max(sides)),
+        "lost": lost,
+    }
+    os.replace(temporary, path.with_suffix(".tfrecord"))
+    temporary.write_text(json.dumps(result))
+    os.replace(temporary, path.with_suffix(".json"))
+    return result
+
+
+def _split(split, written):
+    """The entry of one split in dataset.json."""
+    shards = _shards(split, written)
+    unlabelled, occluded, visible = np.sum(
+        [written[key]["joints"] for key, _ in shards] or [[0, 0, 0]], axis=0
+    ).tolist()
+    return {
+        "people": sum(written[key]["records"] for key, _ in shards),
+        "joints": {
+            "visible": visible,
+            "occluded": occluded,
+            "unlabelled": unlabelled,
+        },
+        "shards": [
+            {"file": name}
+            | {k: written[key][k] for k in ("records", "bytes", "sha256")}
+            for key, name in shards
+        ],
+    }
+
+
+def _shards(split, written):
+    """(key, file name) of the shards of a split that hold any record."""
+    keys = [k for k in written if k[0] == split and written[k]["records"]]
+    return [
+        (key, f"{split}-{index:05d}-of-{len(keys):05d}.tfrecord")
+        for index, key in enumerate(keys)
+    ]
+
+
+def _publish(output, written, description):
+    """Moves the shards to where readers look; dataset.json comes last."""
+    (output / dataset.DESCRIPTION).unlink(missing_ok=True)
+    for old in output.glob("*-[0-9]*-of-[0-9]*.tfrecord"):
+        old.unlink()
+    for split in description["splits"]:
+        for (_, index), name in _shards(split, written):
+            source = output / UNFINISHED / f"{split}-{index:05d}.tfrecord"
+            os.replace(source, output / name)
+    dataset.write_description(output, description)
+    shutil.rmtree(output / UNFINISHED)
+
+
+def _write_list(path, lost):
+    """One line per image that could not be used; no file if there is none."""
+    lines = dict.fromkeys(f"{kind}: {what}" for kind, what in lost)
+    if lines:
+        path.write_text("\n".join(lines) + "\n")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _refusal(lost, output, hint="put them there or pass --allow-missing"):
+    """One error for everything that could not be converted."""
+    missing = dict.fromkeys(what for kind, what in lost if kind == "missing")
+    unusable = dict.fromkeys(what for kind, what in lost if kind != "missing")
+    parts = []
+    if missing:
+        first = next(iter(missing))
+        parts.append(f"{len(missing):,} images are missing, first {first}")
+    if unusable:
+        first = next(iter(unusable))
+        parts.append(f"{len(unusable):,} people are unusable, first {first}")
+    kind = FileNotFoundError if missing else ValueError
+    return kind(f"{'; '.join(parts)}. {output / MISSING} lists all; {hint}.")
+
+
+def _report(output, description, lost):
+    for split, entry in description["splits"].items():
+        counts = ", ".join(f"{n:,} {k}" for k, n in entry["joints"].items())
+        print(f"{split}: {entry['people']:,} people; joints: {counts}")
+    if lost:
+        print(f"left out {len(lost):,} people, see {output / MISSING}")
+    print(f"next: python -m tfrecords.check --data {output}")
