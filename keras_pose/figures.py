@@ -1,0 +1,433 @@
+"""Drawings: people with skeletons and heatmaps, curves, the papers' figures.
+
+Drawing only: what is drawn has been computed elsewhere. Pictures of people are
+numpy arrays (H, W, 3) uint8 RGB, charts are matplotlib figures; `save` writes
+either to a file, `svg` makes a chart part of a page that may be light or dark.
+"""
+
+import io
+import os
+import re
+from pathlib import Path
+
+import cv2
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from keras_pose import heatmaps
+
+LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
+"""RGB of the person's own left, right and middle; safe for the colour-blind."""
+OUTLINE = (18, 20, 24)
+INK, FAINT = "#1c2128", "#d5dae0"
+"""Text and grid lines of a chart; `svg` leaves these two to the page."""
+LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
+"""One per variant, the baseline first; readable on white and on black."""
+SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
+SMOOTHING = 5
+"""Epochs that the curves' 1-D convolution spans (HSM figure 3: unsaid)."""
+PAGE_WIDTH = 10.0  # inches
+COMPARABLE = "each variant minimises its own loss: levels are not comparable"
+
+
+def colors(skeleton):
+    """RGB of each joint by its side, (K, 3) uint8."""
+    sides = {"left": LEFT, "right": RIGHT}
+    return np.array(
+        [sides.get(j.split("_")[0], MIDDLE) for j in skeleton.joints], "uint8"
+    )
+
+
+def draw_skeleton(image, joints, skeleton, flags=None):
+    """A copy of the picture with limbs and joints, left and right by colour.
+
+    Lines scale with the person, so a photograph and a crop look alike.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        joints: (K, 2) x, y in the picture's pixels; NaN is not drawn.
+        skeleton: whose joints these are.
+        flags: (K,) 0 is not drawn, 1 (occluded, or thought missing) is hollow
+            with thin limbs, 2 is filled. None fills all.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    joints = np.asarray(joints, "float64")
+    if joints.shape != (len(skeleton.joints), 2):
+        raise ValueError(
+            f"joints of {skeleton.name} must be {len(skeleton.joints)} x 2, "
+            f"got {' x '.join(map(str, joints.shape))}"
+        )
+    flags = np.full(len(joints), 2) if flags is None else np.asarray(flags)
+    shown = (flags > 0) & np.isfinite(joints).all(axis=1)
+    drawn = np.ascontiguousarray(image).copy()
+    if not shown.any():
+        return drawn
+    extent = np.linalg.norm(np.ptp(joints[shown], axis=0))
+    thick = max(1, round(0.016 * min(extent, max(image.shape[:2]))))
+    edge = max(1, round(thick / 3))
+    limit = 1e6  # far outside any picture, inside cv2's integers
+    shifted = np.clip(np.nan_to_num(joints), -limit, limit) * 2**SUBPIXEL_BITS
+    points = [tuple(map(int, point)) for point in shifted.round()]
+    paint = colors(skeleton).tolist()
+    options = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
+    limbs = [(a, b) for a, b in skeleton.limb_indices if shown[a] and shown[b]]
+    for under in (True, False):
+        for a, b in limbs:
+            sure = min(flags[a], flags[b]) > 1
+            width = thick if sure else max(1, thick // 2)
+            side = next((i for i in (a, b) if paint[i] != list(MIDDLE)), a)
+            color = OUTLINE if under else paint[side]
+            width += 2 * edge if under else 0
+            cv2.line(drawn, points[a], points[b], color, width, **options)
+    radius = thick * 2**SUBPIXEL_BITS
+    background = np.ascontiguousarray(image)
+    for k in np.flatnonzero(shown):
+        hollow = flags[k] < 2
+        size = radius * 5 // 4 if hollow else radius
+        around = size + edge * 2**SUBPIXEL_BITS
+        cv2.circle(drawn, points[k], around, OUTLINE, -1, **options)
+        cv2.circle(drawn, points[k], size, paint[k], -1, **options)
+        if hollow:  # the picture shows through the ring
+            hole = np.zeros(image.shape[:2], "uint8")
+            cv2.circle(hole, points[k], size * 2 // 3, 255, -1, **options)
+            weight = hole[..., None] / 255
+            drawn[:] = np.rint(drawn * (1 - weight) + background * weight)
+    return drawn
+
+
+def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
+    """The picture, dimmed, under every joint's heatmap in its side's colour.
+
+    Args:
+        image: (H, W, 3) uint8 RGB: the network's input at any resolution.
+        maps: (h, w, K) probabilities 0 ... 1 of that input.
+        skeleton: whose joints these are.
+        stride: input pixels per cell.
+        alignment: where the cells lie, see `heatmaps`.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    zoom = height / (maps.shape[0] * stride)
+    start = (heatmaps.to_pixels(0.0, stride, alignment) + 0.5) * zoom - 0.5
+    matrix = np.array([[stride * zoom, 0, start], [0, stride * zoom, start]])
+    maps = np.clip(np.asarray(maps, "float32"), 0, 1)
+    cover = maps.max(axis=2)
+    # Where maps overlap, the higher one gives the colour.
+    weight = maps**2 / np.maximum((maps**2).sum(2, keepdims=True), 1e-9)
+    tint = weight @ colors(skeleton).astype("float32")
+    layers = np.dstack([tint * cover[..., None], cover])
+    layers = cv2.warpAffine(layers, matrix, (width, height))
+    cover = layers[..., 3:]
+    tint = layers[..., :3] / np.maximum(cover, 1e-6)
+    gray = image.mean(axis=2, keepdims=True)
+    dim = 0.45 * (0.5 * image + 0.5 * gray)
+    alpha = np.sqrt(cover) * 0.95  # a root: faint second peaks stay visible
+    return np.rint(dim * (1 - alpha) + tint * alpha).astype("uint8")
+
+
+def smooth(values, window=SMOOTHING):
+    """Moving average by a 1-D convolution; the ends average what there is."""
+    values = np.asarray(values, "float64")
+    if window < 1:
+        raise ValueError(f"window must be at least 1 epoch, got {window}")
+    kernel = np.ones(min(window, len(values)))
+    total = np.convolve(values, kernel, "same")
+    return total / np.convolve(np.ones_like(values), kernel, "same")
+
+
+def draw_curves(histories, metric, window=SMOOTHING):
+    """HSM figure 3: accuracy and loss on train and validation, per variant.
+
+    The mean over the seeds smoothed by a 1-D convolution, with a band of one
+    standard deviation; the unsmoothed mean lies faintly behind it.
+
+    Args:
+        histories: {variant: [history.csv as a DataFrame, one per seed]}, the
+            baseline first; columns epoch, loss, `metric` and the same as val_.
+        metric: name of the metric's column.
+        window: epochs that the convolution spans.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, 6.6), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=True)
+    panels = {
+        f"{_title(metric)} on the people it trains on": metric,
+        f"{_title(metric)} on held-out people": f"val_{metric}",
+        "Loss on the people it trains on": "loss",
+        "Loss on held-out people": "val_loss",
+    }
+    for axes, letter, (title, column) in zip(
+        grid.flat, "abcd", panels.items(), strict=True
+    ):
+        _style(axes, f"({letter}) {title}")
+        several = len(histories) > 1
+        for (label, seeds), color in zip(
+            histories.items(), _cycle(histories), strict=True
+        ):
+            _draw_seeds(axes, seeds, column, label, color, window)
+        if not axes.lines:
+            axes.text(
+                *(0.5, 0.5), "not recorded", transform=axes.transAxes,
+                ha="center", color=INK,
+            )  # fmt: skip
+        elif "loss" in column:
+            axes.set_yscale("log")
+            _plain_log(axes)
+            if several:
+                axes.set_title(COMPARABLE, loc="right", fontsize=7, y=-0.22)
+        else:
+            axes.set_ylim(bottom=0)
+    for axes in grid[1]:
+        axes.set_xlabel("epoch", color=INK)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    if len(labels) > 1:
+        _legend(figure, handles, labels)
+    return figure
+
+
+def draw_history(history, metric):
+    """One run: the metric and the loss, on train and on held-out people."""
+    figure = Figure(figsize=(PAGE_WIDTH, 3.3), layout="constrained")
+    for axes, column, title in zip(
+        figure.subplots(1, 2), (metric, "loss"), (_title(metric), "Loss"),
+        strict=True,
+    ):  # fmt: skip
+        _style(axes, title)
+        axes.set_xlabel("epoch", color=INK)
+        pairs = {"training people": column, "held-out people": f"val_{column}"}
+        for (label, name), color in zip(
+            pairs.items(), (LINES[0], LINES[1]), strict=True
+        ):
+            if name not in history or history[name].isna().all():
+                continue
+            seen = history.dropna(subset=[name])
+            dots = "o" if len(seen) < 40 else None
+            axes.plot(
+                *(seen["epoch"], seen[name]), color=color, label=label,
+                marker=dots, markersize=3, linewidth=1.8,
+            )  # fmt: skip
+        if column == "loss":
+            axes.set_yscale("log")
+            _plain_log(axes)
+        else:
+            axes.set_ylim(bottom=0)
+    _legend(figure, *figure.axes[0].get_legend_handles_labels())
+    return figure
+
+
+def draw_missing(curves, thresholds):
+    """Precision and recall of "this joint is missing" against the threshold.
+
+    HSM, section VII, names the threshold as future work.
+
+    Args:
+        curves: {what counts as missing: DataFrame with threshold, precision,
+            recall, f1}.
+        thresholds: the chosen threshold of each curve.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, 3.4), layout="constrained")
+    grid = figure.subplots(1, len(curves), squeeze=False)[0]
+    for axes, (name, curve), chosen in zip(
+        grid, curves.items(), thresholds, strict=True
+    ):
+        _style(axes, name)
+        for column, color in zip(
+            ("precision", "recall", "f1"), LINES[1:4], strict=True
+        ):
+            axes.plot(
+                curve["threshold"], curve[column], color=color, linewidth=1.8,
+                label=column.upper() if column == "f1" else column,
+            )  # fmt: skip
+        axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+        axes.annotate(
+            f"best F1 at {chosen:.2f}", (chosen, 1.0), (5, -2), color=INK,
+            textcoords="offset points", va="top", fontsize=9,
+        )  # fmt: skip
+        axes.set(ylim=(0, 1.02))
+        axes.set_xlabel("called missing below this score", color=INK)
+    _legend(figure, *grid[0].get_legend_handles_labels())
+    return figure
+
+
+def draw_visibility(table):
+    """How accurate each kind of joint is, where visible and where occluded.
+
+    Args:
+        table: DataFrame, one row per kind of joint, columns visible and
+            occluded as fractions (NaN where there is none).
+    """
+    table = table.iloc[::-1]
+    height = 0.9 + 0.33 * len(table)
+    figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    _style(axes, "")
+    rows = np.arange(len(table))
+    both = table[["visible", "occluded"]]
+    axes.hlines(
+        rows, both.min(axis=1), both.max(axis=1), color=FAINT, linewidth=5
+    )
+    for column, color in (("occluded", LINES[1]), ("visible", LINES[2])):
+        axes.scatter(
+            table[column], rows, s=52, color=color, label=column, zorder=3
+        )
+    axes.set_yticks(rows, table.index)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.7, len(table) - 0.3))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
+    axes.grid(axis="y", visible=False)
+    _legend(figure, *axes.get_legend_handles_labels())
+    return figure
+
+
+def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
+    """HSM figures 4 and 5: the same people as several models see them.
+
+    Args:
+        images: N pictures (H, W, 3) uint8 RGB of one size.
+        predictions: {label: (N, K, 2) joints in the pixels of `images`}.
+        truth: (N, K, 2) in the same pixels, drawn as the last column.
+        flags: (N, K) of the truth.
+        skeleton: whose joints these are.
+        notes: {label: N short texts} for under the pictures, if any.
+    """
+    labels = [*predictions, "truth"]
+    across = 2 if len(images) > 3 else 1  # people per row
+    rows = -(-len(images) // across)
+    height, width = images[0].shape[:2]
+    inches = PAGE_WIDTH / (2 * len(labels))
+    line = 0.15 if notes else 0.04
+    figure = Figure(
+        figsize=(
+            inches * across * len(labels),
+            rows * (inches * height / width + line) + 0.3,
+        ),
+        layout="constrained",
+    )
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    grid = figure.subplots(rows, across * len(labels), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for person, image in enumerate(images):
+        row, block = divmod(person, across)
+        for column, label in enumerate(labels):
+            axes = grid[row, block * len(labels) + column]
+            joints, shown = truth[person], flags[person]
+            if label != "truth":
+                joints, shown = predictions[label][person], None
+            axes.imshow(draw_skeleton(image, joints, skeleton, shown))
+            if not row:
+                axes.set_title(label, fontsize=9, color=INK)
+            note = (notes or {}).get(label)
+            if note:
+                axes.text(
+                    *(0.5, -0.03), note[person], transform=axes.transAxes,
+                    ha="center", va="top", fontsize=7, color=INK,
+                )  # fmt: skip
+    return figure
+
+
+def save(drawing, path):
+    """Writes a chart or picture (H, W, 3), PNG, SVG or JPEG, whole or not."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    if isinstance(drawing, Figure):
+        with matplotlib.rc_context({"svg.fonttype": "none"}):
+            drawing.savefig(temporary, dpi=160, facecolor="white")
+    else:
+        temporary.write_bytes(encode(drawing, path.suffix))
+    os.replace(temporary, path)
+
+
+def encode(image, suffix=".png"):
+    """A picture (H, W, 3) uint8 RGB as the bytes of a .png or .jpg."""
+    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
+    if not done:
+        raise ValueError(f"cannot write pictures as {suffix}")
+    return encoded.tobytes()
+
+
+def svg(figure, title):
+    """A chart as inline SVG; its text and grid are the page's --ink and --line.
+
+    `title` is what a screen reader says.
+    """
+    text = io.StringIO()
+    settings = {"svg.fonttype": "none", "svg.hashsalt": title}
+    with matplotlib.rc_context(settings):
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None}
+        )
+    drawing = text.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r' id="[a-z]+_\d+"', "", drawing)  # unique on a page, else
+    drawing = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", drawing)
+    drawing = re.sub(r' (?:width|height)="[\d.]+pt"', "", drawing, count=2)
+    drawing = drawing.replace(INK, "var(--ink)").replace(FAINT, "var(--line)")
+    label = title.replace('"', "'")
+    return drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _draw_seeds(axes, seeds, column, label, color, window):
+    """Mean over the seeds, smoothed, with a band; the raw mean faintly."""
+    columns = [
+        seed.set_index("epoch")[column] for seed in seeds if column in seed
+    ]
+    if not columns:
+        return
+    table = pd.concat(columns, axis=1).dropna(how="all")
+    if table.empty:
+        return
+    epochs, mean = table.index, table.mean(axis=1)
+    middle = smooth(mean, window)
+    axes.plot(epochs, mean, color=color, linewidth=0.8, alpha=0.35)
+    axes.plot(epochs, middle, color=color, linewidth=1.9, label=label)
+    if len(columns) > 1:
+        spread = smooth(table.std(axis=1).fillna(0), window)
+        axes.fill_between(
+            epochs, middle - spread, middle + spread, color=color, alpha=0.16,
+            linewidth=0,
+        )  # fmt: skip
+
+
+def _title(metric):
+    """How a metric is called in a title: "PCKh"."""
+    return metric.upper().replace("PCKH", "PCKh").replace("_", " ")
+
+
+def _cycle(variants):
+    """As many line colours as variants."""
+    return [LINES[i % len(LINES)] for i in range(len(variants))]
+
+
+def _style(axes, title):
+    """The same quiet frame for every chart."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
+    axes.spines[:].set_visible(False)
+    axes.grid(color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0, labelsize=8.5)
+    axes.margins(x=0.02)
+
+
+def _legend(figure, handles, labels):
+    """One legend above all panels."""
+    figure.legend(
+        handles, labels, loc="outside upper right", ncols=max(len(labels), 1),
+        frameon=False, labelcolor=INK, fontsize=9, handlelength=1.4,
+    )  # fmt: skip
+
+
+def _plain_log(axes):
+    """Few, plainly written numbers on a logarithmic axis."""
+    low, high = axes.get_ylim()
+    several = high > 20 * low
+    ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)) if several else None
+    axes.yaxis.set_major_locator(ticks or matplotlib.ticker.MaxNLocator(6))
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
