@@ -1,0 +1,253 @@
+"""PCK and its relatives: the share of joints close enough to the truth.
+
+PCK    Y. Yang, D. Ramanan, "Articulated Human Detection with Flexible
+       Mixtures of Parts", TPAMI 2013: within a fraction of the person's size.
+PCKh   M. Andriluka et al., "2D Human Pose Estimation: New Benchmark and State
+       of the Art Analysis", CVPR 2014, http://human-pose.mpi-inf.mpg.de:
+       within a fraction of the head size, 0.6 x the diagonal of the head box.
+PDJ    B. Sapp, B. Taskar, "MODEC", CVPR 2013: within a fraction of the torso.
+AUC    mean of PCKh over the thresholds 0, 0.01 ... 0.5.
+
+A joint counts when it is labelled (flag above 0), occluded or not, and when
+its person has the length that the protocol divides by.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_pose import heatmaps
+from keras_pose.skeletons import SKELETONS
+
+LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
+RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
+AUC_THRESHOLDS = tuple(step / 100 for step in range(51))
+"""Fractions that the area under the curve averages, 0 and 0.5 included."""
+
+
+@dataclass(frozen=True)
+class PCK:
+    """A protocol: distance <= threshold x length of the person."""
+
+    title: str
+    """What a table calls it."""
+    length: str | tuple[str, str]
+    """"head" (column 3 of the labels), "box" (longer side of the box around the
+    labelled joints) or the two joints that span the torso."""
+    threshold: float
+    """Fraction of the length."""
+    left_out: tuple[str, ...] = ()
+    """Joints that are scored, but not part of the mean."""
+    mean: str = "counted"
+    """"counted": every counted joint weighs the same (official); "joints":
+    every kind of joint weighs the same."""
+
+    def parts(self, skeleton):
+        """Names of what is scored, P = K joints."""
+        return skeleton.joints
+
+    def in_mean(self, skeleton):
+        """(P,) bool: is it part of the mean?"""
+        return tuple(joint not in self.left_out for joint in skeleton.joints)
+
+    def lengths(self, labels, skeleton):
+        """(N, K, 4) -> (N,): pixels to divide by, NaN where not known."""
+        if self.length == "head":
+            if labels.shape[-1] < 4:
+                raise ValueError(
+                    "the head size is column 3 of the labels (N, K, 4), "
+                    f"got shape {tuple(labels.shape)}"
+                )
+            found = labels[:, 0, 3]
+        elif self.length == "box":
+            labelled = labels[:, :, 2:3] > 0
+            points = labels[:, :, :2]
+            low = ops.min(ops.where(labelled, points, float("inf")), axis=1)
+            high = ops.max(ops.where(labelled, points, float("-inf")), axis=1)
+            found = ops.max(high - low, axis=-1)
+        else:
+            a, b = (labels[:, skeleton.index(j)] for j in self.length)
+            found = ops.where(
+                (a[:, 2] > 0) & (b[:, 2] > 0),
+                ops.norm(a[:, :2] - b[:, :2], axis=-1),
+                float("nan"),
+            )
+        return ops.where(found > 0, found, float("nan"))
+
+    def hits(self, labels, points, skeleton, thresholds=None):
+        """Which joints are found.
+
+        Args:
+            labels: (N, K, 4) x, y in pixels, flag, head size in pixels.
+            points: (N, K, 2) predictions in the same pixels; NaN is a miss.
+            skeleton: the order of the K joints.
+            thresholds: T fractions; the protocol's own one by default.
+
+        Returns:
+            correct (T, N, K) and counted (N, K), bool. All that is correct is
+            counted.
+        """
+        labels, points = same_type(labels, points)
+        length = self.lengths(labels, skeleton)[:, None]
+        counted = (labels[:, :, 2] > 0) & (length > 0)
+        distance = ops.norm(points - labels[:, :, :2], axis=-1)
+        reach = fractions(thresholds, self.threshold, distance) * length
+        return counted & (distance <= reach), counted
+
+
+PROTOCOLS = {
+    "pckh": PCK("PCKh@0.5", "head", 0.5, ("pelvis", "thorax")),
+    "pckh-joints": PCK(
+        "PCKh@0.5, mean of joints", "head", 0.5, ("pelvis", "thorax"), "joints"
+    ),
+    "pckh-0.1": PCK("PCKh@0.1", "head", 0.1, ("pelvis", "thorax")),
+    # The MSRA repositories print this as "Mean@0.1": step 11 of their curve.
+    "pckh-msra-0.1": PCK(
+        "PCKh@0.11 (MSRA's @0.1)", "head", 0.11, ("pelvis", "thorax")
+    ),
+    "pck-torso": PCK("PCK@0.2", LEFT_SHOULDER_RIGHT_HIP, 0.2),
+    "pck-rsho-lhip": PCK(
+        "PCK@0.2, right shoulder to left hip", RIGHT_SHOULDER_LEFT_HIP, 0.2
+    ),
+    "pck-bbox": PCK("PCK@0.2, longer side of the box", "box", 0.2),
+    "pdj": PCK("PDJ@0.2", LEFT_SHOULDER_RIGHT_HIP, 0.2),
+}
+"""Named ways to score joints, the thresholds as the field reports them."""
+
+
+def scores(correct, counted):
+    """Share of the counted that is correct, 0 where nothing is; any shape."""
+    counted = ops.cast(counted, correct.dtype)
+    return correct / ops.maximum(counted, keras.config.epsilon())
+
+
+def mean_score(correct, counted, in_mean, how="counted"):
+    """One number from sums per part.
+
+    Args:
+        correct: (..., P) sums.
+        counted: (P,) sums.
+        in_mean: (P,) bool.
+        how: `PCK.mean`.
+
+    Returns:
+        (...) share from 0 to 1.
+    """
+    if how not in ("counted", "joints"):
+        raise ValueError(f"mean must be counted or joints, got {how!r}")
+    chosen = ops.cast(in_mean, correct.dtype)
+    if how == "counted":
+        total = ops.sum(correct * chosen, axis=-1)
+        return scores(total, ops.sum(counted * chosen))
+    chosen = chosen * ops.cast(counted > 0, correct.dtype)
+    total = ops.sum(scores(correct, counted) * chosen, axis=-1)
+    return scores(total, ops.sum(chosen))
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class HeatmapPCK(keras.metrics.Metric):
+    """The data set's real metric while training: heatmaps in, PCK out.
+
+    labels (B, K, 4), maps (B, S, h, w, K) -> share of joints from 0 to 1. The
+    maps of the last stack are decoded to a quarter cell and compared in input
+    pixels; a crop scales joints and lengths alike, so this is the score in the
+    pixels of the photograph.
+
+    Args:
+        protocol: a name in `PROTOCOLS`.
+        skeleton: name of the skeleton whose joints the channels are.
+        stride: input pixels per cell.
+        alignment: see `keras_pose.heatmaps`.
+    """
+
+    def __init__(
+        self,
+        protocol="pckh",
+        skeleton="mpii",
+        stride=4,
+        alignment="center",
+        name="pck",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        if protocol not in PROTOCOLS:
+            known = ", ".join(PROTOCOLS)
+            raise ValueError(f"protocol: one of {known}, got {protocol!r}")
+        if skeleton not in SKELETONS:
+            known = ", ".join(SKELETONS)
+            raise ValueError(f"skeleton: one of {known}, got {skeleton!r}")
+        self.protocol = protocol
+        self.skeleton = skeleton
+        self.stride = stride
+        self.alignment = alignment
+        shape = (len(SKELETONS[skeleton].joints),)
+        self.correct = self.add_weight(
+            shape=shape, initializer="zeros", name="correct"
+        )
+        self.counted = self.add_weight(
+            shape=shape, initializer="zeros", name="counted"
+        )
+
+    def update_state(self, labels, maps, sample_weight=None):
+        """Adds a batch; `sample_weight` (B,) weighs people."""
+        last = ops.stop_gradient(ops.cast(maps[:, -1], "float32"))
+        cells, _ = heatmaps.decode(last)
+        points = heatmaps.to_pixels(cells, self.stride, self.alignment)
+        # What argmax makes of NaN is up to the backend: never found.
+        finite = ops.isfinite(ops.sum(last, axis=(1, 2)))[:, :, None]
+        points = ops.where(finite, points, float("nan"))
+        correct, counted = PROTOCOLS[self.protocol].hits(
+            ops.cast(labels, "float32"), points, SKELETONS[self.skeleton]
+        )
+        weight = 1.0
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
+        for state, seen in (
+            (self.correct, correct[0]),
+            (self.counted, counted),
+        ):
+            seen = ops.cast(seen, self.dtype) * weight
+            state.assign_add(ops.sum(seen, axis=0))
+
+    def result(self):
+        """The protocol's mean over everything seen; 0 when that is nothing."""
+        protocol = PROTOCOLS[self.protocol]
+        in_mean = protocol.in_mean(SKELETONS[self.skeleton])
+        return mean_score(
+            ops.convert_to_tensor(self.correct),
+            ops.convert_to_tensor(self.counted),
+            in_mean,
+            protocol.mean,
+        )
+
+    def per_joint(self):
+        """(K,) share per joint, in the order of the skeleton."""
+        return scores(
+            ops.convert_to_tensor(self.correct),
+            ops.convert_to_tensor(self.counted),
+        )
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "protocol": self.protocol,
+            "skeleton": self.skeleton,
+            "stride": self.stride,
+            "alignment": self.alignment,
+        }
+
+
+def same_type(labels, points):
+    """Both as tensors of the labels' float type: float64 stays exact."""
+    labels = ops.convert_to_tensor(labels)
+    if "float" not in keras.backend.standardize_dtype(labels.dtype):
+        labels = ops.cast(labels, "float32")
+    return labels, ops.cast(points, labels.dtype)
+
+
+def fractions(thresholds, default, like):
+    """(T, 1, 1) thresholds in the type of `like`."""
+    thresholds = (default,) if thresholds is None else tuple(thresholds)
+    values = ops.convert_to_tensor(thresholds, dtype=like.dtype)
+    return ops.reshape(values, (-1, 1, 1))
