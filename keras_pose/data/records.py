@@ -68,13 +68,13 @@ class Picture:
 
 def write(picture):
     """A `Picture` as the bytes of one tf.train.Example."""
-    joints = np.stack([p.joints for p in picture.people]).astype("float32")
-    flags = np.stack([p.flags for p in picture.people])
-    labelled = joints[flags > 0]
     if not picture.people:
         raise ValueError(
             f"{picture.source}: a record needs at least one person"
         )
+    joints = np.stack([p.joints for p in picture.people]).astype("float32")
+    flags = np.stack([p.flags for p in picture.people])
+    labelled = joints[flags > 0]
     if not np.isfinite(labelled).all():
         raise ValueError(
             f"{picture.source}: a labelled joint is NaN or infinite"
@@ -103,19 +103,21 @@ def write(picture):
 
 
 def read(serialized, joints):
-    """One serialized record as tensors; works inside a tf.data graph.
+    """Serialized records as tensors; works inside a tf.data graph.
 
     Args:
-        serialized: () string tensor.
+        serialized: () or (B,) string tensor.
         joints: number of joints K of the data set's skeleton.
 
     Returns:
         dict of encoded (), size (2,) int32, source (), matrix (2, 3) and, per
         person, joints (N, K, 2), flags (N, K) int32, center (N, 2), scale (N,),
-        head_size (N,), box (N, 4), name (N,); float32 where not said.
+        head_size (N,), box (N, 4), name (N,); float32 where not said. All with B
+        in front for a batch, where N is that of the record with most people and
+        what others lack is 0.
     """
     row = tf.io.FixedLenSequenceFeature
-    flat = tf.io.parse_single_example(
+    flat = tf.io.parse_example(
         serialized,
         {
             "image/encoded": tf.io.FixedLenFeature((), tf.string),

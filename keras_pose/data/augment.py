@@ -1,0 +1,81 @@
+"""What chance does to a training sample; `pipeline` applies it in one warp.
+
+Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
+2016, https://arxiv.org/abs/1603.06937, section 3.1, and the authors' released
+code. All numbers of an epoch are drawn here at once, as a function of the seed
+and the epoch only, so that neither threads nor a resumed run change a sample.
+"""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Newell's distribution; the strongest sample is what a crop must cover."""
+
+    scale: float = 0.25
+    """Standard deviation of the binary logarithm of the zoom."""
+    scale_limit: float = 0.5
+    """The logarithm is clipped here: zoom in 0.71 ... 1.41."""
+    rotation: float = 30.0
+    """Standard deviation of the angle, degrees."""
+    rotation_limit: float = 60.0
+    """The angle is clipped here, degrees."""
+    rotation_chance: float = 0.6
+    """Share of samples that are turned at all: 0.4 in Newell's code, 0.6 in the
+    PyTorch ports that later papers trained with."""
+    flip_chance: float = 0.5
+    """Share of samples that are mirrored."""
+    color: float = 0.4
+    """Each channel is multiplied by a gain in 1 - color ... 1 + color. Newell's
+    code has 0.6 ... 1.4: a gain per channel imitates another white balance and
+    exposure, the two ways in which photographs of one scene differ most."""
+
+    def __post_init__(self):
+        for name in ("rotation_chance", "flip_chance", "color"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in 0 ... 1, got {value}")
+        for name in ("scale", "scale_limit", "rotation", "rotation_limit"):
+            value = getattr(self, name)
+            if value < 0:
+                raise ValueError(f"{name} must not be negative, got {value}")
+
+
+NONE = Augmentation(scale=0.0, rotation=0.0, flip_chance=0.0, color=0.0)
+"""The crop as it is tested."""
+
+
+def draw(augmentation, count, seed, epoch):
+    """The chances of `count` samples in one epoch.
+
+    Args:
+        augmentation: `Augmentation`.
+        count: number of samples N.
+        seed: int.
+        epoch: int or () int tensor.
+
+    Returns:
+        dict of zoom (N,): factor on the side of the crop, angle (N,): radians,
+        flip (N,): 0 or 1, gain (N, 3): factor on red, green, blue; float32.
+    """
+    a = augmentation
+    seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    streams = tf.random.split(seed, 2)
+    normal = tf.random.stateless_normal((2, count), streams[0])
+    chance = tf.random.stateless_uniform((5, count), streams[1])
+    octaves = tf.clip_by_value(
+        normal[0] * a.scale, -a.scale_limit, a.scale_limit
+    )
+    degrees = tf.clip_by_value(
+        normal[1] * a.rotation, -a.rotation_limit, a.rotation_limit
+    )
+    turned = tf.cast(chance[0] < a.rotation_chance, tf.float32)
+    return {
+        "zoom": 2.0**octaves,
+        "angle": degrees * turned * (3.141592653589793 / 180),
+        "flip": tf.cast(chance[1] < a.flip_chance, tf.float32),
+        "gain": 1.0 + a.color * (2.0 * tf.transpose(chance[2:]) - 1.0),
+    }

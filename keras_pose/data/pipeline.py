@@ -1,0 +1,440 @@
+"""From shards to batches: pictures cut out around a person, and their joints.
+
+One similarity matrix per person (crop, zoom, rotation, flip) moves the joints and,
+inverted, tells where each pixel of the crop is read. What keeps it fast:
+
+* only the window of the JPEG that the crop shows is decoded, at 1/2, 1/4 or 1/8
+  where the crop would skip pixels anyway (which also avoids aliasing);
+* the warp of the whole batch is one XLA-compiled function;
+* labels are joints: no heatmap is drawn here;
+* all small arithmetic is done once for the batch, not once for each record.
+
+Records are read by their position in the shards, so that an epoch starts at once,
+is shuffled fully, and needs no memory for that.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
+
+from keras_pose import geometry
+from keras_pose.data import augment, records
+from keras_pose.data.augment import Augmentation
+
+REDUCTIONS = (1, 2, 4, 8)
+"""By how much a JPEG decoder can shrink a picture while decoding it."""
+THREADS = 2
+"""Records decoded at a time; the cores are shared with the training step."""
+FRAME = 12, 4
+"""Bytes of a TFRecord before (length, its checksum) and after (checksum)."""
+
+
+@dataclass(frozen=True)
+class People:
+    """The subjects of a split, in order, in pixels of the photographs."""
+
+    joints: np.ndarray
+    """(N, K, 2) x, y; 0 where the flag is 0."""
+    flags: np.ndarray
+    """(N, K) COCO's v."""
+    center: np.ndarray
+    """(N, 2) x, y."""
+    scale: np.ndarray
+    """(N,) side of the square around the person / 200 pixels."""
+    head_size: np.ndarray
+    """(N,) pixels; NaN where unknown."""
+    box: np.ndarray
+    """(N, 4) x, y, width, height; NaN where unknown."""
+    names: list
+    """Who each person is in the source."""
+    sources: list
+    """File name of each person's photograph."""
+
+
+def load(
+    dataset,
+    split,
+    size,
+    batch_size,
+    *,
+    training=False,
+    seed=0,
+    first_epoch=0,
+    augmentation=None,
+):
+    """Batches of (images, labels).
+
+    images is (B, H, W, 3) uint8, RGB. labels is (B, K, 4) float32: x, y in pixels
+    of the crop, COCO's flag v, and the subject's head size in pixels of the crop
+    (NaN where unknown). x and y are 0 where v is 0; a labelled joint may lie
+    outside of the crop.
+
+    Args:
+        dataset: `dataset.Dataset`.
+        split: name of the split.
+        size: (height, width) of the crops.
+        batch_size: people per batch.
+        training: endless epochs of `people // batch_size` batches, each in
+            another order, augmented; else one pass in order.
+        seed: order and augmentation of epoch e depend on (seed, e) only.
+        first_epoch: number of the first epoch, to continue a run.
+        augmentation: `Augmentation`; Newell's by default.
+    """
+    positions = verify(dataset, split)
+    count = len(positions)
+    if training and count < batch_size:
+        raise ValueError(
+            f"{dataset.folder}: split {split!r} holds {count} people, fewer than "
+            f"one batch of {batch_size}"
+        )
+    if not training:
+        augmentation = augment.NONE
+    augmentation = augmentation or Augmentation()
+
+    def epoch(number):
+        order = tf.range(count)
+        if training:
+            keys = tf.stack([tf.cast(seed, tf.int64), number])
+            order = tf.random.experimental.stateless_shuffle(order, keys)
+        chances = augment.draw(augmentation, count, seed, number)
+        chances = {k: tf.gather(v, order) for k, v in chances.items()}
+        samples = tf.data.Dataset.from_tensor_slices({"index": order} | chances)
+        return samples.batch(batch_size, drop_remainder=training)
+
+    last = np.iinfo("int64").max if training else first_epoch + 1
+    samples = tf.data.Dataset.range(first_epoch, last).flat_map(epoch)
+    crops = _crops(dataset, positions, samples, size, batch_size)
+    return crops.map(lambda crop: (crop["image"], crop["labels"])).prefetch(2)
+
+
+def views(dataset, split, size, batch_size, zoom=1.0):
+    """Batches of (images, matrices) in order, for inference.
+
+    images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and takes pixels of
+    the crop to those of the photograph. `zoom` multiplies the side of the square
+    that the crop shows: 2 shows the person half as large.
+    """
+    if not zoom > 0:
+        raise ValueError(f"zoom must be positive, got {zoom}")
+    positions = verify(dataset, split)
+    count = len(positions)
+    chances = augment.draw(augment.NONE, count, 0, 0)
+    chances["zoom"] *= zoom
+    samples = tf.data.Dataset.from_tensor_slices(
+        {"index": tf.range(count)} | chances
+    ).batch(batch_size)
+    crops = _crops(dataset, positions, samples, size, batch_size)
+    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
+
+
+def read_people(dataset, split):
+    """`People` of a split; no picture is decoded."""
+    columns = {}
+    joints = len(dataset.skeleton.joints)
+    for batch in _blocks(verify(dataset, split), 1024):
+        block = records.read(_read(batch), joints)
+        for name, value in block.items():
+            if name not in ("encoded", "size"):
+                subject = value[:, 0] if name not in PICTURE else value
+                columns.setdefault(name, []).append(subject.numpy())
+    found = {name: np.concatenate(value) for name, value in columns.items()}
+    matrix = found["matrix"].astype("float64")
+    zoom = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
+    moved = geometry.move(found["joints"], matrix)
+    corner = geometry.move(found["box"][:, None, :2], matrix)[:, 0]
+    extent = found["box"][:, 2:] * zoom[:, None]
+    return People(
+        joints=np.where(found["flags"][..., None] > 0, moved, 0),
+        flags=found["flags"],
+        center=geometry.move(found["center"][:, None], matrix)[:, 0],
+        scale=found["scale"] * zoom,
+        head_size=found["head_size"] * zoom,
+        box=np.concatenate([corner, extent], axis=-1),
+        names=[name.decode() for name in found["name"]],
+        sources=[name.decode() for name in found["source"]],
+    )
+
+
+PICTURE = ("encoded", "size", "source", "matrix")
+"""What a record holds once, not once for each person."""
+
+_verified = {}
+
+
+def verify(dataset, split):
+    """Checks the shards of a split against dataset.json, once per process.
+
+    Returns:
+        list of (path, start, length): where each record lies, in order.
+
+    Raises:
+        ValueError: a shard is truncated or changed, or a record cannot be used;
+            names the file and the record.
+    """
+    described = dataset.description["splits"][split]["shards"]
+    key = str(dataset.folder.resolve()), split, json.dumps(described)
+    if key not in _verified:
+        joints = len(dataset.skeleton.joints)
+        positions = []
+        for path, shard in zip(dataset.shards(split), described, strict=True):
+            with open(path, "rb") as file:
+                content = file.read()
+            if hashlib.sha256(content).hexdigest() != shard["sha256"]:
+                raise ValueError(_what_is_wrong(path, len(content), shard))
+            positions += _walk(path, content, joints)
+        _verified[key] = positions
+    return _verified[key]
+
+
+def _what_is_wrong(path, size, shard):
+    """The sentence about a shard whose checksum differs."""
+    number = 0
+    try:
+        for _ in tf.data.TFRecordDataset(path):
+            number += 1
+    except tf.errors.DataLossError:
+        return (
+            f"{path}: record {number} (from 0) is corrupt or truncated; the file "
+            f"has {size:,} bytes, {shard['bytes']:,} wanted. Convert again."
+        )
+    if number != shard["records"]:
+        return (
+            f"{path}: ends after record {number - 1} (from 0), "
+            f"{shard['records']} records wanted. Convert again."
+        )
+    return f"{path}: is not the file that dataset.json lists. Convert again."
+
+
+def _walk(path, content, joints):
+    """Yields (path, start, length) of each record, after a look inside."""
+    start, number = FRAME[0], 0
+    while start < len(content):
+        length = int.from_bytes(content[start - 12 : start - 4], "little")
+        example = tf.train.Example.FromString(content[start : start + length])
+        wrong = _unusable(example.features.feature, joints)
+        if wrong:
+            raise ValueError(f"{path}: record {number} (from 0) {wrong}")
+        yield path, start, length
+        start, number = start + length + sum(FRAME), number + 1
+
+
+def _unusable(feature, joints):
+    """Why a record cannot be used, or "" for a good one."""
+    source = feature["image/source"].bytes_list.value
+    if not source:
+        return "is not of this suite: it has no image/source"
+    name = source[0].decode()
+    encoded = feature["image/encoded"].bytes_list.value
+    if not encoded or not encoded[0]:
+        return f"({name}): the picture is empty"
+    if not encoded[0].startswith(b"\xff\xd8\xff"):
+        return f"({name}): the picture is not a JPEG"
+    if encoded[0].rfind(b"\xff\xd9") < 0:
+        return f"({name}): the JPEG is truncated"
+    people = len(feature["people/scale"].float_list.value)
+    if not people:
+        return f"({name}) holds no people"
+    flags = len(feature["people/flags"].int64_list.value)
+    if flags != people * joints:
+        return f"({name}) has {flags / people:g} joints per person, {joints} wanted"
+    scale = feature["people/scale"].float_list.value[0]
+    if not 0 < scale < math.inf:
+        return f"({name}): the subject's scale must be positive, got {scale}"
+    center = feature["people/center"].float_list.value[:2]
+    if not all(map(math.isfinite, center)):
+        return f"({name}): the subject's centre must be finite, got {center}"
+    return ""
+
+
+def _blocks(rows, count):
+    for start in range(0, len(rows), count):
+        yield rows[start : start + count]
+
+
+def _read(positions):
+    """The bytes of records at (path, start, length)."""
+    found = []
+    for path, start, length in positions:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            found.append(file.read(length))
+    return np.array(found, object)
+
+
+def _crops(dataset, positions, samples, size, batch_size):
+    """Batches of dicts of image, labels and back (crop -> photograph).
+
+    `samples` are batches of dicts of index and of what `augment.draw` returns.
+    """
+    height, width = size
+    mirror = tf.constant(dataset.skeleton.mirror)
+    # A crop reads at most 2 pixels per step (else the decoder halves more), along
+    # a diagonal at worst; 8 times is the most that the decoder can shrink.
+    longest = max(
+        math.ceil(2 * math.hypot(height, width)) + 3,
+        math.ceil(dataset.max_side / REDUCTIONS[-1]),
+    )
+    room = 3 * min(longest, dataset.max_side) ** 2
+
+    def read(sample):
+        (serialized,) = tf.numpy_function(
+            lambda rows: [_read([positions[row] for row in rows])],
+            [sample["index"]],
+            [tf.string],
+        )
+        serialized = tf.ensure_shape(serialized, sample["index"].shape)
+        record = records.read(serialized, len(mirror))
+        matrix = geometry.crop_matrix(
+            record["center"][:, 0],
+            geometry.PERSON_PIXELS * record["scale"][:, 0] * sample["zoom"],
+            sample["angle"],
+            (float(height), float(width)),
+            sample["flip"],
+            xp=tnp,
+        )
+        back = geometry.invert(matrix, xp=tnp)
+        shrink, window, inside = _window(back, record["size"], size)
+        return {
+            "encoded": record["encoded"],
+            "shrink": shrink,
+            "window": window,
+            "inside": inside,
+            "gain": sample["gain"],
+            "labels": _labels(record, matrix, sample["flip"], mirror),
+            "back": geometry.compose(record["matrix"], back, xp=tnp),
+        }
+
+    def decode(sample):
+        encoded, window = sample.pop("encoded"), sample["window"]
+        branches = [
+            lambda ratio=ratio: tf.io.decode_and_crop_jpeg(
+                encoded, window, channels=3, ratio=ratio
+            )
+            for ratio in REDUCTIONS
+        ]
+        pixels = tf.switch_case(sample.pop("shrink"), branches)
+        return sample | {"pixels": tf.reshape(pixels, (-1,))}
+
+    def warp(sample):
+        image = _warp(
+            sample["pixels"],
+            sample["window"][:, 2:],
+            sample["inside"],
+            sample["gain"],
+            (height, width),
+        )
+        return {
+            "image": image,
+            "labels": sample["labels"],
+            "back": sample["back"],
+        }
+
+    decoded = (
+        samples.map(read, num_parallel_calls=1)
+        .unbatch()
+        .map(decode, num_parallel_calls=THREADS, deterministic=True)
+    )
+    shapes = {k: v.shape for k, v in decoded.element_spec.items()}
+    batches = decoded.padded_batch(batch_size, shapes | {"pixels": (room,)})
+    return batches.map(warp, num_parallel_calls=1)
+
+
+def _labels(record, matrix, flip, mirror):
+    """(B, K, 4): joints of the subject through `matrix`, as `load` says."""
+    joints = geometry.move(record["joints"][:, 0], matrix, xp=tnp)
+    flags = record["flags"][:, 0, :, None]
+    joints = tf.where(flags > 0, joints, 0.0)
+    zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
+    head = (record["head_size"][:, 0] * zoom)[:, None, None]
+    labels = tf.concat(
+        [
+            joints,
+            tf.cast(flags, tf.float32),
+            tf.ones_like(joints[..., :1]) * head,
+        ],
+        axis=-1,
+    )
+    swapped = tf.gather(labels, mirror, axis=1)
+    return tf.where(flip[:, None, None] > 0, swapped, labels)
+
+
+def _window(back, picture, size):
+    """Which part of each picture a crop shows, and how far to shrink it.
+
+    Args:
+        back: (B, 2, 3), crop -> picture.
+        picture: (B, 2) int32, height and width of the pictures.
+        size: (height, width) of the crop.
+
+    Returns:
+        shrink (B,): index into REDUCTIONS; window (B, 4): top, left, height and
+        width in pixels of the shrunken picture; inside (B, 2, 3): crop -> window.
+    """
+    height, width = size
+    step = tf.sqrt(tf.abs(tf.linalg.det(back[:, :, :2])))
+    halvings = tf.floor(tf.math.log(step) / math.log(2.0) + 1e-4)
+    halvings = tf.clip_by_value(halvings, 0.0, len(REDUCTIONS) - 1.0)
+    ratio = 2.0**halvings
+    # Pixel centres: x of the picture lies at (x + 0.5) / ratio - 0.5.
+    small = tf.eye(2, 3) / ratio[:, None, None]
+    small += tf.reshape(0.5 / ratio - 0.5, (-1, 1, 1)) * [[0.0, 0.0, 1.0]]
+    inside = geometry.compose(small, back, xp=tnp)
+    corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
+    seen = geometry.move(tf.constant(corners, tf.float32), inside, xp=tnp)
+    limit = tf.math.ceil(tf.cast(picture[:, ::-1], tf.float32) / ratio[:, None])
+    first = tf.floor(tf.reduce_min(seen, axis=1))
+    last = tf.floor(tf.reduce_max(seen, axis=1)) + 2.0
+    first = tf.clip_by_value(first, 0.0, limit - 1.0)
+    last = tf.clip_by_value(last, first + 1.0, limit)
+    inside -= first[:, :, None] * [[0.0, 0.0, 1.0]]
+    window = tf.concat([first[:, ::-1], (last - first)[:, ::-1]], axis=-1)
+    return tf.cast(halvings, tf.int32), tf.cast(window, tf.int32), inside
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _warp(pixels, shape, matrix, gain, size):
+    """Reads the crops out of the windows, bilinearly, 0 beside the picture.
+
+    Args:
+        pixels: (B, N) uint8: each window row by row, then anything.
+        shape: (B, 2) int32, height and width of each window.
+        matrix: (B, 2, 3), crop -> window.
+        gain: (B, 3) factor on each channel.
+        size: (height, width) of the crops.
+
+    Returns:
+        (B, height, width, 3) uint8.
+    """
+    height, width = size
+    batch = tf.shape(pixels)[0]
+    column = tf.range(width, dtype=tf.float32)
+    row = tf.range(height, dtype=tf.float32)[:, None]
+    m = matrix[:, :, :, None, None]
+    x = m[:, 0, 0] * column + m[:, 0, 1] * row + m[:, 0, 2]
+    y = m[:, 1, 0] * column + m[:, 1, 1] * row + m[:, 1, 2]
+    left, top = tf.floor(x), tf.floor(y)
+    fx, fy = x - left, y - top
+    limit = shape[:, :, None, None]
+    total = 0.0
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = tf.cast(left, tf.int32) + dx, tf.cast(top, tf.int32) + dy
+        known = (
+            (column >= 0)
+            & (column < limit[:, 1])
+            & (row >= 0)
+            & (row < limit[:, 0])
+        )
+        weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy)
+        weight = tf.where(known, weight, 0.0)
+        index = tf.where(known, row * limit[:, 1] + column, 0) * 3
+        index = tf.reshape(index[..., None] + tf.range(3), (batch, -1))
+        value = tf.gather(pixels, index, axis=1, batch_dims=1)
+        value = tf.reshape(value, (batch, height, width, 3))
+        total += weight[..., None] * tf.cast(value, tf.float32)
+    total *= gain[:, None, None, :]
+    return tf.cast(tf.clip_by_value(total + 0.5, 0.0, 255.0), tf.uint8)
