@@ -1,0 +1,169 @@
+"""Where and how a model fails: the numbers behind the report's pictures.
+
+A *reach* is a joint's distance from the truth divided by the distance that the
+protocol allows: up to 1 is right, NaN is not counted.
+"""
+
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from keras_pose.metrics import PCK, PROTOCOLS
+
+NEARLY = 2.0
+"""A miss of up to this reach is nearly right."""
+KINDS = ("nearly right", "left for right", "another joint", "elsewhere")
+
+
+def joint_protocol(name):
+    """The protocol that judges single joints: PCP scores only limbs."""
+    protocol = PROTOCOLS[name]
+    return protocol if isinstance(protocol, PCK) else PROTOCOLS["pck-torso"]
+
+
+def labels_of(people):
+    """The people of a split as labels (N, K, 4): x, y, flag, head size."""
+    flags = np.asarray(people.flags)
+    heads = np.broadcast_to(np.asarray(people.head_size)[:, None], flags.shape)
+    return np.dstack([people.joints, flags, heads]).astype("float64")
+
+
+def reaches(joints, labels, skeleton, protocol):
+    """How far off each joint is, in units of what `protocol` allows.
+
+    Args:
+        joints: (N, K, 2) predictions.
+        labels: (N, K, 4) x, y in the same pixels, flag, head size.
+        skeleton: the order of the joints.
+        protocol: a `metrics.PCK`.
+
+    Returns:
+        (N, K): up to 1 is right; NaN where a joint is not counted; infinite
+        where the prediction is not a number.
+    """
+    lengths = ops.convert_to_numpy(protocol.lengths(labels, skeleton))
+    distances = np.linalg.norm(joints - labels[..., :2], axis=-1)
+    found = distances / (protocol.threshold * lengths[:, None])
+    counted = (labels[..., 2] > 0) & (lengths[:, None] > 0)
+    return np.where(counted, np.where(np.isnan(found), np.inf, found), np.nan)
+
+
+def rank(reach, least=0.5):
+    """People from worst to best: fewest joints right, then farthest off.
+
+    Args:
+        reach: (N, K) of the joints that matter.
+        least: who has a smaller share of counted joints is left out.
+
+    Returns:
+        indices of people; empty when nobody has enough joints.
+    """
+    counted = ~np.isnan(reach)
+    number = counted.sum(axis=1)
+    right = (reach <= 1).sum(axis=1) / np.maximum(number, 1)
+    far = np.where(counted, np.minimum(reach, 2 * NEARLY), 0).sum(axis=1)
+    order = np.lexsort((-far / np.maximum(number, 1), right))
+    return order[number[order] >= max(1, least * reach.shape[1])]
+
+
+def by_visibility(reach, flags, skeleton):
+    """Score of each kind of joint where it is visible and where it is occluded.
+
+    Args:
+        reach: (N, K).
+        flags: (N, K) COCO's 0, 1, 2.
+        skeleton: the order of the joints.
+
+    Returns:
+        DataFrame, a row per kind of joint ("ankle") and one for all: visible
+        and occluded are shares that are right (NaN where there are none), and
+        visible_joints, occluded_joints how many there are.
+    """
+    groups = skeleton.groups | {"all joints": tuple(range(reach.shape[1]))}
+    rows = {}
+    for name, members in groups.items():
+        part, seen = reach[:, members], flags[:, members]
+        row = {}
+        for flag, state in ((2, "visible"), (1, "occluded")):
+            chosen = part[(seen == flag) & ~np.isnan(part)]
+            row[state] = (chosen <= 1).mean() if chosen.size else np.nan
+            row[f"{state}_joints"] = chosen.size
+        rows[name.replace("_", " ")] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def kinds_of_miss(joints, labels, skeleton, protocol):
+    """What is at the place that a wrong joint was put.
+
+    Nearly right: within `NEARLY` times the allowed distance. Otherwise the
+    truth of the joint's mirror image, or of another joint of the person, lies
+    within the allowed distance; or none does.
+
+    Returns:
+        Series, one number of joints per `KINDS`.
+    """
+    reach = reaches(joints, labels, skeleton, protocol)
+    lengths = ops.convert_to_numpy(protocol.lengths(labels, skeleton))
+    gaps = joints[:, :, None] - labels[:, None, :, :2]  # to every joint's truth
+    near = np.linalg.norm(gaps, axis=-1)
+    near = near <= protocol.threshold * lengths[:, None, None]
+    near &= labels[:, None, :, 2] > 0
+    index = np.arange(len(skeleton.joints))
+    mirror = np.array(skeleton.mirror)
+    paired = mirror != index
+    swapped = near[:, index, mirror] & paired
+    near[:, index, index] = False
+    wrong = reach > 1
+    nearly = wrong & (reach <= NEARLY)
+    swapped &= wrong & ~nearly
+    other = wrong & ~nearly & ~swapped & near.any(axis=2)
+    elsewhere = wrong & ~nearly & ~swapped & ~other
+    counts = [kind.sum() for kind in (nearly, swapped, other, elsewhere)]
+    return pd.Series(counts, index=KINDS)
+
+
+def missing_joint_curve(scores, flags, missing=(0,)):
+    """Precision and recall of "this joint is missing" against the threshold.
+
+    HSM, section VII, names this threshold as future work: better to say that a
+    joint is missing than to take the highest pixel of an empty map.
+
+    Args:
+        scores: (N, K) height of each joint's peak.
+        flags: (N, K) COCO's 0 (not labelled), 1 (occluded), 2 (visible).
+        missing: which flags count as missing.
+
+    Returns:
+        DataFrame by rising threshold: a joint is called missing when its score
+        is *below* it. precision, recall, f1; one row per distinct score that
+        calls at least one joint missing.
+    """
+    scores, flags = np.ravel(scores), np.ravel(flags)
+    if scores.shape != flags.shape:
+        raise ValueError(
+            f"one flag per score wanted, got {scores.size} and {flags.size}"
+        )
+    truly = np.isin(flags, missing)
+    if not truly.any():
+        raise ValueError(f"no joint has one of the flags {missing}")
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    found = np.cumsum(truly[order])
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    called, hits = last + 1, found[last]
+    above = np.append(ordered[last[1:]], np.nextafter(ordered[-1], np.inf))
+    precision, recall = hits / called, hits / truly.sum()
+    f1 = 2 * hits / (called + truly.sum())
+    return pd.DataFrame(
+        {
+            "threshold": above,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+        }
+    )
+
+
+def best_threshold(curve):
+    """The row of `missing_joint_curve` with the highest F1."""
+    return curve.loc[curve["f1"].idxmax()]
