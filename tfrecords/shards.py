@@ -169,11 +169,10 @@ def _run(jobs, make, workers):
 
 
 def _start_worker():
-    """One core each, no GPU, silent on Ctrl-C, gone when the parent is."""
+    """One core each, silent on Ctrl-C, gone when the parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    tf.config.set_visible_devices([], "GPU")
 
 
 def _follow_parent():

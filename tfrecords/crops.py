@@ -1,0 +1,197 @@
+"""From an annotated photograph to a record: the crop that holds one person.
+
+A crop shows as much as the strongest augmentation can ask for and is bounded in
+pixels, so that training never decodes a full photograph. The settings that all
+converters of photographs share are here too.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from keras_pose import geometry
+from keras_pose.data.records import Person, Picture
+from tfrecords import shards
+
+CONTEXT = 2.0
+"""Side of the crop / side of the square around the person. The strongest
+augmentation zooms out by 2^0.5 and turns by 45 degrees, which needs another
+2^0.5 (Newell's distribution: scale 2^(+-0.5), rotation up to 60 degrees)."""
+
+JPEG_QUALITY = 90
+"""Of crops, 0 to 100. A photograph that is kept whole keeps its own bytes."""
+
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+"""JPEG markers; coded pixels between the last two never look like them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of every converter of photographs."""
+
+    source: Path
+    """Folder or file that holds the annotations."""
+    output: Path
+    """Folder for the shards and dataset.json."""
+    person_pixels: int = 256
+    """The square around a person is stored with at most this side, pixels."""
+    whole_images: bool = False
+    """Keep each person's whole photograph instead of a crop."""
+    allow_missing: bool = False
+    """Leave out people whose image is missing or unusable."""
+    workers: int | None = None
+    """Processes; one per core if not given."""
+
+
+def save(config, tasks, **description):
+    """Writes the crops that `tasks` {split: [(path, people)]} ask for.
+
+    Args:
+        config: a `Config`.
+        tasks: as of `cut`, per split.
+        **description: passed on to `shards.save`.
+    """
+    make = partial(
+        _make,
+        person_pixels=config.person_pixels,
+        whole_images=config.whole_images,
+    )
+    return shards.save(
+        config.output,
+        tasks,
+        make,
+        workers=config.workers,
+        allow_missing=config.allow_missing,
+        **description,
+    )
+
+
+def _make(task, **settings):
+    return cut(*task, **settings)
+
+
+def cut(path, people, person_pixels, whole_images=False):
+    """Reads a photograph and makes the record of one person in it.
+
+    Args:
+        path: JPEG file.
+        people: `records.Person`s in the photograph's pixels, the subject first;
+            the others are kept if any part of them lies in the crop.
+        person_pixels: the side of the subject's square, 200 * scale pixels, is
+            brought down to this; never up.
+        whole_images: keep the photograph as it is.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a whole JPEG, or people that do not belong to it.
+    """
+    path = Path(path)
+    encoded, image = read_jpeg(path)
+    size = image.shape[:2]
+    for person in people:
+        _check(person, path)
+    left, top, right, bottom = _window(people[0], size)
+    side = people[0].scale * geometry.PERSON_PIXELS
+    zoom = min(1, person_pixels / side)
+    if whole_images:
+        left, top, right, bottom, zoom = 0, 0, size[1], size[0], 1
+    height, width = bottom - top, right - left
+    target = max(1, round(height * zoom)), max(1, round(width * zoom))
+    matrix = geometry.resize_matrix((height, width), target)
+    matrix[:, 2] -= matrix[:, :2] @ [left, top]
+    if target != size:
+        encoded = _encode(image[top:bottom, left:right], target)
+    subject, *others = (person.moved(matrix) for person in people)
+    return Picture(
+        encoded=encoded,
+        size=target,
+        people=(subject, *(p for p in others if _is_inside(p, target))),
+        source=path.name,
+        matrix=geometry.invert(matrix),
+    )
+
+
+def person_from_joints(joints, flags, name):
+    """A person of whom only joints are known: placed by their padded box.
+
+    Args:
+        joints: (K, 2) in pixels.
+        flags: (K,) COCO's v.
+        name: who this is.
+
+    Raises:
+        ValueError: the labelled joints span no box.
+    """
+    labelled = joints[flags > 0]
+    if len(np.unique(labelled, axis=0)) < 2:
+        raise ValueError(f"{name}: fewer than 2 labelled joints")
+    corner = labelled.min(axis=0)
+    box = (*corner, *(labelled.max(axis=0) - corner + 1))
+    center, scale = geometry.box_to_center_scale(box)
+    return Person(joints, flags, center, scale, box=box, name=name)
+
+
+def read_jpeg(path):
+    """The bytes of a JPEG file and its pixels (H, W, 3) uint8, BGR.
+
+    A camera's note on how to turn the picture is ignored, as the annotators'
+    tools and TensorFlow do.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: empty, truncated or not a JPEG.
+    """
+    encoded = Path(path).read_bytes()
+    if not encoded:
+        raise ValueError(f"{path}: the file is empty")
+    if not encoded.startswith(b"\xff\xd8"):
+        raise ValueError(f"{path}: not a JPEG, begins with {encoded[:4]!r}")
+    # OpenCV fills a truncated picture with grey; the reader would refuse it.
+    whole = encoded.rfind(END_OF_IMAGE) > encoded.rfind(START_OF_SCAN)
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(encoded, "uint8"), mode)
+    if not whole or image is None:
+        raise ValueError(f"{path}: truncated or damaged JPEG")
+    return encoded, image
+
+
+def _check(person, path):
+    who = person.name or path.name
+    if not np.isfinite(person.joints[person.flags > 0]).all():
+        raise ValueError(f"{who}: a labelled joint is NaN or infinite")
+    place = [*person.center, person.scale]
+    if not np.isfinite(place).all() or person.scale <= 0:
+        raise ValueError(
+            f"{who}: centre and a positive scale wanted, got {place}"
+        )
+
+
+def _window(person, size):
+    """left, top, right, bottom of the part of the photograph to keep."""
+    side = CONTEXT * person.scale * geometry.PERSON_PIXELS
+    start = np.round(person.center - side / 2 + 0.5).astype(int)
+    left, top = np.maximum(start, 0).tolist()
+    right, bottom = np.minimum(start + round(side), size[::-1]).tolist()
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"{person.name}: centre {person.center} and scale {person.scale} "
+            f"lie outside the picture of {size[1]} x {size[0]} pixels"
+        )
+    return left, top, right, bottom
+
+
+def _encode(image, target):
+    if image.shape[:2] != target:
+        image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    return cv2.imencode(".jpg", image, flags)[1].tobytes()
+
+
+def _is_inside(person, size):
+    """True if the person's centre or a labelled joint lies in the picture."""
+    points = np.vstack([person.joints[person.flags > 0], person.center[None]])
+    inside = (points >= -0.5) & (points < np.array(size[::-1]) - 0.5)
+    return inside.all(axis=1).any()

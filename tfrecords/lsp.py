@@ -1,0 +1,129 @@
+"""Converts Leeds Sports Poses (LSP) and its extended training set (LSPET).
+
+S. Johnson and M. Everingham, "Clustered pose and nonlinear appearance models
+for human pose estimation", BMVC 2010 (LSP: 2,000 people); "Learning effective
+human pose estimation from inaccurate annotation", CVPR 2011 (LSPET: 10,000).
+http://sam.johnson.io/research/lsp.html and lspet.html; for research, the
+photographs belong to their owners on Flickr.
+
+SOURCE is the unpacked archive: joints.mat and the folder images. Which of the
+two it is follows from the shape of `joints`: 3 x 14 x N is LSP, whose third row
+means *occluded*; 14 x 3 x N is LSPET, whose third row means *labelled*.
+
+Run      python -m tfrecords.lsp --source lsp --output records/lsp
+         python -m tfrecords.lsp --source lspet --output records/lspet
+             --splits train=1-5000 val=5001-5500 test=5501-6000
+Expect   LSP 1,000 train and 1,000 test people; LSPET 10,000.
+
+There is no box in the source: centre and scale come from the labelled joints.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_pose.console import run
+from keras_pose.skeletons import LSP
+from tfrecords import crops, matlab
+
+FIRST_PIXEL = 0.0
+"""Coordinate of the first pixel's centre. The archives do not say. In LSPET's
+first 6,000 images 75,000 labelled joints reach down to x = 0.22, y = -1.17 and
+never come closer to the far borders than width - 1.21 and height - 1.06, and
+joints that were not clicked hold exact zeros: this is counting from 0, although
+the file is MATLAB's."""
+
+PUBLISHED = ("train=1-1000", "test=1001-2000")
+"""LSP's own split; LSPET has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(crops.Config):
+    """LSP or LSPET, from the folder that holds joints.mat and images."""
+
+    splits: tuple[str, ...] = ()
+    """NAME=FIRST-LAST, image numbers from 1. Default: LSP train=1-1000
+    test=1001-2000, LSPET everything as train."""
+
+
+def main(config):
+    """Writes the shards; returns what dataset.json says."""
+    path = config.source / "joints.mat"
+    joints, flags, digits = read_joints(path)
+    everyone = [f"train=1-{len(joints)}"]
+    published = PUBLISHED if digits == 4 else everyone
+    splits = parse_splits(config.splits or published, len(joints))
+    tasks, unplaced = {}, []
+    for split, numbers in splits.items():
+        tasks[split] = []
+        for number in numbers:
+            name = f"im{number:0{digits}d}.jpg"
+            try:
+                person = crops.person_from_joints(
+                    joints[number - 1], flags[number - 1], name
+                )
+            except ValueError as error:
+                unplaced.append(str(error))
+                continue
+            tasks[split].append((config.source / "images" / name, (person,)))
+    if unplaced:
+        print(
+            f"{len(unplaced):,} people cannot be placed:", *unplaced, sep="\n"
+        )
+    return crops.save(
+        config,
+        tasks,
+        skeleton=LSP.name,
+        protocol="pck-torso",
+        sources=[path],
+        unplaced=unplaced,
+    )
+
+
+def read_joints(path):
+    """joints (N, 14, 2) from 0, COCO flags (N, 14), digits in image names."""
+    table = matlab.read(path, "joints")
+    shape = np.shape(table)
+    if len(shape) == 3 and shape[:2] == (3, 14):
+        x, y, occluded = table
+        flags = np.where(occluded > 0, 1, 2)
+        digits = 4
+    elif len(shape) == 3 and shape[:2] == (14, 3):
+        x, y, labelled = np.moveaxis(table, 1, 0)
+        flags = np.where(labelled > 0, 2, 0)  # nothing says occluded
+        digits = 5
+    else:
+        raise ValueError(
+            f"{path}: joints of 3 x 14 x N (LSP) or 14 x 3 x N (LSPET) wanted, "
+            f"got {' x '.join(map(str, shape))}: another data set?"
+        )
+    return np.stack([x.T, y.T], axis=-1) - FIRST_PIXEL, flags.T, digits
+
+
+def parse_splits(words, people):
+    """{"train": range(1, 1001)} from ("train=1-1000",): numbers from 1.
+
+    Raises:
+        ValueError: not NAME=FIRST-LAST, out of range, or overlapping.
+    """
+    splits, taken = {}, set()
+    for word in words:
+        match = re.fullmatch(r"(\w+)=(\d+)-(\d+)", word)
+        if not match or match[1] in splits:
+            raise ValueError(
+                f"splits are NAME=FIRST-LAST, each name once, got {word!r}"
+            )
+        first, last = int(match[2]), int(match[3])
+        if not 1 <= first <= last <= people:
+            raise ValueError(f"{word}: the file holds people 1-{people}")
+        numbers = range(first, last + 1)
+        if not taken.isdisjoint(numbers):
+            raise ValueError(f"{word} overlaps another split")
+        taken.update(numbers)
+        splits[match[1]] = numbers
+    return splits
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
