@@ -1,0 +1,189 @@
+"""A picture with depth: soft-shaded solids, the nearer one hides the farther.
+
+Points are x, y, z in pixels of the finished picture, z towards the viewer. The
+canvas is twice as large and shrunk at the end, which smooths every edge.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+FINE = 2  # canvas pixels per picture pixel, each way
+AMBIENT = 0.5  # light in the shade
+DIFFUSE = 0.6  # light on a surface that faces the lamp
+RIM = 0.35  # how much darker a solid's silhouette is than its middle
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What has been drawn so far, at `FINE` times the picture's size."""
+
+    colors: np.ndarray
+    """(FINE * H, FINE * W, 3) float32 RGB, 0 to 255."""
+    depths: np.ndarray
+    """(FINE * H, FINE * W) float32, -inf where only background is."""
+    light: np.ndarray
+    """(3,) unit vector towards the lamp."""
+
+    def picture(self):
+        """The finished picture, (H, W, 3) uint8 RGB."""
+        height, width = self.depths.shape
+        size = (width // FINE, height // FINE)
+        small = cv2.resize(self.colors, size, interpolation=cv2.INTER_AREA)
+        return np.clip(np.rint(small), 0, 255).astype("uint8")
+
+    def hidden(self, points, radii):
+        """Whether something covers each solid point: (K,) bool.
+
+        Args:
+            points: (K, 3) x, y, z inside the picture.
+            radii: (K,) pixels from the point to the surface of its own part.
+        """
+        rows, columns = (
+            np.clip(np.rint(fine(points[:, axis])), 0, end - 1).astype(int)
+            for axis, end in zip((1, 0), self.depths.shape, strict=True)
+        )
+        return self.depths[rows, columns] > points[:, 2] + radii
+
+
+def fine(values):
+    """Picture coordinates on the canvas: pixel centres on whole numbers."""
+    return FINE * np.asarray(values, "float32") + (FINE - 1) / 2
+
+
+def _window(canvas, low, high):
+    """Slices of the canvas that hold the fine box, and its rows and columns."""
+    height, width = canvas.depths.shape
+    left, top = np.clip(np.floor(low), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(high) + 1, 0, (width, height)).astype(int)
+    rows = np.arange(top, bottom, dtype="float32")[:, None]
+    columns = np.arange(left, right, dtype="float32")[None]
+    return (slice(top, bottom), slice(left, right)), rows, columns
+
+
+def _put(canvas, window, inside, depth, normal, color):
+    """Shades and stores the pixels of `inside` that are nearer than before."""
+    lit = np.clip(normal @ canvas.light, 0, 1)
+    shade = AMBIENT + DIFFUSE * lit
+    shade *= 1 - RIM * (1 - normal[:, 2]) ** 2
+    canvas.colors[window][inside] = color * shade[:, None]
+    canvas.depths[window][inside] = depth
+
+
+def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
+    """A solid around the line from `start` to `end` (3,), with round ends.
+
+    Args:
+        widths: half the width seen, at even steps along the line, pixels.
+        paint: (along, around) -> (n, 3) RGB; along in pixels from the start,
+            around -1 ... 1 from edge to edge.
+        bulges: how far the middle stands out towards the viewer, as `widths`.
+        slants: how much nearer the edge at around = 1 is than the middle.
+        cap: how far the ends stand out, as a share of the width there.
+    """
+    widths = FINE * np.asarray(widths, "float32")
+    bulges = widths if bulges is None else FINE * np.asarray(bulges, "float32")
+    first, last = fine(start), fine(end)
+    line = (last - first)[:2]
+    length = max(float(np.hypot(*line)), 1e-3)
+    line = line / length
+    reach = widths.max()
+    ends = np.stack([first[:2], last[:2]])
+    window, rows, columns = _window(
+        canvas, ends.min(0) - reach, ends.max(0) + reach
+    )
+    if not rows.size or not columns.size:
+        return
+    x, y = columns - first[0], rows - first[1]
+    along = x * line[0] + y * line[1]
+    across = y * line[0] - x * line[1]
+    share = np.clip(along / length, 0, 1)
+    steps = np.linspace(0, 1, len(widths), dtype="float32")
+
+    def profile(values, at):
+        return np.interp(at, steps, values).astype("float32")
+
+    width = (
+        widths[0] + share * (widths[1] - widths[0])
+        if len(widths) == 2
+        else profile(widths, share)
+    )
+    over = along - share * length
+    inside = (across**2 + (over / cap) ** 2) < width**2
+    share, width = share[inside], width[inside]
+    across, over = across[inside] / width, over[inside] / (cap * width)
+    facing = np.sqrt(np.maximum(1 - across**2 - over**2, 0))
+    depth = first[2] + share * (last[2] - first[2])
+    depth += facing * profile(bulges, share)
+    if slants is not None:
+        depth += across * profile(FINE * np.asarray(slants), share)
+    # depths are kept in picture pixels: undo what `fine` did to z
+    depth = (depth - (FINE - 1) / 2) / FINE
+    nearer = depth > canvas.depths[window][inside]
+    if not nearer.any():
+        return
+    inside[inside] = nearer
+    along, share = along[inside] / FINE, share[nearer]
+    across, over, facing = across[nearer], over[nearer], facing[nearer]
+    normal = np.stack(
+        [
+            over * line[0] - across * line[1],
+            over * line[1] + across * line[0],
+            facing,
+        ],
+        axis=1,
+    )
+    _put(canvas, window, inside, depth[nearer], normal, paint(along, across))
+
+
+def ball(canvas, center, frame, radii, paint):
+    """An ellipsoid.
+
+    Args:
+        center: (3,) pixels.
+        frame: (3, 3) its own axes as columns, in picture coordinates.
+        radii: (3,) half its length along each of its axes, pixels.
+        paint: (n, 3) unit vectors in its own frame -> (n, 3) RGB.
+    """
+    spread = (frame * np.square(radii)) @ frame.T
+    seen = np.linalg.inv(spread[:2, :2])
+    slant = spread[2, :2] @ seen
+    bulge = np.sqrt(spread[2, 2] - slant @ spread[:2, 2])
+    reach = np.sqrt(np.diag(spread)[:2])
+    window, rows, columns = _window(
+        canvas, fine(center[:2] - reach), fine(center[:2] + reach)
+    )
+    if not rows.size or not columns.size:
+        return
+    x = (columns - fine(center[0])) / FINE
+    y = (rows - fine(center[1])) / FINE
+    part = x**2 * seen[0, 0] + 2 * x * y * seen[0, 1] + y**2 * seen[1, 1]
+    depth = slant[0] * x + slant[1] * y
+    depth = depth + bulge * np.sqrt(np.maximum(1 - part, 0))
+    inside = (part < 1) & (depth + center[2] > canvas.depths[window])
+    if not inside.any():
+        return
+    x, y = (np.broadcast_to(v, inside.shape)[inside] for v in (x, y))
+    depth = depth[inside]
+    own = np.stack([x, y, depth], axis=1) @ frame / radii
+    normal = (own / radii) @ frame.T
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    _put(canvas, window, inside, depth + center[2], normal, paint(own))
+
+
+def panel(canvas, corners, depth, color):
+    """A flat convex piece (N, 2) at one depth, lit from edge to edge."""
+    corners = fine(corners)
+    window, rows, columns = _window(canvas, corners.min(0), corners.max(0))
+    if not rows.size or not columns.size:
+        return
+    mask = np.zeros((rows.size, columns.size), "uint8")
+    moved = corners - (columns[0, 0], rows[0, 0])
+    fixed = np.rint(moved * 16).astype("int32")  # 4 bits behind the point
+    cv2.fillConvexPoly(mask, fixed, 1, shift=4)
+    inside = (mask > 0) & (depth > canvas.depths[window])
+    down = np.broadcast_to(rows, inside.shape)[inside] - rows[0, 0]
+    shade = 1.05 - 0.3 * down / max(rows.size, 1)
+    canvas.colors[window][inside] = color * shade[:, None]
+    canvas.depths[window][inside] = depth
