@@ -1,9 +1,9 @@
 """Boxes, points and the one affine matrix that moves everything.
 
-Pixel convention of the whole suite, stated here once: the centre of a pixel lies
-on whole numbers, so an image W pixels wide spans -0.5 ... W - 0.5, its middle is
-(W - 1) / 2, and a flip takes x to W - 1 - x. Points are x then y, sizes are
-(height, width), angles are radians, clockwise as seen on the screen.
+Pixel convention of the whole suite, stated here once: the centre of a pixel
+lies on whole numbers, so an image W pixels wide spans -0.5 ... W - 0.5, its
+middle is (W - 1) / 2, and a flip takes x to W - 1 - x. Points are x then y,
+sizes are (height, width), angles are radians, clockwise as seen on the screen.
 
 `xp` is the array module: numpy, `keras.ops` or `tensorflow.experimental.numpy`;
 each function is written once for all of them.
@@ -76,11 +76,12 @@ def resize_matrix(source, target):
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
 
 
-def box_to_center_scale(box, padding=1.25):
-    """Centre (2,) and scale of a box x, y, w, h: its longer side, padded.
+def box_to_center_scale(box, padding=1.25, xp=np):
+    """Centre (..., 2) and scale (...) of boxes (..., 4) x, y, w, h.
 
-    `padding` is the room around a tight box (Simple Baselines, section 4.1).
+    The scale is that of the longer side, padded: `padding` is the room around a
+    tight box (Simple Baselines, section 4.1).
     """
-    x, y, width, height = box
-    center = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
-    return center, max(width, height) * padding / PERSON_PIXELS
+    box = xp.array(box)
+    center = box[..., :2] + (box[..., 2:] - 1) / 2
+    return center, xp.max(box[..., 2:], axis=-1) * padding / PERSON_PIXELS

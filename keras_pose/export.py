@@ -1,0 +1,269 @@
+"""Writes a trained model as a SavedModel that takes photographs.
+
+    python -m keras_pose.export --model runs/hsm/best.keras
+
+Reading the photograph, cropping, normalisation, the flip test and sub-pixel
+decoding are inside the graph: serving it needs TensorFlow and nothing else. Two
+signatures, both with boxes (B, 4) float32, x, y, width, height in pixels of the
+upright photograph (a box of exactly the whole picture means: all of it):
+
+    encoded (serving_default)   encoded (B,) strings, JPEG or PNG of any sizes
+    images                      images (B, H, W, 3) uint8 RGB
+
+They return joints (B, K, 2) x, y in pixels of the given photograph, scores
+(B, K) 0 ... 1 and missing (B, K) bool. A third, `names`, takes nothing and
+returns the joints' names. EXIF orientation is applied to encoded photographs;
+a batch that is given as pixels must be upright already. serving.json beside the
+graph says the rest and holds an example of six lines.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
+
+from keras_pose import geometry, heatmaps, inference
+from keras_pose.console import run
+from keras_pose.data import photograph
+from keras_pose.models.heads import describe
+from keras_pose.skeletons import SKELETONS
+
+SERVING = "serving.json"
+MISSING_THRESHOLD = 0.2
+"""Scores below it say that the joint is not in the picture (ours; the report's
+curve of precision and recall helps to choose)."""
+
+
+EXAMPLE = """\
+import tensorflow as tf
+served = tf.saved_model.load("saved_model")
+photo = tf.io.read_file("photo.jpg")
+box = tf.constant([[0.0, 0.0, 640.0, 480.0]])
+found = served.signatures["encoded"](encoded=photo[None], boxes=box)
+print(served.signatures["names"]()["names"], found["joints"], found["missing"])
+"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one export."""
+
+    model: Path
+    """A .keras file of training, for example runs/hsm/best.keras."""
+    output: Path | None = None
+    """Folder of the SavedModel; saved_model beside the model if not given."""
+    flip: bool = False
+    """Average with the mirrored picture: better, twice the time."""
+    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
+    missing_threshold: float = MISSING_THRESHOLD
+    """A joint whose score is below it is returned as missing."""
+
+
+class Server(tf.Module):
+    """Photographs and boxes in, joints in the photographs' pixels out."""
+
+    def __init__(
+        self,
+        model,
+        flip=False,
+        decoding="quarter",
+        missing_threshold=MISSING_THRESHOLD,
+    ):
+        super().__init__(name="keras_pose")
+        if decoding not in heatmaps.DECODINGS:
+            known = ", ".join(heatmaps.DECODINGS)
+            raise ValueError(f"decoding: one of {known}, got {decoding!r}")
+        if not 0 <= missing_threshold <= 1:
+            raise ValueError(
+                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
+            )
+        self.model = model
+        self.head = describe(model)
+        self.skeleton = SKELETONS[self.head.skeleton]
+        self.flip = flip
+        self.decoding = decoding
+        self.missing_threshold = missing_threshold
+
+    @property
+    def size(self):
+        """(height, width) of the network's input."""
+        return self.model.input_shape[1:3]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None,), tf.string, "encoded"),
+            tf.TensorSpec((None, 4), tf.float32, "boxes"),
+        ]
+    )
+    def encoded(self, encoded, boxes):
+        """Files' bytes (B,) and boxes (B, 4)."""
+        return self._locate(encoded, boxes, photograph.decode)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
+            tf.TensorSpec((None, 4), tf.float32, "boxes"),
+        ]
+    )
+    def images(self, images, boxes):
+        """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
+        return self._locate(images, boxes, tf.identity)
+
+    @tf.function(input_signature=[])
+    def names(self):
+        """The joints' names (K,), in the order of every other output."""
+        return {"names": tf.constant(self.skeleton.joints)}
+
+    def _locate(self, pictures, boxes, decode):
+        same = tf.debugging.assert_equal(
+            tf.shape(pictures)[0],
+            tf.shape(boxes)[0],
+            "as many boxes as photographs wanted",
+        )
+
+        def one(picture, box):
+            image = decode(picture)
+            with tf.control_dependencies([_check(box, tf.shape(image))]):
+                return photograph.crop(image, box, self.size)
+
+        with tf.control_dependencies([same]):
+            crops, matrices = tf.map_fn(
+                lambda pair: one(*pair),
+                (pictures, boxes),
+                fn_output_signature=(
+                    tf.TensorSpec((*self.size, 3), tf.uint8),
+                    tf.TensorSpec((2, 3), tf.float32),
+                ),
+            )
+        maps = inference.heights(self.model(crops, training=False), self.head)
+        if self.flip:
+            mirrored = self.model(tf.reverse(crops, [2]), training=False)
+            mirrored = inference.heights(mirrored, self.head)
+            maps = (maps + inference.unflip(mirrored, self.head)) / 2
+        cells, scores = heatmaps.decode(maps, self.decoding)
+        points = heatmaps.to_pixels(
+            cells, self.head.stride, self.head.alignment
+        )
+        joints = geometry.move(points, matrices, xp=tnp)
+        return {
+            "joints": joints,
+            "scores": scores,
+            "missing": scores < self.missing_threshold,
+        }
+
+
+def _check(box, shape):
+    """Asserts in the graph: a box has an area and lies over the picture."""
+    edge = tf.cast(tf.reverse(shape[:2], [0]), tf.float32)
+    good = tf.reduce_all(
+        tf.math.is_finite(box)
+        & tf.concat([box[:2] < edge, box[2:] > 0], 0)
+        & tf.concat([box[:2] + box[2:] > 0, [True, True]], 0)
+    )
+    wanted = "a box x, y, width, height with an area, over the picture, wanted"
+    return tf.debugging.Assert(good, [wanted, "got", box, "picture", shape], 4)
+
+
+def export(
+    model,
+    folder,
+    *,
+    flip=False,
+    decoding="quarter",
+    missing_threshold=MISSING_THRESHOLD,
+):
+    """Writes a SavedModel whole or not at all; replaces an earlier export.
+
+    Args:
+        model: a Keras model that ends in `PoseMaps`.
+        folder: where to; refused if something else than an export is there.
+        flip, decoding, missing_threshold: see `Config`.
+
+    Returns:
+        The folder as a Path.
+    """
+    _need_tensorflow()
+    folder = Path(folder)
+    if folder.exists() and not (folder / SERVING).is_file():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise ValueError(f"{folder} is there and is not an export of ours")
+    server = Server(model, flip, decoding, missing_threshold)
+    signatures = {
+        "serving_default": server.encoded,
+        "encoded": server.encoded,
+        "images": server.images,
+        "names": server.names,
+    }
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(temporary, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        tf.saved_model.save(server, str(temporary), signatures)
+        (temporary / SERVING).write_text(
+            json.dumps(_serving(server, model.name), indent=2)
+        )
+    except tf.errors.OpError as error:
+        raise OSError(f"{folder} cannot be written: {error.message}") from None
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _serving(server, name):
+    """What serving.json says: all that a client needs to know."""
+    height, width = server.size
+    return {
+        "model": name,
+        "skeleton": server.skeleton.name,
+        "joints": server.skeleton.joints,
+        "limbs": server.skeleton.limbs,
+        "input": {"height": height, "width": width},
+        "stride": server.head.stride,
+        "alignment": server.head.alignment,
+        "decoding": server.decoding,
+        "flip": server.flip,
+        "missing_threshold": server.missing_threshold,
+        "boxes": "x, y, width, height in pixels of the upright photograph; "
+        "exactly 0, 0, W, H means all of it",
+        "pixels": "the centre of the first pixel is (0, 0)",
+        "example": EXAMPLE.splitlines(),
+    }
+
+
+def main(config):
+    """Loads, exports, says how to use it."""
+    _need_tensorflow()
+    output = config.output or config.model.parent / "saved_model"
+    folder = export(
+        inference.load_model(config.model),
+        output,
+        flip=config.flip,
+        decoding=config.decoding,
+        missing_threshold=config.missing_threshold,
+    )
+    print(f"{folder}: signatures encoded (serving_default), images, names.")
+    print(f"Next: python -m keras_pose.predict --model {folder} photo.jpg")
+    print(f"or, with TensorFlow alone, the six lines in {folder / SERVING}")
+
+
+def _need_tensorflow():
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"a SavedModel needs KERAS_BACKEND=tensorflow, got {backend}: "
+            "a .keras file of any backend can be loaded there"
+        )
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)

@@ -1,0 +1,240 @@
+"""Finds the joints of the person in your own photographs.
+
+    python -m keras_pose.predict --model best.keras photo.jpg \\
+        --box 120 40 200 460 --output out.png --json out.json
+
+The model is a .keras file of training or the folder of an export. --box is the
+person: x, y, width, height in pixels; without it the whole picture is taken,
+which works where one person fills it. Pictures are read as every viewer shows
+them: the EXIF orientation of a phone is applied, and coordinates are those of
+the upright picture, counted from the centre of its first pixel.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tensorflow as tf
+import tyro
+from tqdm import tqdm
+
+from keras_pose import figures
+from keras_pose.console import run
+from keras_pose.data import photograph
+from keras_pose.export import SERVING, Server
+from keras_pose.inference import load_model
+from keras_pose.skeletons import SKELETONS
+
+SMALLEST = 8
+"""Pixels: no joint can be told from another in a smaller picture."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one prediction."""
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Photographs: JPEG, PNG, GIF or BMP."""
+    model: Path
+    """A .keras file, or the folder that python -m keras_pose.export wrote."""
+    box: tuple[float, float, float, float] | None = None
+    """The person: x y width height in pixels, for one photograph."""
+    output: Path | None = None
+    """Where the drawing goes: a .png, or a folder for several photographs."""
+    json: Path | None = None
+    """Where the joints go: a .json file."""
+    flip: bool = False
+    """Average with the mirrored picture (an export decides that itself)."""
+
+
+def read(path):
+    """A photograph, upright: (H, W, 3) uint8 RGB numpy array.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, a corrupt or a truncated one, or a tiny one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: a photograph wanted")
+    try:
+        image = photograph.decode(tf.constant(path.read_bytes())).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise ValueError(
+            f"{path} is not an image that can be read: a whole JPEG, PNG, GIF "
+            "or BMP wanted"
+        ) from None
+    if min(image.shape[:2]) < SMALLEST:
+        raise ValueError(
+            f"{path}: at least {SMALLEST} x {SMALLEST} pixels wanted, got "
+            f"{image.shape[1]} x {image.shape[0]}"
+        )
+    return image
+
+
+def check_box(box, image, path):
+    """The box as four floats; ValueError where it cannot show a person."""
+    box = [float(value) for value in box]
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    what = f"x, y, width, height, got {' '.join(f'{v:g}' for v in box)}"
+    if not np.isfinite(box).all():
+        raise ValueError(f"{path}: the box must be four numbers {what}")
+    if w <= 0 or h <= 0:
+        raise ValueError(f"{path}: the box must have an area: {what}")
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise ValueError(
+            f"{path}: the box lies outside of the picture, which is "
+            f"{width} x {height}: {what}"
+        )
+    return box
+
+
+def open_model(path, flip=False):
+    """A .keras file or an export, as a function and its skeleton.
+
+    Returns:
+        function(images (B, H, W, 3) uint8, boxes (B, 4)) -> dict of joints
+        (B, K, 2) x, y in the images' pixels, scores (B, K), missing (B, K); and
+        the `Skeleton`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        server = Server(load_model(path), flip=flip)
+        return server.images, server.skeleton
+    if not (path / SERVING).is_file():
+        raise ValueError(
+            f"{path} is not an export: it has no {SERVING}. Write one with "
+            "python -m keras_pose.export"
+        )
+    serving = json.loads((path / SERVING).read_text())
+    if flip and not serving["flip"]:
+        raise ValueError(
+            f"{path} was exported without --flip: export again with it, or "
+            "give the .keras file"
+        )
+    loaded = tf.saved_model.load(str(path))
+
+    def predict(images, boxes):
+        return loaded.signatures["images"](images=images, boxes=boxes)
+
+    predict.keep = loaded  # the graph lives as long as its variables
+    return predict, SKELETONS[serving["skeleton"]]
+
+
+def predict(function, skeleton, path, box=None):
+    """One photograph: the picture (H, W, 3) and what JSON says about it."""
+    image = read(path)
+    height, width = image.shape[:2]
+    box = check_box(box or (0, 0, width, height), image, path)
+    found = function(tf.constant(image[None]), tf.constant([box]))
+    rows = zip(
+        skeleton.joints,
+        found["joints"][0].numpy().tolist(),
+        found["scores"][0].numpy().tolist(),
+        found["missing"][0].numpy().tolist(),
+        strict=True,
+    )
+    return image, {
+        "photograph": str(path),
+        "width": width,
+        "height": height,
+        "box": box,
+        "joints": {
+            name: {"x": x, "y": y, "score": score, "missing": missing}
+            for name, (x, y), score, missing in rows
+        },
+    }
+
+
+def draw(image, person, skeleton):
+    """The skeleton over the photograph; joints thought missing are hollow."""
+    joints = person["joints"].values()
+    return figures.draw_skeleton(
+        image,
+        np.array([[joint["x"], joint["y"]] for joint in joints]),
+        skeleton,
+        np.array([1 if joint["missing"] else 2 for joint in joints]),
+    )
+
+
+def main(config):
+    """Reads, finds, draws and tells; every photograph is checked first."""
+    several = len(config.photos) > 1
+    if not config.photos:
+        raise ValueError("no photograph given")
+    if several and config.box:
+        raise ValueError("--box is for one photograph, got several")
+    drawings = _drawings(config.photos, config.output)
+    function, skeleton = open_model(config.model, config.flip)
+    if not config.box:
+        print("No --box: the whole picture is taken for the person's.")
+    people = []
+    for path, drawing in tqdm(
+        list(zip(config.photos, drawings, strict=True)),
+        unit="photo",
+        disable=not several,
+    ):
+        image, person = predict(function, skeleton, path, config.box)
+        people.append(person)
+        if drawing:
+            figures.save(draw(image, person, skeleton), drawing)
+    if config.json:
+        _write(
+            config.json,
+            {
+                "model": str(config.model),
+                "skeleton": skeleton.name,
+                "photographs": people,
+            },
+        )
+    if not several:
+        print(table(people[0]))
+    written = [str(path) for path in (config.output, config.json) if path]
+    print(
+        f"Written: {', '.join(written)}"
+        if written
+        else "Next: --output out.png draws them, --json out.json keeps them"
+    )
+    return people
+
+
+def table(person):
+    """One line per joint for the console."""
+    lines = [f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}"]
+    for name, joint in person["joints"].items():
+        line = f"{name:<16}{joint['x']:>9.1f}{joint['y']:>9.1f}"
+        missing = "  missing" if joint["missing"] else ""
+        lines.append(f"{line}{joint['score']:>8.2f}{missing}")
+    return "\n".join(lines)
+
+
+def _drawings(photos, output):
+    """Where each drawing goes; None where none is wanted."""
+    if output is None:
+        return [None] * len(photos)
+    if len(photos) == 1 and output.suffix and not output.is_dir():
+        if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise ValueError(f"{output}: a .png, a .jpg or a folder wanted")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return [output]
+    names = [f"{path.stem}.png" for path in photos]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two photographs would be drawn to {output / twice}")
+    output.mkdir(parents=True, exist_ok=True)
+    return [output / name for name in names]
+
+
+def _write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2))
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
