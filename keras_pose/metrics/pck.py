@@ -22,6 +22,19 @@ from keras_pose.skeletons import SKELETONS
 
 LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
 RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
+COLUMNS = {
+    # With LSP's two joints of the head the columns average to the mean that
+    # papers report (CPM: 97.8 92.5 87.0 83.9 91.5 90.8 89.9 -> 90.5).
+    "Head": ("head_top", "neck", "nose", "eye", "ear"),
+    "Shoulder": ("shoulder",),
+    "Elbow": ("elbow",),
+    "Wrist": ("wrist",),
+    "Hip": ("hip",),
+    "Knee": ("knee",),
+    "Ankle": ("ankle",),
+}
+"""Columns of the field's tables: joints without their side. MPII's upper neck
+is in no column, though it is in the mean."""
 AUC_THRESHOLDS = tuple(step / 100 for step in range(51))
 """Fractions that the area under the curve averages, 0 and 0.5 included."""
 
@@ -43,6 +56,14 @@ class PCK:
     """"counted": every counted joint weighs the same (official); "joints":
     every kind of joint weighs the same."""
 
+    @property
+    def needs(self):
+        """What a person must have to be counted, for messages."""
+        known = {"head": "a head size", "box": "two labelled joints"}
+        if self.length in known:
+            return known[self.length]
+        return "both ends of the torso ({}, {}) labelled".format(*self.length)
+
     def parts(self, skeleton):
         """Names of what is scored, P = K joints."""
         return skeleton.joints
@@ -50,6 +71,10 @@ class PCK:
     def in_mean(self, skeleton):
         """(P,) bool: is it part of the mean?"""
         return tuple(joint not in self.left_out for joint in skeleton.joints)
+
+    def columns(self, skeleton):
+        """Column of the field's tables -> indices of the joints it averages."""
+        return columns(skeleton.joints, COLUMNS)
 
     def lengths(self, labels, skeleton):
         """(N, K, 4) -> (N,): pixels to divide by, NaN where not known."""
@@ -236,6 +261,16 @@ class HeatmapPCK(keras.metrics.Metric):
             "stride": self.stride,
             "alignment": self.alignment,
         }
+
+
+def columns(parts, wanted):
+    """Column -> indices of `parts` that `wanted` puts there, sides together."""
+    bare = [p.removeprefix("left_").removeprefix("right_") for p in parts]
+    found = {
+        column: tuple(i for i, name in enumerate(bare) if name in names)
+        for column, names in wanted.items()
+    }
+    return {column: indices for column, indices in found.items() if indices}
 
 
 def same_type(labels, points):

@@ -10,10 +10,19 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_pose.metrics.pck import fractions, same_type
+from keras_pose.metrics.pck import columns, fractions, same_type
 
 _SHOULDERS = ("left_shoulder", "right_shoulder")
 _HIPS = ("left_hip", "right_hip")
+COLUMNS = {
+    "Torso": ("torso",),
+    "Upper leg": ("upper_leg",),
+    "Lower leg": ("lower_leg",),
+    "Upper arm": ("upper_arm",),
+    "Forearm": ("forearm",),
+    "Head": ("head",),
+}
+"""Columns of the field's tables: limbs without their side."""
 _NECKS = ("upper_neck", "neck")
 """What the lower end of the head is called in MPII and in LSP."""
 
@@ -51,6 +60,11 @@ class PCP:
     mean: str = "counted"
     """As in `PCK`: the total is weighted by limbs."""
 
+    @property
+    def needs(self):
+        """What a person must have to be counted, for messages."""
+        return "a limb with both ends labelled"
+
     def parts(self, skeleton):
         """Names of what is scored, P = 10 limbs."""
         return tuple(limbs(skeleton))
@@ -58,6 +72,10 @@ class PCP:
     def in_mean(self, skeleton):
         """(P,) bool: is it part of the mean?"""
         return (True,) * len(limbs(skeleton))
+
+    def columns(self, skeleton):
+        """Column of the field's tables -> indices of the limbs it averages."""
+        return columns(limbs(skeleton), COLUMNS)
 
     def hits(self, labels, points, skeleton, thresholds=None):
         """Which limbs are found; shapes as `PCK.hits` with limbs for joints.
