@@ -1,0 +1,371 @@
+"""Scores a trained model on people it never trained on.
+
+    python -m keras_pose.evaluate --model runs/hsm/best.keras --data DIR
+        --split val --flip --scales 6
+
+Prints the data set's own metric per joint, and writes beside the model (or to
+--output): table.csv, predictions.npz (pixels of the photographs from 0),
+predictions.mat (MPII's layout, pixels from 1) and predictions.json (like COCO's
+results). Joints that are labelled count, occluded or not.
+"""
+
+import io
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.io
+from keras import ops
+
+from keras_pose import inference
+from keras_pose.console import run
+from keras_pose.data import pipeline
+from keras_pose.data.dataset import open_dataset
+from keras_pose.failures import labels_of
+from keras_pose.metrics import AUC_THRESHOLDS, PCK, PROTOCOLS, mean_score
+
+FIRST_PIXEL = 1
+"""MATLAB's, and so MPII's, name of the first pixel."""
+NAMED = 5
+"""How many people a message names."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one evaluation."""
+
+    model: Path
+    """A .keras file of training, for example runs/hsm/best.keras."""
+    data: Path
+    """Folder of records with a dataset.json."""
+    split: str = "val"
+    """Whose people are scored."""
+    protocol: str | None = None
+    """How to score: pckh, pck-torso, pcp-strict ... (a wrong name lists all);
+    the data set's own if not given."""
+    flip: bool = False
+    """Average with the mirrored picture: twice the time."""
+    scales: int = 1
+    """Crops per person, 0.7 ... 1.3 times as large; papers use 6."""
+    decoding: str = "quarter"
+    """How a heatmap becomes a point: quarter, argmax, dark or soft."""
+    batch_size: int = 32
+    """People per step."""
+    output: Path | None = None
+    """Folder of what is written; the model's if not given."""
+
+
+def evaluate(predicted, people, skeleton, protocol="pckh"):
+    """Scores predictions by a named protocol.
+
+    Args:
+        predicted: (N, K, 2) x, y in pixels of the photographs; NaN is a miss.
+        people: `pipeline.People` of the split.
+        skeleton: the order of the K joints.
+        protocol: a name in `metrics.PROTOCOLS`.
+
+    Returns:
+        DataFrame, per cent. Rows: the joints (or limbs); the columns of the
+        field's tables, "Head" ... "Ankle", each the mean of its joints; "Mean".
+        Columns: the protocol's title, then its relatives of other thresholds,
+        "AUC" (joints only), and "counted": how many were scored.
+    """
+    counted = countable(people, skeleton, protocol).sum(axis=0)
+    labels = labels_of(people)
+    if np.shape(predicted) != labels[..., :2].shape:
+        raise ValueError(
+            f"predictions of shape {labels[..., :2].shape} wanted, "
+            f"got {np.shape(predicted)}"
+        )
+    chosen = find_protocol(protocol)
+    titles = _relatives(chosen)
+    auc = isinstance(chosen, PCK)
+    correct, _ = chosen.hits(
+        labels,
+        np.asarray(predicted, "float64"),
+        skeleton,
+        (*titles.values(), *(AUC_THRESHOLDS if auc else ())),
+    )
+    correct = ops.convert_to_numpy(correct).sum(axis=1)  # (thresholds, parts)
+
+    def row(correct, counted):
+        shown = list(100 * correct[: len(titles)])
+        return shown + auc * [100 * correct[len(titles) :].mean()] + [counted]
+
+    with np.errstate(invalid="ignore"):  # 0 / 0: nothing counted, NaN
+        share = correct / counted
+    parts = chosen.parts(skeleton)
+    rows = {part: row(share[:, i], counted[i]) for i, part in enumerate(parts)}
+    for column, indices in chosen.columns(skeleton).items():
+        part = list(indices)
+        rows[column] = row(share[:, part].mean(axis=1), counted[part].sum())
+    inside = np.array(chosen.in_mean(skeleton))
+    mean = mean_score(
+        correct.astype("float64"),
+        counted.astype("float64"),
+        inside,
+        chosen.mean,
+    )
+    rows["Mean"] = row(ops.convert_to_numpy(mean), counted[inside].sum())
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=[*titles, *auc * ["AUC"], "counted"]
+    )
+
+
+def find_protocol(name):
+    """A protocol by its name; ValueError lists the names there are."""
+    if name not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise ValueError(f"protocol: one of {known}, got {name!r}")
+    return PROTOCOLS[name]
+
+
+def countable(people, skeleton, protocol):
+    """Which joints (or limbs) of whom can be scored: (N, P) bool.
+
+    Raises:
+        ValueError: no people, flags that are not 0, 1 or 2, labelled joints
+            that are not numbers, or nothing that the protocol can score.
+    """
+    chosen = find_protocol(protocol)
+    names = np.array(people.names, object)
+    if not len(names):
+        raise ValueError("nothing to score: there are no people")
+    labels = labels_of(people)
+    unknown = ~np.isin(labels[..., 2], (0, 1, 2))
+    if unknown.any():
+        raise ValueError(
+            f"flags must be 0, 1 or 2, got {labels[unknown][0, 2]:g} for "
+            f"{_some(names[unknown.any(axis=1)])}"
+        )
+    broken = (labels[..., 2] > 0) & ~np.isfinite(labels[..., :2]).all(axis=2)
+    if broken.any():
+        raise ValueError(
+            "a labelled joint is NaN or infinite in "
+            f"{_some(names[broken.any(axis=1)])}"
+        )
+    _, counted = chosen.hits(labels, labels[..., :2], skeleton)
+    counted = ops.convert_to_numpy(counted)
+    if not counted.any():
+        raise ValueError(
+            f"{protocol} has nothing to score: none of the {len(names)} people "
+            f"has {chosen.needs}. Choose another --protocol"
+        )
+    return counted
+
+
+def main(config):
+    """Predicts, scores, prints and writes; returns the table."""
+    dataset = open_dataset(config.data)
+    dataset.people(config.split)  # is there such a split?
+    skeleton, protocol = dataset.skeleton, config.protocol or dataset.protocol
+    find_protocol(protocol)
+    model = inference.load_model(config.model)
+    people = pipeline.read_people(dataset, config.split)
+    countable(people, skeleton, protocol)  # before the long part
+    predictions = inference.predict_people(
+        model,
+        dataset,
+        config.split,
+        batch_size=config.batch_size,
+        flip=config.flip,
+        scales=config.scales,
+        decoding=config.decoding,
+    )
+    table = evaluate(predictions.joints, people, skeleton, protocol)
+    print(describe(table, people, skeleton, protocol, config.split))
+    output = config.output or config.model.parent
+    save(output, table, predictions, people, skeleton)
+    print(f"Wrote table.csv and predictions.npz, .mat, .json to {output}.")
+    if (output / "run.json").is_file():
+        next_one = f"keras_pose.report --run {output} --data {config.data}"
+    else:
+        next_one = f"keras_pose.predict --model {config.model} photo.jpg"
+    print(f"Next: python -m {next_one}")
+    return table
+
+
+def describe(table, people, skeleton, protocol, split):
+    """The table to read, which mean it shows, and who is not in it."""
+    chosen = find_protocol(protocol)
+    columns = [*chosen.columns(skeleton), "Mean"]
+    scores = table.drop(columns="counted")
+    left_out = getattr(chosen, "left_out", ())
+    left_out = [part for part in left_out if part in table.index]
+    mean = {
+        "counted": "everything that was counted weighs the same",
+        "joints": "every kind of joint weighs the same",
+    }[chosen.mean]
+    counted = countable(people, skeleton, protocol)
+    labelled = np.asarray(people.flags) > 0
+    names = np.array(people.names, object)
+    nothing = ~labelled.any(axis=1)
+    lacking = ~counted.any(axis=1) & ~nothing
+    lines = [
+        table.drop(index=columns).to_string(float_format="%.2f"),
+        "",
+        scores.loc[columns].T.to_string(float_format="%.2f"),
+        "",
+        f"{chosen.title} in per cent, split {split}. Mean: {mean}"
+        + f"; without {' and '.join(left_out)}." * bool(left_out),
+        f"{len(names):,} people, {(~nothing & ~lacking).sum():,} counted; "
+        f"{labelled.sum():,} joints labelled, occluded ones included, "
+        f"{(~labelled).sum():,} not labelled and not counted.",
+    ]
+    for who, why in ((lacking, chosen.needs), (nothing, "a labelled joint")):
+        if who.any():
+            shown = _some(names[who])
+            lines.append(
+                f"{who.sum():,} not counted for want of {why}: {shown}."
+            )
+    return "\n".join(lines)
+
+
+def save(folder, table, predictions, people, skeleton):
+    """Writes the table and the predictions, each file whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        table: of `evaluate`.
+        predictions: `inference.Predictions`.
+        people: `pipeline.People` of the same split.
+        skeleton: names the joints.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = io.BytesIO()
+    np.savez_compressed(
+        arrays,
+        joints=predictions.joints,
+        scores=predictions.scores,
+        names=np.array(people.names, "U"),
+        sources=np.array(people.sources, "U"),
+        joint_names=np.array(skeleton.joints),
+    )
+    matlab = io.BytesIO()
+    scipy.io.savemat(matlab, as_mpii(predictions, people, skeleton))
+    results = json.dumps(as_coco(predictions, people))
+    contents = {
+        "table.csv": table.to_csv(index_label="joint").encode(),
+        "predictions.npz": arrays.getvalue(),
+        "predictions.mat": matlab.getvalue(),
+        "predictions.json": results.encode(),
+    }
+    for name, content in contents.items():
+        temporary = folder / f".{name}.tmp"
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, folder / name)
+        except OSError as error:
+            raise OSError(
+                f"{folder / name} cannot be written: {error}"
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def as_mpii(predictions, people, skeleton):
+    """Predictions as MPII's tools read them: pixels count from 1.
+
+    Returns:
+        dict for `scipy.io.savemat`. `pred.annolist(i).annorect(j).annopoints`
+        is the toolkit's struct; image.name and, where the person's name has
+        them ("im.jpg#7.1"), imgidx and ridx say who it is. `pos_pred_src` (K,
+        2, N), `scores` (K, N), `joints` and `names` hold the same as arrays.
+    """
+    joints = predictions.joints + FIRST_PIXEL
+    index = np.arange(len(skeleton.joints), dtype="float64")
+    images = {}
+    for person, source in enumerate(people.sources):
+        image, rect = _mpii_indices(people.names[person])
+        points = _structs(
+            x=joints[person, :, 0],
+            y=joints[person, :, 1],
+            id=index,
+            score=predictions.scores[person].astype("float64"),
+        )
+        images.setdefault((image, source), []).append((rect, {"point": points}))
+    rects = [
+        _structs(ridx=[r for r, _ in found], annopoints=[p for _, p in found])
+        for found in images.values()
+    ]
+    annolist = _structs(
+        imgidx=[image for image, _ in images],
+        image=[{"name": source} for _, source in images],
+        annorect=rects,
+    )
+    return {
+        "pred": {"annolist": annolist},
+        "pos_pred_src": joints.transpose(1, 2, 0),
+        "scores": predictions.scores.T,
+        "joints": np.array(skeleton.joints, object),
+        "names": np.array(people.names, object),
+    }
+
+
+def as_coco(predictions, people):
+    """Predictions as a list like COCO's results: keypoints x, y, score, ..."""
+    keypoints = np.concatenate(
+        [predictions.joints, predictions.scores[..., None]], axis=-1
+    )
+    keypoints = keypoints.round(3).reshape(len(keypoints), -1)
+    return [
+        {
+            "image_id": source,
+            "person": name,
+            "category_id": 1,
+            "keypoints": row.tolist(),
+            "score": float(score),
+        }
+        for source, name, row, score in zip(
+            people.sources,
+            people.names,
+            keypoints,
+            predictions.scores.mean(axis=1),
+            strict=True,
+        )
+    ]
+
+
+def _relatives(chosen):
+    """{title: threshold} of a protocol and of those that differ in it alone."""
+
+    def bare(protocol):
+        return replace(protocol, title="", threshold=0.0)
+
+    titles = {chosen.threshold: chosen.title}
+    for other in PROTOCOLS.values():
+        if bare(other) == bare(chosen):
+            titles.setdefault(other.threshold, other.title)
+    return {title: threshold for threshold, title in titles.items()}
+
+
+def _mpii_indices(name):
+    """MPII's image and person numbers of "im.jpg#7.1", NaN where not given."""
+    numbers = re.findall(r"\d+", name.rpartition("#")[2]) if "#" in name else []
+    image, rect = [np.nan, np.nan, *map(float, numbers)][-2:]
+    return image, rect
+
+
+def _structs(**columns):
+    """A MATLAB struct array (1, N) of equally long columns."""
+    length = len(next(iter(columns.values())))
+    array = np.empty((1, length), [(name, object) for name in columns])
+    for name, values in columns.items():
+        for position, value in enumerate(values):
+            array[name][0, position] = value
+    return array
+
+
+def _some(names):
+    """The first few names, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:NAMED])
+    return shown + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)

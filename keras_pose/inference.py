@@ -1,0 +1,227 @@
+"""From a trained model to joints in the pixels of the photograph.
+
+Flip test: the mirrored picture's maps are mirrored back, left and right joints
+swapped, and averaged with the others. Pyramid test: several crops of the same
+person, larger and smaller, their maps brought to one frame and averaged as
+probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
+https://arxiv.org/abs/1708.01101).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from keras_pose import geometry, heatmaps
+from keras_pose.data import pipeline
+from keras_pose.models.heads import describe
+from keras_pose.skeletons import SKELETONS
+
+PYRAMID = 0.7, 1.3
+"""Smallest and largest side of the crop in a pyramid test, times the usual."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Where a model sees the joints of N people, in order of the split."""
+
+    joints: np.ndarray
+    """(N, K, 2) float64, x, y in pixels of the photographs."""
+    scores: np.ndarray
+    """(N, K) height of each joint's peak, 0 ... 1."""
+    maps: np.ndarray | None = None
+    """(N, h, w, K) float32 heights of the Gaussians, if they were kept."""
+
+
+def load_model(path):
+    """A .keras file of this suite, not compiled; one clear error otherwise."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} is not a keras_pose model: {reason}"
+        ) from None
+    describe(model)
+    if keras.backend.backend() == "tensorflow":
+        # XLA compiles for most of a minute, and again for a smaller last batch.
+        model.jit_compile = False
+    return model
+
+
+def heights(maps, head):
+    """Raw maps (B, S, h, w, K) to the last stack's Gaussians (B, h, w, K).
+
+    Like `unflip` it runs in a TensorFlow graph too.
+    """
+    last = maps[:, -1]
+    return ops.sigmoid(last) if head.activation == "sigmoid" else last
+
+
+def unflip(maps, head):
+    """Maps (B, h, w, K) of mirrored images as those of the images.
+
+    With corner alignment the two do not meet: a joint at x / s is seen at
+    (W - 1 - x) / s, and mirrored back it lies 1 - 1 / s of a cell too far left.
+    The maps are moved by exactly that, between the cells; the field's whole
+    cell leaves a bias of 1 / s. With center alignment nothing is to be moved.
+    """
+    mirror = SKELETONS[head.skeleton].mirror
+    maps = ops.take(ops.flip(maps, axis=2), mirror, axis=-1)
+    if head.alignment == "corner":
+        step = 1 - 1 / head.stride
+        left = ops.concatenate([maps[:, :, :1], maps[:, :, :-1]], axis=2)
+        maps = step * left + (1 - step) * maps
+    return maps
+
+
+def probabilities(model, images, flip=False):
+    """Heights of the Gaussians that a model sees.
+
+    Args:
+        model: ends in `PoseMaps`.
+        images: (B, H, W, 3) uint8, RGB.
+        flip: average with the mirrored images.
+
+    Returns:
+        (B, h, w, K) numpy float32.
+    """
+    head = describe(model)
+    images = np.asarray(images)
+    maps = heights(model.predict_on_batch(images), head)
+    if flip:
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        mirrored = heights(model.predict_on_batch(mirrored), head)
+        maps = (maps + unflip(mirrored, head)) / 2
+    return ops.convert_to_numpy(maps)
+
+
+def predict_people(
+    model,
+    dataset,
+    split,
+    *,
+    batch_size,
+    flip=False,
+    scales=1,
+    decoding="quarter",
+    keep_maps=False,
+):
+    """Joints of each record's subject.
+
+    Args:
+        model: ends in `PoseMaps`; of the data set's skeleton.
+        dataset: `data.dataset.Dataset`.
+        split: name of the split.
+        batch_size: people per step.
+        flip: average with the mirrored images.
+        scales: crops per person; more than one is the pyramid test.
+        decoding: one of `heatmaps.DECODINGS`.
+        keep_maps: also return the maps.
+
+    Returns:
+        `Predictions`.
+
+    Raises:
+        ValueError: other skeleton, unknown or empty split, or the model's maps
+            are not numbers (names the first person).
+    """
+    head = describe(model)
+    if head.skeleton != dataset.skeleton.name:
+        raise ValueError(
+            f"{model.name} finds the joints of {head.skeleton}, but "
+            f"{dataset.folder} holds {dataset.skeleton.name}"
+        )
+    if scales < 1:
+        raise ValueError(f"scales must be 1 or more, got {scales}")
+    people = dataset.people(split)  # first of all: is there such a split?
+    size = model.input_shape[1:3]
+    zooms = np.linspace(*PYRAMID, scales) if scales > 1 else [1.0]
+    views = [
+        pipeline.views(dataset, split, size, batch_size, zoom) for zoom in zooms
+    ]
+    joints, scores, kept = [], [], []
+    with tqdm(total=people, desc=f"predict {split}", unit="person") as bar:
+        for batch in zip(*views, strict=True):
+            maps = _average(
+                [probabilities(model, images, flip) for images, _ in batch],
+                zooms,
+                size,
+                head,
+            )
+            _check_finite(maps, dataset, split, bar.n)
+            cells, peaks = heatmaps.decode(maps, decoding)
+            points = heatmaps.to_pixels(cells, head.stride, head.alignment)
+            matrices = _usual(batch[0][1], zooms[0], size)
+            points = ops.convert_to_numpy(points).astype("float64")
+            joints.append(geometry.move(points, matrices))
+            scores.append(ops.convert_to_numpy(peaks))
+            if keep_maps:
+                kept.append(maps)
+            bar.update(len(maps))
+    return Predictions(
+        np.concatenate(joints),
+        np.concatenate(scores),
+        np.concatenate(kept) if keep_maps else None,
+    )
+
+
+def _average(views, zooms, size, head):
+    """Mean of the views' maps (B, h, w, K) in the frame of zoom 1.
+
+    A cell is averaged over the views that show it: a small crop says nothing
+    about what lies beside it.
+    """
+    if len(views) == 1:
+        return views[0]
+    total, coverage = 0.0, 0.0
+    for maps, zoom in zip(views, zooms, strict=True):
+        rows, columns = (
+            _resampling(cells, pixels, zoom, head)
+            for cells, pixels in zip(maps.shape[1:3], size, strict=True)
+        )
+        warped = ops.einsum("bhwk,yh,xw->byxk", maps, rows, columns)
+        total = total + ops.convert_to_numpy(warped)
+        seen = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
+        coverage = coverage + seen[:, :, None]
+    return total / np.maximum(coverage, keras.config.epsilon())
+
+
+def _resampling(cells, pixels, zoom, head):
+    """(cells, cells) weights: line i reads a zoomed view where cell i lies.
+
+    Views differ in zoom about the middle of the crop alone, so one bilinear
+    matrix per axis does for every person.
+    """
+    middle = heatmaps.to_cells((pixels - 1) / 2, head.stride, head.alignment)
+    at = middle + (np.arange(cells) - middle) / zoom
+    distance = np.abs(at[:, None] - np.arange(cells))
+    return np.maximum(0, 1 - distance).astype("float32")
+
+
+def _usual(matrices, zoom, size):
+    """(B, 2, 3) crop -> photograph at zoom 1, from those at another zoom."""
+    height, width = size
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    usual = np.concatenate(
+        [np.eye(2) / zoom, (middle - middle / zoom)[:, None]], axis=1
+    )
+    return geometry.compose(np.asarray(matrices, "float64"), usual)
+
+
+def _check_finite(maps, dataset, split, first):
+    """ValueError that names the first person whose maps are not numbers."""
+    bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2, 3)))
+    if bad.size:
+        person = first + bad[0]
+        name = pipeline.read_people(dataset, split).names[person]
+        raise ValueError(
+            f"the model's maps are NaN or infinite for {name} (person {person} "
+            f"of {split}, from 0): its training diverged"
+        )
