@@ -1,0 +1,28 @@
+"""TensorFlow's process-wide switches, set in this one place."""
+
+import keras
+import tensorflow as tf
+
+
+def has_gpu():
+    """True if the Keras backend in use sees a GPU."""
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except (RuntimeError, ValueError):  # JAX raises for a platform it lacks
+        return False
+
+
+def prepare(seed):
+    """Makes runs repeatable and the first step early.
+
+    Off the GPU every operation is deterministic, so that a resumed run equals
+    an uninterrupted one bit for bit; on a GPU that costs too much speed. The
+    graph meta-optimizer is off: it took longer before the first step of a
+    two-stack hourglass than it saved in an epoch (benchmarks/train_step.py).
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.optimizer.set_experimental_options(
+        {"disable_meta_optimizer": True}
+    )
+    if not has_gpu():
+        tf.config.experimental.enable_op_determinism()

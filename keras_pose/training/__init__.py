@@ -1,0 +1,6 @@
+"""Settings, the shared loop around `model.fit`, and its callbacks."""
+
+from keras_pose.training.config import Config
+from keras_pose.training.fit import Run, fit
+
+__all__ = ["Config", "Run", "fit"]

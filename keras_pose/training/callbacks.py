@@ -1,0 +1,237 @@
+"""Warm-up, a plateau that waits for it, guards, and the exact resume."""
+
+import json
+import math
+import os
+import shutil
+import time
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+FADED = 0.05
+"""Mean height of the predicted peaks below which the maps count as empty."""
+FADED_EPOCHS = 3
+"""Epochs in a row after the warm-up before empty maps are reported."""
+
+
+class WarmUp(keras.callbacks.Callback):
+    """Raises the rate linearly, step by step (Goyal et al. 2017, section 2.2).
+
+    Step n of N, counted from 1, runs at rate * n / N.
+    """
+
+    def __init__(self, rate, epochs, steps):
+        super().__init__()
+        self.rate = rate
+        self.last = epochs * steps
+        self.steps = steps
+        self.done = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """A resumed run begins in the middle."""
+        self.done = epoch * self.steps
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Sets the rate of the step that follows; rests after the warm-up."""
+        self.done += 1
+        if self.done <= self.last:
+            rate = self.rate * self.done / self.last
+            self.model.optimizer.learning_rate = rate
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Lowers the rate when the objective stalls, but not during the warm-up."""
+
+    def __init__(self, warmup_epochs, **kwargs):
+        super().__init__(**kwargs)
+        self.warmup_epochs = warmup_epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        """`epoch` counts from 0."""
+        if epoch >= self.warmup_epochs:
+            super().on_epoch_end(epoch, logs)
+
+    def state(self):
+        """What a resumed run must know."""
+        best = None if self.best is None else float(self.best)
+        return {
+            "wait": self.wait,
+            "cooldown": self.cooldown_counter,
+            "best": best,
+        }
+
+    def restore(self, state):
+        """Takes up a `state`."""
+        self.wait = state["wait"]
+        self.cooldown_counter = state["cooldown"]
+        self.best = state["best"]
+
+
+class Guard(keras.callbacks.Callback):
+    """Stops a run whose loss or weights break; reports maps that stay empty."""
+
+    def __init__(self, warmup_epochs):
+        super().__init__()
+        self.warmup_epochs = warmup_epochs
+        self.faded = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remembers the weights, to see whether the gradient moves them."""
+        self.before = self._weights()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """A loss that is not a number never recovers."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss became {loss} at step {batch + 1}. Try a lower "
+                "--learning-rate, a longer --warmup-epochs, --clip-norm 1, or "
+                "leave out --mixed-precision; the run continues from its last "
+                "finished epoch with --restart left out"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the gradient's effect and at the height of the maps."""
+        after = self._weights()
+        if not all(np.isfinite(w).all() for w in after):
+            raise ValueError(
+                "a weight is no longer finite: try a lower --learning-rate or "
+                "--clip-norm 1"
+            )
+        still = [
+            v.path
+            for v, a, b in zip(
+                self.model.trainable_variables, after, self.before, strict=True
+            )
+            if np.array_equal(a, b)
+        ]
+        if still:
+            warnings.warn(
+                f"{len(still)} of {len(after)} weights got no gradient in epoch "
+                f"{epoch + 1}, first {still[0]}: is the loss connected to them, "
+                "or has it vanished?",
+                stacklevel=2,
+            )
+        peak = (logs or {}).get("val_peak", (logs or {}).get("peak", 1.0))
+        self.faded = self.faded + 1 if peak < FADED else 0
+        if epoch >= self.warmup_epochs and self.faded == FADED_EPOCHS:
+            warnings.warn(
+                f"the heatmaps are empty (mean peak {peak:.3f} for "
+                f"{FADED_EPOCHS} epochs): the network predicts background "
+                "everywhere. Try a higher --learning-rate, a bias start nearer "
+                "to 0, a larger sigma, or --loss mse",
+                stacklevel=2,
+            )
+
+    def _weights(self):
+        variables = self.model.trainable_variables
+        return [keras.ops.convert_to_numpy(v) for v in variables]
+
+
+class Record(keras.callbacks.Callback):
+    """Keeps the run: history.csv, best.keras, and the checkpoint to resume.
+
+    Keras' own BackupAndRestore brings back weights, optimizer and epoch, but no
+    callback (plateau, best so far), and writes its two files one after the
+    other, so a kill between them mixes two epochs. Here an epoch's weights and
+    state are one folder that is renamed into place.
+
+    Args:
+        folder: of the run.
+        monitor: validation metric, larger is better; its best model is kept.
+        plateau: a `Plateau` whose state belongs to the checkpoint.
+    """
+
+    def __init__(self, folder, monitor, plateau):
+        super().__init__()
+        self.folder = Path(folder)
+        self.monitor = monitor
+        self.plateau = plateau
+        self.rows = []
+        self.best = None
+        self.plateau_state = None
+
+    def resume(self, model):
+        """Loads the newest checkpoint into `model`: finished epochs, or 0."""
+        finished = checkpoints(self.folder)
+        if not finished:
+            return 0
+        newest = finished[-1]
+        state = json.loads((newest / "state.json").read_text())
+        try:
+            model.load_weights(newest / "model.weights.h5")
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(
+                f"{newest} is a checkpoint of another architecture, or damaged "
+                f"({str(error).splitlines()[0]}): choose another --output or "
+                "--restart"
+            ) from None
+        self.rows = state["history"]
+        self.best = state["best"]
+        self.plateau_state = state["plateau"]
+        return state["epoch"]
+
+    def on_train_begin(self, logs=None):
+        """After the plateau's own reset: this callback comes last."""
+        if self.plateau_state:
+            self.plateau.restore(self.plateau_state)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self.start = time.perf_counter()
+        self.rate = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes everything; each file whole or not at all."""
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        rate = logs.pop("learning_rate", None)
+        if rate is None:
+            rate = float(self.model.optimizer.learning_rate)
+        self.rows.append(
+            {"epoch": epoch + 1, "learning_rate": rate}
+            | logs
+            | {"seconds": round(time.perf_counter() - self.start, 2)}
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / "history.csv.tmp"
+        pd.DataFrame(self.rows).to_csv(temporary, index=False)
+        os.replace(temporary, self.folder / "history.csv")
+        score = logs.get(self.monitor)
+        if score is not None and (self.best is None or score > self.best):
+            self.best = score
+            save_model(self.model, self.folder / "best.keras")
+        self._save(epoch + 1)
+
+    def _save(self, finished):
+        folder = self.folder / "checkpoint"
+        temporary = folder / "writing"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self.model.save_weights(temporary / "model.weights.h5")
+        state = {
+            "epoch": finished,
+            "best": self.best,
+            "plateau": self.plateau.state(),
+            "history": self.rows,
+        }
+        (temporary / "state.json").write_text(json.dumps(state))
+        earlier = checkpoints(self.folder)
+        os.replace(temporary, folder / f"epoch-{finished:04d}")
+        for old in earlier:
+            shutil.rmtree(old)
+
+
+def checkpoints(folder):
+    """Folders of finished epochs, oldest first."""
+    return sorted((Path(folder) / "checkpoint").glob("epoch-*"))
+
+
+def save_model(model, path):
+    """A .keras file, whole or not at all."""
+    temporary = path.with_name(f"writing-{path.name}")
+    model.save(temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,98 @@
+"""Settings that all runs share; every field is a flag of the command."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from keras_pose.data import runtime
+
+PRESET = "None: from the preset"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A paper overrides defaults and adds its own fields."""
+
+    data: Path | None = None
+    """Folder of records; without it, people are drawn (tfrecords.synthetic)."""
+    output: Path | None = None
+    """Folder of the run; None: runs/ and the name of the paper."""
+    preset: Literal["auto", "laptop", "paper"] = "auto"
+    """Sizes: a laptop's CPU or the paper's GPU; auto: paper if there is a GPU."""
+    epochs: int | None = None
+    """Passes over the training split; None: from the preset."""
+    batch_size: int | None = None
+    """People per step; None: from the preset."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the input, pixels; None: from the preset."""
+    learning_rate: float | None = None
+    """After the warm-up; None: from the preset."""
+    warmup_epochs: int | None = None
+    """Epochs of linear warm-up; None: from the preset."""
+    patience: int | None = None
+    """Epochs without a better val_loss before the rate drops; None: preset."""
+    plateau_factor: float = 0.5
+    """What the rate is multiplied by on a plateau."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient; None: not clipped."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    mixed_precision: bool = False
+    """Compute in float16 on the GPU (losses stay in float32)."""
+    xla: bool = False
+    """Compile the step with XLA: minutes before the first step, then faster."""
+    restart: bool = False
+    """Forget what --output holds instead of continuing it."""
+    smoke: bool = False
+    """Two steps on a few drawn people: does everything run?"""
+
+    PRESETS: ClassVar[dict[str, dict]] = {}
+    """Values of the fields left None, by preset; each paper states its own."""
+
+    def resolved(self):
+        """This config without a None that a preset fills, and where from.
+
+        Returns:
+            the config, and a dict of field name -> "flag", "default" or
+            "preset laptop" / "preset paper".
+
+        Raises:
+            ValueError: a value out of range.
+        """
+        preset = self.preset
+        if preset == "auto":
+            preset = "paper" if runtime.has_gpu() else "laptop"
+        values, origin = {"preset": preset}, {}
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name)
+            if given != field.default:
+                origin[field.name] = "flag"
+            elif given is None and field.name in self.PRESETS[preset]:
+                values[field.name] = self.PRESETS[preset][field.name]
+                origin[field.name] = f"preset {preset}"
+            else:
+                origin[field.name] = "default"
+        config = dataclasses.replace(self, **values)
+        config.check()
+        return config, origin
+
+    def check(self):
+        """Raises ValueError for a value that no run can use."""
+        for name in ("epochs", "batch_size", "learning_rate", "patience"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if self.warmup_epochs < 0:
+            raise ValueError(
+                f"warmup_epochs must not be negative, got {self.warmup_epochs}"
+            )
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(
+                "plateau_factor must lie between 0 and 1, "
+                f"got {self.plateau_factor}"
+            )
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(
+                f"clip_norm must be positive, got {self.clip_norm}"
+            )

@@ -1,0 +1,212 @@
+"""The one training loop: `model.fit` with what every paper needs around it."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from keras_pose.data import pipeline
+from keras_pose.data.dataset import DESCRIPTION, Dataset
+from keras_pose.training.callbacks import (
+    Guard,
+    Plateau,
+    Record,
+    WarmUp,
+    checkpoints,
+    save_model,
+)
+from keras_pose.training.config import Config
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to build its model."""
+
+    config: Config
+    """Resolved: no None that a preset fills."""
+    origin: dict
+    """Where each setting came from, as `Config.resolved` says."""
+    data: Dataset
+    """Opened."""
+    metric: str
+    """What the data set's score is called in logs: "pckh" or "pck"."""
+
+
+SMOKE_STEPS = 2
+FREE = {"epochs", "output", "restart", "data", "preset"}
+"""Settings that may differ when a run is continued; the data is compared by its
+content."""
+
+
+def fit(model, run, augmentation=None):
+    """Trains a compiled model and keeps everything in `config.output`.
+
+    A run that was stopped at any moment, even by kill -9, continues from its
+    last finished epoch: weights, optimizer, rate, plateau, best so far and the
+    order of the people. On a CPU the result is that of an uninterrupted run bit
+    for bit. A longer `epochs` continues a finished run.
+
+    Args:
+        model: compiled, with a metric of the name `run.metric`.
+        run: a `Run`; its data has splits train and val.
+        augmentation: `keras_pose.data.augment.Augmentation`, None: Newell's.
+
+    Returns:
+        the history of all epochs, earlier ones included: a DataFrame.
+
+    Raises:
+        ValueError: the folder holds another run; too few people; a loss that
+            is not finite.
+    """
+    config, data = run.config, run.data
+    folder = Path(config.output)
+    if config.restart and folder.exists():
+        _forget(folder)
+    _claim(folder, data, config, run.origin)
+    people = data.people("train")
+    steps = SMOKE_STEPS if config.smoke else people // config.batch_size
+    if steps == 0:
+        raise ValueError(
+            f"{data.folder}: {people} people in split train do not fill one "
+            f"batch of {config.batch_size}: choose a smaller --batch-size"
+        )
+    model.optimizer.build(model.trainable_variables)  # else traced twice
+    plateau = Plateau(
+        config.warmup_epochs,
+        monitor="val_loss",
+        factor=config.plateau_factor,
+        patience=config.patience,
+        verbose=1,
+    )
+    record = Record(folder, f"val_{run.metric}", plateau)
+    done = record.resume(model)
+    if done == 0 and not (folder / "untrained.keras").exists():
+        save_model(model, folder / "untrained.keras")
+    if done:
+        print(f"continuing {folder} after epoch {done} of {config.epochs}")
+    kinds = {} if augmentation is None else {"augmentation": augmentation}
+    size, batch = config.image_size, config.batch_size
+    train = pipeline.load(
+        data,
+        "train",
+        size,
+        batch,
+        training=True,
+        seed=config.seed,
+        first_epoch=done,
+        **kinds,
+    )
+    if done < config.epochs:
+        model.fit(
+            train,
+            epochs=config.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            validation_data=pipeline.load(data, "val", size, batch),
+            shuffle=False,  # the pipeline does it
+            callbacks=[
+                WarmUp(config.learning_rate, config.warmup_epochs, steps),
+                plateau,
+                Guard(config.warmup_epochs),
+                keras.callbacks.TensorBoard(
+                    folder / "tensorboard", write_graph=False, profile_batch=0
+                ),
+                record,
+            ],
+        )
+    return pd.DataFrame(record.rows)
+
+
+def show(origin, settings, title):
+    """Prints every setting, its value and where it came from."""
+    table = Table("setting", "value", "from", title=title)
+    for name, value in settings.items():
+        style = None if origin[name] == "default" else "bold"
+        table.add_row(name, str(value), origin[name], style=style)
+    Console().print(table)
+
+
+def _claim(folder, data, config, origin):
+    """Writes run.json, or checks that the folder's run is this one."""
+    settings = {
+        field.name: _plain(getattr(config, field.name))
+        for field in dataclasses.fields(config)
+    }
+    show(origin, settings, f"{folder}")
+    content = (data.folder / DESCRIPTION).read_bytes()
+    run = {
+        "settings": {
+            name: {"value": value, "from": origin[name]}
+            for name, value in settings.items()
+        },
+        "data": str(data.folder),
+        "data_sha256": hashlib.sha256(content).hexdigest(),
+        "command": "python -m " + _command(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("keras", "tensorflow", "numpy")
+        }
+        | {
+            "python": sys.version.split()[0],
+            "backend": keras.backend.backend(),
+        },
+    }
+    path = folder / "run.json"
+    if path.exists() and checkpoints(folder):
+        _compare(folder, json.loads(path.read_text()), run)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(run, indent=2))
+    os.replace(temporary, path)
+
+
+def _compare(folder, before, now):
+    """ValueError if `folder` was trained with other settings or data."""
+    differences = [
+        f"{name}: {before['settings'].get(name, {}).get('value')} there, "
+        f"{entry['value']} here"
+        for name, entry in now["settings"].items()
+        if name not in FREE
+        and before["settings"].get(name, {}).get("value") != entry["value"]
+    ]
+    if before["data_sha256"] != now["data_sha256"]:
+        differences.append(f"data: {before['data']} there, {now['data']} here")
+    if differences:
+        raise ValueError(
+            f"{folder} holds a run with other settings "
+            f"({'; '.join(differences)}): choose another --output or --restart"
+        )
+
+
+def _forget(folder):
+    """Removes what a run wrote, and nothing else that lies in the folder."""
+    for name in ("checkpoint", "tensorboard", "saved_model"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("best.keras", "untrained.keras", "history.csv", "run.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _plain(value):
+    """A setting as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _command():
+    """The command line as a user would type it."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    name = spec.name if spec else Path(sys.argv[0]).name
+    return shlex.join([name.removesuffix(".__main__"), *sys.argv[1:]])
