@@ -1,9 +1,9 @@
 """Joints to heatmaps and back: the only place that knows sigma and cells.
 
-A map of stride s has its cell c over input pixels s*c ... s*c + s - 1, so a pixel
-x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping the image
-flips the map and no one-pixel shift is needed when the two are averaged.
-`alignment="corner"` (x / s) is for weights trained with that convention.
+A map of stride s has its cell c over input pixels s*c ... s*c + s - 1, so a
+pixel x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping
+the image flips the map and no one-pixel shift is needed when the two are
+averaged. `alignment="corner"` (x / s) is for weights trained that way.
 """
 
 import math
@@ -14,7 +14,7 @@ from keras import ops
 ALIGNMENTS = ("center", "corner")
 DECODINGS = ("quarter", "argmax", "dark", "soft")
 QUARTER_PIXEL = 0.25
-"""Step towards the higher neighbour, in cells (Newell et al. 2016, released code)."""
+"""Step to the higher neighbour, cells (Newell et al. 2016, released code)."""
 
 
 def to_cells(points, stride, alignment="center"):
@@ -63,8 +63,8 @@ def decode(maps, method="quarter", sigma=1.0):
         method: "quarter" (argmax and a quarter cell towards the higher
             neighbour on each axis, Newell), "argmax", "dark" (second-order
             Taylor step on the logarithm, Zhang et al., CVPR 2020; the maps must
-            not be negative) or "soft" (centre of mass of the 5 x 5 window around
-            the argmax).
+            not be negative) or "soft" (centre of mass of the 5 x 5 window
+            around the argmax).
         sigma: width of the Gaussians in cells; "dark" smooths with it.
 
     Returns:
@@ -117,7 +117,7 @@ def decode(maps, method="quarter", sigma=1.0):
 
 
 def _center_of_mass(at, column, row, size):
-    """Offset (B, K, 2) from the peak: mean of a 5 x 5 window's positive part."""
+    """Offset (B, K, 2) from the peak: mean of a 5 x 5 window, if positive."""
     height, width = size
     total, moments = 0.0, [0.0, 0.0]
     for dy in range(-2, 3):

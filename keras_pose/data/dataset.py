@@ -26,7 +26,7 @@ class Dataset:
 
     @property
     def protocol(self) -> str:
-        """Name of the metric the field reports on this data: `metrics.PROTOCOLS`."""
+        """Name of the metric the field reports on it: `metrics.PROTOCOLS`."""
         return self.description["protocol"]
 
     @property
@@ -76,10 +76,11 @@ def open_dataset(folder) -> Dataset:
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        what = "has no " + DESCRIPTION if folder.is_dir() else "is not a folder"
+        is_folder = folder.is_dir()
+        what = f"has no {DESCRIPTION}" if is_folder else "is not a folder"
         raise FileNotFoundError(
-            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, flic "
-            "or synthetic (each answers --help)."
+            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, "
+            "flic or synthetic (each answers --help)."
         )
     try:
         description = json.loads(path.read_text())

@@ -70,8 +70,8 @@ def crop(image, box, size):
     # Pixel centres: x of the photograph lies at (x + 0.5) / ratio - 0.5.
     middle = tf.reshape(0.5 / ratio - 0.5, (1, 1)) * [[0.0, 0.0, 1.0]]
     small = tf.eye(2, 3) / ratio + middle
-    pixels = pipeline._warp.python_function(
-        tf.reshape(image, (1, -1)),
+    pixels = pipeline.warp(
+        tf.reshape(image, (1, -1, 3)),
         tf.shape(image)[None, :2],
         geometry.compose(small, back, xp=tnp)[None],
         tf.ones((1, 3)),

@@ -1,7 +1,7 @@
 """From shards to batches: pictures cut out around a person, and their joints.
 
-One similarity matrix per person (crop, zoom, rotation, flip) moves the joints and,
-inverted, tells where each pixel of the crop is read. What keeps it fast:
+One similarity matrix per person (crop, zoom, rotation, flip) moves the joints
+and, inverted, tells where each pixel of the crop is read. What keeps it fast:
 
 * only the window of the JPEG that the crop shows is decoded, at 1/2, 1/4 or 1/8
   where the crop would skip pixels anyway (which also avoids aliasing);
@@ -9,8 +9,8 @@ inverted, tells where each pixel of the crop is read. What keeps it fast:
 * labels are joints: no heatmap is drawn here;
 * all small arithmetic is done once for the batch, not once for each record.
 
-Records are read by their position in the shards, so that an epoch starts at once,
-is shuffled fully, and needs no memory for that.
+Records are read by their position in the shards, so that an epoch starts at
+once, is shuffled fully, and needs no memory for that.
 """
 
 import hashlib
@@ -69,10 +69,10 @@ def load(
 ):
     """Batches of (images, labels).
 
-    images is (B, H, W, 3) uint8, RGB. labels is (B, K, 4) float32: x, y in pixels
-    of the crop, COCO's flag v, and the subject's head size in pixels of the crop
-    (NaN where unknown). x and y are 0 where v is 0; a labelled joint may lie
-    outside of the crop.
+    images is (B, H, W, 3) uint8, RGB. labels is (B, K, 4) float32: x, y in
+    pixels of the crop, COCO's flag v, and the subject's head size in pixels of
+    the crop (NaN where unknown). x and y are 0 where v is 0; a labelled joint
+    may lie outside of the crop.
 
     Args:
         dataset: `dataset.Dataset`.
@@ -89,8 +89,8 @@ def load(
     count = len(positions)
     if training and count < batch_size:
         raise ValueError(
-            f"{dataset.folder}: split {split!r} holds {count} people, fewer than "
-            f"one batch of {batch_size}"
+            f"{dataset.folder}: split {split!r} holds {count} people, fewer "
+            f"than one batch of {batch_size}"
         )
     if not training:
         augmentation = augment.NONE
@@ -115,9 +115,9 @@ def load(
 def views(dataset, split, size, batch_size, zoom=1.0):
     """Batches of (images, matrices) in order, for inference.
 
-    images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and takes pixels of
-    the crop to those of the photograph. `zoom` multiplies the side of the square
-    that the crop shows: 2 shows the person half as large.
+    images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and takes pixels
+    of the crop to those of the photograph. `zoom` multiplies the side of the
+    square that the crop shows: 2 shows the person half as large.
     """
     if not zoom > 0:
         raise ValueError(f"zoom must be positive, got {zoom}")
@@ -199,8 +199,8 @@ def _what_is_wrong(path, size, shard):
             number += 1
     except tf.errors.DataLossError:
         return (
-            f"{path}: record {number} (from 0) is corrupt or truncated; the file "
-            f"has {size:,} bytes, {shard['bytes']:,} wanted. Convert again."
+            f"{path}: record {number} (from 0) is corrupt or truncated; "
+            f"{shard['bytes']:,} bytes wanted, got {size:,}. Convert again."
         )
     if number != shard["records"]:
         return (
@@ -241,7 +241,8 @@ def _unusable(feature, joints):
         return f"({name}) holds no people"
     flags = len(feature["people/flags"].int64_list.value)
     if flags != people * joints:
-        return f"({name}) has {flags / people:g} joints per person, {joints} wanted"
+        count = flags / people
+        return f"({name}) has {count:g} joints per person, {joints} wanted"
     scale = feature["people/scale"].float_list.value[0]
     if not 0 < scale < math.inf:
         return f"({name}): the subject's scale must be positive, got {scale}"
@@ -273,13 +274,13 @@ def _crops(dataset, positions, samples, size, batch_size):
     """
     height, width = size
     mirror = tf.constant(dataset.skeleton.mirror)
-    # A crop reads at most 2 pixels per step (else the decoder halves more), along
-    # a diagonal at worst; 8 times is the most that the decoder can shrink.
+    # A crop reads at most 2 pixels per step (else the decoder halves more),
+    # along a diagonal at worst; 8 times is the most that a decoder can shrink.
     longest = max(
-        math.ceil(2 * math.hypot(height, width)) + 3,
+        math.ceil(2 * math.hypot(height, width)) + 5,
         math.ceil(dataset.max_side / REDUCTIONS[-1]),
     )
-    room = 3 * min(longest, dataset.max_side) ** 2
+    room = min(longest, dataset.max_side) ** 2
 
     def read(sample):
         (serialized,) = tf.numpy_function(
@@ -313,14 +314,18 @@ def _crops(dataset, positions, samples, size, batch_size):
         encoded, window = sample.pop("encoded"), sample["window"]
         branches = [
             lambda ratio=ratio: tf.io.decode_and_crop_jpeg(
-                encoded, window, channels=3, ratio=ratio
+                encoded,
+                window,
+                channels=3,
+                ratio=ratio,
+                dct_method="INTEGER_ACCURATE",  # as fast, and what others get
             )
             for ratio in REDUCTIONS
         ]
         pixels = tf.switch_case(sample.pop("shrink"), branches)
-        return sample | {"pixels": tf.reshape(pixels, (-1,))}
+        return sample | {"pixels": tf.reshape(pixels, (-1, 3))}
 
-    def warp(sample):
+    def warp_all(sample):
         image = _warp(
             sample["pixels"],
             sample["window"][:, 2:],
@@ -340,8 +345,8 @@ def _crops(dataset, positions, samples, size, batch_size):
         .map(decode, num_parallel_calls=THREADS, deterministic=True)
     )
     shapes = {k: v.shape for k, v in decoded.element_spec.items()}
-    batches = decoded.padded_batch(batch_size, shapes | {"pixels": (room,)})
-    return batches.map(warp, num_parallel_calls=1)
+    batches = decoded.padded_batch(batch_size, shapes | {"pixels": (room, 3)})
+    return batches.map(warp_all, num_parallel_calls=THREADS, deterministic=True)
 
 
 def _labels(record, matrix, flip, mirror):
@@ -372,8 +377,9 @@ def _window(back, picture, size):
         size: (height, width) of the crop.
 
     Returns:
-        shrink (B,): index into REDUCTIONS; window (B, 4): top, left, height and
-        width in pixels of the shrunken picture; inside (B, 2, 3): crop -> window.
+        shrink (B,): index into REDUCTIONS; window (B, 4): top, left, height
+        and width in pixels of the shrunken picture; inside (B, 2, 3): crop ->
+        window.
     """
     height, width = size
     step = tf.sqrt(tf.abs(tf.linalg.det(back[:, :, :2])))
@@ -387,8 +393,9 @@ def _window(back, picture, size):
     corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
     seen = geometry.move(tf.constant(corners, tf.float32), inside, xp=tnp)
     limit = tf.math.ceil(tf.cast(picture[:, ::-1], tf.float32) / ratio[:, None])
-    first = tf.floor(tf.reduce_min(seen, axis=1))
-    last = tf.floor(tf.reduce_max(seen, axis=1)) + 2.0
+    # The decoder guesses the colour of a window's outermost columns.
+    first = tf.floor(tf.reduce_min(seen, axis=1)) - 1.0
+    last = tf.floor(tf.reduce_max(seen, axis=1)) + 3.0
     first = tf.clip_by_value(first, 0.0, limit - 1.0)
     last = tf.clip_by_value(last, first + 1.0, limit)
     inside -= first[:, :, None] * [[0.0, 0.0, 1.0]]
@@ -396,12 +403,14 @@ def _window(back, picture, size):
     return tf.cast(halvings, tf.int32), tf.cast(window, tf.int32), inside
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _warp(pixels, shape, matrix, gain, size):
+def warp(pixels, shape, matrix, gain, size):
     """Reads the crops out of the windows, bilinearly, 0 beside the picture.
 
+    Runs in any graph; inside the pipeline it is compiled by XLA, where it costs
+    about as much as decoding the JPEG (`benchmarks/input_pipeline.py`).
+
     Args:
-        pixels: (B, N) uint8: each window row by row, then anything.
+        pixels: (B, N, 3) uint8: each window row by row, then anything.
         shape: (B, 2) int32, height and width of each window.
         matrix: (B, 2, 3), crop -> window.
         gain: (B, 3) factor on each channel.
@@ -412,29 +421,26 @@ def _warp(pixels, shape, matrix, gain, size):
     """
     height, width = size
     batch = tf.shape(pixels)[0]
-    column = tf.range(width, dtype=tf.float32)
-    row = tf.range(height, dtype=tf.float32)[:, None]
+    x, y = tf.meshgrid(tf.range(float(width)), tf.range(float(height)))
     m = matrix[:, :, :, None, None]
-    x = m[:, 0, 0] * column + m[:, 0, 1] * row + m[:, 0, 2]
-    y = m[:, 1, 0] * column + m[:, 1, 1] * row + m[:, 1, 2]
+    x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
     left, top = tf.floor(x), tf.floor(y)
-    fx, fy = x - left, y - top
+    right, low = x - left, y - top  # weights of the neighbours there
     limit = shape[:, :, None, None]
     total = 0.0
     for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
         column, row = tf.cast(left, tf.int32) + dx, tf.cast(top, tf.int32) + dy
-        known = (
-            (column >= 0)
-            & (column < limit[:, 1])
-            & (row >= 0)
-            & (row < limit[:, 0])
-        )
-        weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy)
-        weight = tf.where(known, weight, 0.0)
-        index = tf.where(known, row * limit[:, 1] + column, 0) * 3
-        index = tf.reshape(index[..., None] + tf.range(3), (batch, -1))
+        known = (column >= 0) & (column < limit[:, 1])
+        known &= (row >= 0) & (row < limit[:, 0])
+        weight = (right if dx else 1 - right) * (low if dy else 1 - low)
+        index = tf.where(known, row * limit[:, 1] + column, 0)
+        index = tf.reshape(index, (batch, height * width))
         value = tf.gather(pixels, index, axis=1, batch_dims=1)
         value = tf.reshape(value, (batch, height, width, 3))
-        total += weight[..., None] * tf.cast(value, tf.float32)
+        weight = tf.where(known, weight, 0.0)[..., None]
+        total += weight * tf.cast(value, tf.float32)
     total *= gain[:, None, None, :]
     return tf.cast(tf.clip_by_value(total + 0.5, 0.0, 255.0), tf.uint8)
+
+
+_warp = tf.function(warp, jit_compile=True, autograph=False)

@@ -1,9 +1,10 @@
 """One record: a picture and the people in it. Used by every writer and reader.
 
-A record holds an encoded JPEG (a crop around a person or a whole photograph: the
-same kind of record), the affine step from its pixels to those of the published
-photograph, and its people; the first is the subject. All coordinates are in the
-record's own pixels, with pixel centres on whole numbers (`keras_pose.geometry`).
+A record holds an encoded JPEG (a crop around a person or a whole photograph:
+the same kind of record), the affine step from its pixels to those of the
+published photograph, and its people; the first is the subject. All coordinates
+are in the record's own pixels, with pixel centres on whole numbers
+(`keras_pose.geometry`).
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Person:
     """Who this is in the source, to find the person again: "im1.jpg#2"."""
 
     def moved(self, matrix):
-        """This person in the pixels that the similarity `matrix` (2, 3) leads to."""
+        """This person in the pixels that a similarity (2, 3) leads to."""
         zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         x, y, width, height = self.box
         corner = matrix[:, :2] @ [x, y] + matrix[:, 2]
@@ -112,9 +113,9 @@ def read(serialized, joints):
     Returns:
         dict of encoded (), size (2,) int32, source (), matrix (2, 3) and, per
         person, joints (N, K, 2), flags (N, K) int32, center (N, 2), scale (N,),
-        head_size (N,), box (N, 4), name (N,); float32 where not said. All with B
-        in front for a batch, where N is that of the record with most people and
-        what others lack is 0.
+        head_size (N,), box (N, 4), name (N,); float32 where not said. All with
+        B in front for a batch, where N is that of the record with most people
+        and what others lack is 0.
     """
     row = tf.io.FixedLenSequenceFeature
     flat = tf.io.parse_example(
