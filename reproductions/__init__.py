@@ -1,28 +1,106 @@
 """What every paper's `main` begins and ends with."""
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
 from keras_pose import training
-from keras_pose.data import runtime
-from keras_pose.data.dataset import open_dataset
+from keras_pose.data import pipeline, runtime
+from keras_pose.data.dataset import DESCRIPTION, open_dataset
+from keras_pose.evaluate import describe, evaluate, save
+from keras_pose.export import export
+from keras_pose.inference import load_model, predict_people
+from keras_pose.report import write_report
+from tfrecords import synthetic
+
+DRAWN = Path("runs") / "data" / "synthetic"
+"""Where the embedded default data is kept for the next run."""
+SMOKE = {"train": 32, "val": 16, "test": 0}
+
+
+def open_data(folder, smoke=False):
+    """The named records, or the embedded default: people drawn on the spot."""
+    if folder is None:
+        folder = DRAWN.with_name("smoke") if smoke else DRAWN
+        if not (folder / DESCRIPTION).is_file():
+            print(f"No --data: drawing people into {folder}")
+            counts = SMOKE if smoke else {}
+            synthetic.main(synthetic.Config(str(folder), **counts))
+    return open_dataset(folder)
 
 
 def start(config, paper):
-    """Fills in the preset, seeds everything and opens the data."""
+    """Fills in the preset, seeds everything, opens the data: a `Run`."""
     config, origin = config.resolved()
     if config.output is None:
         name = f"{paper}-smoke" if config.smoke else paper
         config = replace(config, output=Path("runs") / name)
+    if config.smoke:
+        config = replace(config, epochs=1)
+    policy = "mixed_float16" if config.mixed_precision else "float32"
+    keras.mixed_precision.set_global_policy(policy)
     runtime.prepare(config.seed)
-    if config.mixed_precision:
-        keras.mixed_precision.set_global_policy("mixed_float16")
-    data = open_dataset(config.data)
-    metric = "pckh" if data.protocol.startswith("pckh") else "pck"
-    return training.Run(config, origin, data, metric)
+    data = open_data(config.data, config.smoke)
+    return training.Run(config, origin, data, score_name(data))
+
+
+def score_name(data):
+    """What the data set's score is called in logs and curves."""
+    return "pckh" if data.protocol.startswith("pckh") else "pck"
+
+
+def held_out(data):
+    """The split to report on: test, or val where there is none."""
+    return "test" if "test" in data.splits else "val"
 
 
 def finish(run):
-    pass
+    """Scores the best model on people it never saw; report and export.
+
+    The split is test, or val where there is no test split: then the epoch was
+    chosen on the same people, and results.json says so.
+    """
+    folder, data = Path(run.config.output), run.data
+    split = held_out(data)
+    people = pipeline.read_people(data, split)
+
+    def scored(name):
+        model = load_model(folder / name)
+        predictions = predict_people(
+            model, data, split, batch_size=run.config.batch_size
+        )
+        table = evaluate(
+            predictions.joints, people, data.skeleton, data.protocol
+        )
+        return model, predictions, table
+
+    _, _, before = scored("untrained.keras")
+    model, predictions, table = scored("best.keras")
+    save(folder, table, predictions, people, data.skeleton)
+    results = {
+        "split": split,
+        "chosen_on": "val",
+        "people": len(people.names),
+        "protocol": data.protocol,
+        "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
+        "trained": round(float(table.iloc[-1, 0]) / 100, 4),
+    }
+    _write_json(folder / "results.json", results)
+    write_report(folder, data, split, model, predictions)
+    export(model, folder / "saved_model")
+    print(describe(table, people, data.skeleton, data.protocol, split))
+    print(
+        f"\n{table.columns[0]} on {len(people.names):,} people of {split}: "
+        f"{results['untrained']:.3f} untrained, {results['trained']:.3f} "
+        f"trained.\nIn {folder}: report.html, best.keras, saved_model/"
+    )
+    return results
+
+
+def _write_json(path, content):
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(content, indent=2))
+    os.replace(temporary, path)

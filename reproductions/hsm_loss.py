@@ -12,17 +12,20 @@ Departs    eq. (1) has its sign mended (`keras_pose.losses.HSM`); the last bias
            starts at -4 under a sigmoid; validation is a fixed split
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
 
 from keras_pose import console, training
+from keras_pose.comparison import compare
 from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
-from reproductions import finish, start
+from reproductions import finish, held_out, open_data, score_name, start
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Config(training.Config):
     """Hourglasses in a row (section IV-B)."""
     filters: int | None = None
     """Channels of the features; None: from the preset."""
+    compare: bool = False
+    """Train both baselines and HSM for all --pairs and --seeds; figures 3-5."""
+    pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
+    """beta and gamma of each HSM in a comparison: --pairs 1 2 1 1 0.5 2."""
+    seeds: int = 1
+    """Seeds per variant of a comparison, counted up from --seed."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section IV-A; warm-up of Goyal et al.; patience unsaid
@@ -95,8 +104,53 @@ def build_model(config, skeleton):
     return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
 
 
+def variants(config):
+    """{name: settings} of the comparison, the baseline first (figure 3)."""
+    hsm = {
+        f"HSM beta={beta:g} gamma={gamma:g}": {
+            "loss": "hsm",
+            "beta": beta,
+            "gamma": gamma,
+        }
+        for beta, gamma in config.pairs
+    }
+    return {
+        "MSE (baseline)": {"loss": "mse"},
+        "MSE + sigmoid": {"loss": "mse_sigmoid"},
+    } | hsm
+
+
+def compare_losses(config):
+    """Every variant and seed on the same people in the same order."""
+    if config.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    output = Path(config.output or "runs/hsm_loss-compare")
+    one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
+    runs = {}
+    # Seeds outermost: stopped early, it has every variant equally often.
+    for seed in range(config.seed, config.seed + config.seeds):
+        for name, settings in variants(config).items():
+            slug = re.sub("[^a-z0-9.]+", "-", name.lower()).strip("-")
+            folder = output / f"{slug}-seed{seed}"
+            runs.setdefault(name, []).append(folder)
+            keras.backend.clear_session()
+            main(replace(one, output=folder, seed=seed, **settings))
+    data = open_data(config.data, config.smoke)
+    split = held_out(data)
+    table = compare(runs, data, split, output, score_name(data))
+    print(table.round(2).to_string())
+    print(
+        f"\nIn {output}: comparison.csv, figure3.png (curves), figure4.png "
+        "(side by side), figure5.png (bad cases).\n"
+        f"Next: open them, and report.html in the folders of the runs"
+    )
+    return table
+
+
 def main(config):
     """Trains as section IV-A says; the loop itself is the shared one."""
+    if config.compare:
+        return compare_losses(config)
     run = start(config, "hsm_loss")
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
@@ -114,6 +168,10 @@ def main(config):
     )
     history = training.fit(model, run)
     finish(run)
+    print(
+        "Next: python -m tfrecords.mpii --help converts MPII; then the same "
+        "command with --data and that folder"
+    )
     return history
 
 
