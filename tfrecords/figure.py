@@ -1,4 +1,4 @@
-"""A drawn person: pose, clothes and body, on the 16 joints of MPII.
+"""A drawn person: a pose within the limits of the joints, and its body.
 
 The person's own frame has x to their left, y up and z to where they look;
 lengths are shares of their stature. Angles are degrees, zero for somebody who
@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_pose.skeletons import MPII
 from tfrecords.canvas import ball, tube
+from tfrecords.clothes import plain
 
 # Shares of the stature, rounded from the usual tables of segment lengths
 # (Drillis and Contini); heads are a little large, as in children and drawings.
@@ -19,12 +20,12 @@ HIP = 0.055  # from the pelvis to each hip, sideways
 TORSO = 0.25  # pelvis to thorax
 SHOULDER = 0.105  # thorax to each shoulder, sideways
 UPPER_ARM, FOREARM, HAND = 0.165, 0.145, 0.085
-NECK, HEAD = 0.055, 0.15  # thorax to upper neck to head top
+NECK, HEAD = 0.055, 0.16  # thorax to upper neck to head top
 
 # From a joint to a little above the surface of the body around it: what lies
 # nearer to the viewer than this hides the joint.
 RADII = {
-    "ankle": 0.044,
+    "ankle": 0.066,  # nor does the foot hide the ankle
     "knee": 0.054,
     "hip": 0.09,
     "pelvis": 0.1,
@@ -36,11 +37,19 @@ RADII = {
     "shoulder": 0.064,
 }
 
+MARGIN = 0.04  # from the outermost joints to the edge of the body
+CURLED = 0.7  # least extent of a person that counts, shares of the stature
+
+_GROUP = {i: name for name, found in MPII.groups.items() for i in found}
+GROUPS = tuple(_GROUP[i] for i in range(len(MPII.joints)))
+"""Name of each joint without its side."""
+
 LIMITS = {
     "hip": (-30, 125),
     "spread": (-12, 60),
     "turn": (-25, 40),
     "knee": (0, 150),
+    "point": (-20, 45),
     "raise": (-55, 175),
     "side": (-20, 170),
     "twist": (-60, 80),
@@ -54,7 +63,7 @@ LIMITS = {
 }
 """Lowest and highest angle of each degree of freedom."""
 
-_FREE = {"spread": (-3, 14), "turn": (-8, 18)}
+_FREE = {"spread": (-3, 14), "turn": (-8, 18), "point": (-12, 25)}
 LEGS = {
     # name: (how often, one leg, the other leg, bend of the torso)
     "stand": (5, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
@@ -125,31 +134,6 @@ ARMS = {
     ),
 }
 
-SKIN = np.array(
-    [
-        (255, 224, 196),
-        (244, 204, 170),
-        (232, 184, 145),
-        (214, 160, 118),
-        (188, 132, 92),
-        (152, 102, 70),
-        (116, 76, 52),
-        (84, 54, 40),
-    ]
-)
-HAIR = np.array(
-    [
-        (28, 22, 20),
-        (52, 36, 26),
-        (92, 60, 36),
-        (138, 92, 50),
-        (196, 154, 88),
-        (224, 200, 140),
-        (150, 66, 34),
-        (150, 148, 146),
-    ]
-)
-
 
 @dataclass(frozen=True)
 class Body:
@@ -168,6 +152,23 @@ class Body:
     def joint(self, name):
         """(3,) one joint by its name."""
         return self.joints[MPII.index(name)]
+
+    @property
+    def radii(self):
+        """(16,) `RADII` of this body in pixels."""
+        return self.unit * self.build * np.array([RADII[g] for g in GROUPS])
+
+    @property
+    def box(self):
+        """Corners (2, 2) of the box around the whole body, pixels."""
+        points, margin = self.joints[:, :2], MARGIN * self.unit
+        return np.stack([points.min(0) - margin, points.max(0) + margin])
+
+    @property
+    def side(self):
+        """Pixels; the longer side of the box, not much less when curled up."""
+        low, high = self.box
+        return max((high - low).max(), CURLED * self.unit)
 
 
 def turn(axis, degrees):
@@ -191,7 +192,7 @@ def random_angles(rng):
     _, one, other, bend = LEGS[name]
     legs = [one, one if other is None else other]
     rng.shuffle(legs)
-    angles = {"legs": name, "bend": _draw(rng, "bend", bend)}
+    angles = {"bend": _draw(rng, "bend", bend)}
     for joint, spread in (("lean", 8), ("wind", 12), ("tilt", 8), ("look", 28)):
         angles[joint] = _draw(rng, joint, (-spread, spread))
     angles["nod"] = _draw(rng, "nod", (-12, 22))
@@ -273,7 +274,7 @@ def pose(angles):
     for side, sign in (("left", 1), ("right", -1)):
         get = {
             name: angles[f"{side}_{name}"]
-            for name in ("hip", "spread", "turn", "knee")
+            for name in ("hip", "spread", "turn", "knee", "point")
             + ("raise", "side", "twist", "elbow")
         }
         thigh = (
@@ -298,7 +299,7 @@ def pose(angles):
         at[f"{side}_elbow"] = at[f"{side}_shoulder"] - UPPER_ARM * upper @ up
         at[f"{side}_wrist"] = at[f"{side}_elbow"] - FOREARM * lower @ up
         frames[f"{side}_hand"] = lower
-        frames[f"{side}_foot"] = shank @ turn("x", -15)
+        frames[f"{side}_foot"] = shank @ turn("x", get["point"])
     return np.stack([at[name] for name in MPII.joints]), frames
 
 
@@ -322,136 +323,14 @@ def random_build(rng):
     return float(np.clip(rng.normal(1, 0.1), 0.8, 1.3))
 
 
-def random_view(rng):
-    """Where the camera stands: (3, 3). Mostly upright, at times lying."""
+def random_view(rng, lying=0.1):
+    """How the camera sees somebody: (3, 3); `lying` of all people lie."""
     facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.4, 0.22, 0.38])
     yaw = facing + rng.normal(0, 25)
     roll = rng.normal(0, 6)
-    if rng.random() < 0.1:
+    if rng.random() < lying:
         roll += rng.choice([-1, 1]) * rng.uniform(50, 110)
     return turn("z", roll) @ turn("x", rng.normal(6, 9)) @ turn("y", yaw)
-
-
-# ---- what they wear
-
-
-def cloth(rng):
-    """(along, around) -> RGB of a random fabric; along in statures."""
-    main, second = random_colors(rng, 2)
-    if rng.random() < 0.5:  # two shades of one colour
-        second = np.clip(main * rng.choice([0.6, 1.5]), 0, 255)
-    kind = rng.choice(
-        ["plain", "hoops", "stripes", "checks", "spots", "mottled"],
-        p=[0.34, 0.17, 0.12, 0.14, 0.09, 0.14],
-    )
-    period = rng.uniform(0.035, 0.075)
-    phase = rng.uniform(0, 6, 3)
-
-    def paint(along, around):
-        # around the limb in statures; the fabric wraps around the solid
-        wrapped = 0.07 * np.arcsin(np.clip(around, -1, 1))
-        a = 2 * np.pi * along / period + phase[0]
-        b = 2 * np.pi * wrapped / period + phase[1]
-        if kind == "hoops":
-            mix = np.sin(a) > 0.2
-        elif kind == "stripes":
-            mix = np.sin(1.6 * b) > 0.3
-        elif kind == "checks":
-            mix = ((np.sin(a) > 0) * 1.0 + (np.sin(b) > 0)) / 2
-        elif kind == "spots":
-            mix = np.sin(a) * np.sin(b) > 0.55
-        elif kind == "mottled":
-            wave = np.sin(0.6 * a + 1.3 * b) + np.sin(1.1 * a - 0.7 * b)
-            mix = np.clip(0.5 + 0.4 * wave + 0.2 * np.sin(2.3 * b), 0, 1)
-        else:
-            mix = np.zeros_like(a)
-        folds = np.sin(90 * along + 5 * around + phase[2])
-        folds = 1 + 0.05 * folds * np.sin(37 * along - 4 * around)
-        mix = np.asarray(mix, "float32")[:, None]
-        return (main + mix * (second - main)) * folds[:, None]
-
-    return paint
-
-
-def random_colors(rng, count):
-    """(count, 3) RGB, 0 to 255: hues of any kind, seldom glaring."""
-    hue = rng.uniform(0, 1, (count, 1)) + [0, 1 / 3, 2 / 3]
-    pure = 0.5 + 0.5 * np.cos(2 * np.pi * hue)
-    value = rng.uniform(40, 250, (count, 1))
-    grey = rng.beta(1.3, 1.5, (count, 1))
-    return value * (grey + (1 - grey) * pure)
-
-
-def plain(color):
-    """(along, around) -> the same RGB everywhere, a little uneven."""
-
-    def paint(along, around):
-        uneven = 1 + 0.03 * np.sin(60 * along + 4 * around)
-        return np.asarray(color) * uneven[:, None]
-
-    return paint
-
-
-def until(share, first, second):
-    """One paint up to `share` of statures along, another one beyond."""
-
-    def paint(along, around):
-        mixed = first(along, around)
-        beyond = along > share
-        mixed[beyond] = second(along[beyond], around[beyond])
-        return mixed
-
-    return paint
-
-
-@dataclass(frozen=True)
-class Look:
-    """Paints of a person's parts, and the shape of the body."""
-
-    skin: np.ndarray
-    hair: np.ndarray
-    hair_length: float
-    """Statures it hangs below the head; 0 short, negative bald."""
-    hat: np.ndarray | None
-    shirt: object
-    sleeve: object
-    cuff: object
-    trousers: object
-    leg: object
-    shoe: object
-    emblem: np.ndarray | None
-    """Colour of the print on the chest."""
-
-
-def random_look(rng):
-    """Clothes, skin and hair; sleeves and trousers are long or short."""
-    skin = SKIN[rng.integers(len(SKIN))] * rng.uniform(0.92, 1.05)
-    bare = plain(skin)
-    shirt, trousers = cloth(rng), cloth(rng)
-    sleeves = rng.choice(["long", "short", "none"], p=[0.45, 0.42, 0.13])
-    shorts = rng.random() < 0.35
-    short = until(rng.uniform(0.06, 0.13), shirt, bare)
-    hair = HAIR[rng.integers(len(HAIR))] * rng.uniform(0.85, 1.1)
-    return Look(
-        skin=skin,
-        hair=hair,
-        hair_length=rng.choice(
-            [-1, 0, rng.uniform(0.04, 0.13)], p=[0.07, 0.58, 0.35]
-        ),
-        hat=random_colors(rng, 1)[0] if rng.random() < 0.16 else None,
-        shirt=shirt,
-        sleeve={"long": shirt, "short": short, "none": bare}[sleeves],
-        cuff=shirt if sleeves == "long" else bare,
-        trousers=trousers,
-        leg=until(rng.uniform(0.1, 0.22), trousers, bare)
-        if shorts
-        else trousers,
-        shoe=plain(random_colors(rng, 1)[0] * rng.choice([0.5, 1])),
-        emblem=random_colors(rng, 1)[0] if rng.random() < 0.5 else None,
-    )
-
-
-# ---- the body
 
 
 def paint_person(canvas, body, look):
@@ -470,20 +349,14 @@ def paint_person(canvas, body, look):
             body.joint(f"{side}_{name}")
             for name in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
         )
-        limb(
-            hip,
-            knee,
-            (0.066, 0.064, 0.056, 0.044),
-            look.trousers if look.leg is look.trousers else look.leg,
-        )
-        shank = look.trousers if look.leg is look.trousers else bare
-        limb(knee, ankle, (0.043, 0.045, 0.036, 0.027), shank)
+        limb(hip, knee, (0.066, 0.064, 0.056, 0.044), look.thigh)
+        limb(knee, ankle, (0.043, 0.045, 0.036, 0.027), look.shank)
         foot = body.frames[f"{side}_foot"] * unit
-        heel = ankle - 0.012 * foot[:, 1] - 0.012 * foot[:, 2]
+        heel = ankle - 0.018 * foot[:, 1] - 0.012 * foot[:, 2]
         toe = heel + FOOT * 0.75 * foot[:, 2] - 0.022 * foot[:, 1]
         limb(heel, toe, (0.031, 0.031, 0.024), look.shoe)
-        limb(shoulder, elbow, (0.046, 0.042, 0.034), look.sleeve)
-        limb(elbow, wrist, (0.033, 0.032, 0.022), look.cuff)
+        limb(shoulder, elbow, (0.046, 0.042, 0.034), look.upper_arm)
+        limb(elbow, wrist, (0.033, 0.032, 0.022), look.forearm)
         hand = -body.frames[f"{side}_hand"][:, 1] * unit
         limb(
             wrist + 0.01 * hand, wrist + 0.3 * HAND * hand, (0.022, 0.027), bare
