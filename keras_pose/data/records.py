@@ -100,7 +100,7 @@ def write(picture):
     }
     return tf.train.Example(
         features=tf.train.Features(feature=features)
-    ).SerializeToString()
+    ).SerializeToString(deterministic=True)
 
 
 def read(serialized, joints):
