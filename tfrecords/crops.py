@@ -46,14 +46,23 @@ class Config:
     """Processes; one per core if not given."""
 
 
-def save(config, tasks, **description):
-    """Writes the crops that `tasks` {split: [(path, people)]} ask for.
+def save(config, tasks, *, unplaced=(), **description):
+    """Writes the crops that `tasks` ask for.
 
     Args:
         config: a `Config`.
-        tasks: as of `cut`, per split.
+        tasks: {split: [(path, people)]}, the first arguments of `cut`.
+        unplaced: names of annotated people without centre and scale; they are
+            left out, told to the user and kept in dataset.json.
         **description: passed on to `shards.save`.
     """
+    folders = {path.parent for items in tasks.values() for path, _ in items}
+    if not any(folder.is_dir() for folder in folders):
+        names = ", ".join(sorted(map(str, folders))) or config.source
+        raise FileNotFoundError(f"no such folder of images: {names}")
+    if unplaced:
+        print(f"{len(unplaced):,} people cannot be placed:")
+        print(*unplaced, sep="\n")
     make = partial(
         _make,
         person_pixels=config.person_pixels,
@@ -65,6 +74,7 @@ def save(config, tasks, **description):
         make,
         workers=config.workers,
         allow_missing=config.allow_missing,
+        unplaced=list(unplaced),
         **description,
     )
 

@@ -67,10 +67,6 @@ def main(config):
                 unplaced.append(str(error))
                 continue
             tasks[split].append((config.source / "images" / name, (person,)))
-    if unplaced:
-        print(
-            f"{len(unplaced):,} people cannot be placed:", *unplaced, sep="\n"
-        )
     return crops.save(
         config,
         tasks,

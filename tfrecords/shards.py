@@ -148,7 +148,6 @@ def _run(jobs, make, workers):
                 done[job[0]] = _write_shard(*job, make)
                 bar.update(len(job[2]))
         else:
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no greetings
             # spawn: TensorFlow does not survive a fork.
             pool = ProcessPoolExecutor(
                 min(workers, len(todo)), get_context("spawn"), _start_worker
@@ -313,5 +312,9 @@ def _report(output, description, lost):
         counts = ", ".join(f"{n:,} {k}" for k, n in entry["joints"].items())
         print(f"{split}: {entry['people']:,} people; joints: {counts}")
     if lost:
-        print(f"left out {len(lost):,} people, see {output / MISSING}")
+        images = len({what for kind, what in lost if kind == "missing"})
+        print(
+            f"left out {len(lost):,} people, {images:,} images are missing: "
+            f"{output / MISSING}"
+        )
     print(f"next: python -m tfrecords.check --data {output}")

@@ -1,0 +1,213 @@
+"""Reads a data set back: is every shard what its writer meant it to be?
+
+Checks the checksum of every shard, decodes every record, counts people and
+joints per split against dataset.json, and draws a contact sheet: people as a
+network sees them, in the square that their centre and scale give. Left limbs
+are orange, right limbs blue, others green; hollow joints are occluded.
+
+Run      python -m tfrecords.check --data records/mpii
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from keras_pose import geometry
+from keras_pose.console import run
+from keras_pose.data import dataset, records
+from tfrecords import shards
+
+TILE, COLUMNS = 192, 8
+"""Side of a person on the contact sheet in pixels, and people per row."""
+
+COLORS = {"left": (0, 140, 255), "right": (255, 140, 0), "": (80, 200, 80)}
+"""BGR, by side."""
+
+SHOWN = 20
+"""Failures that are printed one by one."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Reads every shard of a data set."""
+
+    data: Path
+    """Folder with shards and dataset.json."""
+    output: Path | None = None
+    """The contact sheet; default: contact_sheet.png in the data's folder."""
+    people: int = 48
+    """How many people the contact sheet shows, evenly spaced."""
+
+
+def main(config):
+    """Prints counts and writes the sheet; returns {split: counts}.
+
+    Raises:
+        ValueError: something is not as dataset.json says.
+    """
+    data = dataset.open_dataset(config.data)
+    splits = data.description["splits"]
+    total = sum(entry["people"] for entry in splits.values())
+    step = max(1, -(-total // max(1, config.people)))
+    failures, tiles, found, seen = [], [], {}, 0
+    with tqdm(total=total, unit=" people") as bar:
+        for split, entry in splits.items():
+            joints, people = np.zeros(3, int), 0  # by flag
+            for shard in entry["shards"]:
+                for picture in _pictures(data, shard, failures):
+                    joints += np.bincount(
+                        picture[0].people[0].flags, minlength=3
+                    )
+                    if seen % step == 0:
+                        tiles.append(draw_tile(*picture, data.skeleton))
+                    people, seen = people + 1, seen + 1
+                    bar.update()
+            unlabelled, occluded, visible = joints.tolist()
+            found[split] = {
+                "people": people,
+                "joints": {
+                    "visible": visible,
+                    "occluded": occluded,
+                    "unlabelled": unlabelled,
+                },
+            }
+            wanted = {key: entry[key] for key in found[split]}
+            if wanted != found[split]:
+                failures.append(f"{split}: wanted {wanted}, got {found[split]}")
+    for split, counts in found.items():
+        text = ", ".join(f"{n:,} {k}" for k, n in counts["joints"].items())
+        print(f"{split}: {counts['people']:,} people; joints: {text}")
+    if tiles:
+        path = config.output or config.data / "contact_sheet.png"
+        write_png(path, sheet(tiles))
+        print(f"contact sheet: {path}")
+    if failures:
+        print(*failures[:SHOWN], sep="\n")
+        raise ValueError(
+            f"{config.data}: {len(failures):,} failures, first {failures[0]}"
+        )
+    print("all records are sound")
+    print("next: train with --data", config.data)
+    return found
+
+
+def _pictures(data, shard, failures):
+    """Yields (Picture, its pixels) of one shard; appends what is wrong."""
+    path = data.folder / shard["file"]
+    if not path.is_file():
+        failures.append(f"{path}: the file is missing")
+        return
+    if shards.checksum(path) != shard["sha256"]:
+        failures.append(f"{path}: wrong checksum")
+    index = -1
+    try:
+        for index, record in enumerate(tf.data.TFRecordDataset(str(path))):
+            try:
+                yield inspect(record, data)
+            except (ValueError, tf.errors.OpError) as error:
+                first = str(error).splitlines()[0]
+                failures.append(f"{path}: record {index}: {first}")
+    except tf.errors.OpError as error:  # the rest of the file is unreadable
+        failures.append(f"{path}: record {index + 1}: {error.message}")
+        return
+    if index + 1 != shard["records"]:
+        failures.append(
+            f"{path}: {shard['records']} records wanted, got {index + 1}"
+        )
+
+
+def inspect(record, data):
+    """One serialized record as a `Picture` and its pixels (H, W, 3), BGR.
+
+    Raises:
+        ValueError: the record contradicts itself or dataset.json.
+    """
+    picture = records.parse(record, len(data.skeleton.joints))
+    raw = np.frombuffer(picture.encoded, "uint8")
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(raw, mode) if len(raw) else None
+    who = picture.source
+    if image is None:
+        raise ValueError(f"{who}: the picture cannot be decoded")
+    if image.shape[:2] != picture.size:
+        raise ValueError(
+            f"{who}: size {picture.size} wanted, got {image.shape[:2]}"
+        )
+    if max(picture.size) > data.max_side:
+        raise ValueError(
+            f"{who}: sides up to {data.max_side} wanted, got {picture.size}"
+        )
+    if not picture.people:
+        raise ValueError(f"{who}: nobody in it")
+    for person in picture.people:
+        if not np.isin(person.flags, (0, 1, 2)).all():
+            raise ValueError(f"{who}: unknown flags {person.flags}")
+        place = [*person.joints[person.flags > 0].ravel(), *person.center]
+        if not np.isfinite(place).all() or not 0 < person.scale < np.inf:
+            raise ValueError(f"{who}: joints, centre or scale not finite")
+    return picture, image
+
+
+def draw_tile(picture, image, skeleton):
+    """The subject in its square with limbs and joints drawn (TILE, TILE, 3)."""
+    person = picture.people[0]
+    side = person.scale * geometry.PERSON_PIXELS
+    matrix = geometry.crop_matrix(
+        person.center.astype(float), side, 0.0, (TILE, TILE)
+    )
+    tile = cv2.warpAffine(image, matrix, (TILE, TILE), borderValue=(60,) * 3)
+    joints = geometry.move(person.joints.astype(float), matrix)
+    points = np.clip(np.round(joints), -TILE, 2 * TILE).astype(int).tolist()
+    for (a, b), names in zip(
+        skeleton.limb_indices, skeleton.limbs, strict=True
+    ):
+        if person.flags[a] and person.flags[b]:
+            color = _color(names[0] if _side(names[0]) else names[1])
+            cv2.line(tile, points[a], points[b], color, 2, cv2.LINE_AA)
+    for point, flag, name in zip(
+        points, person.flags, skeleton.joints, strict=True
+    ):
+        if flag:
+            width = 1 if flag == 1 else cv2.FILLED
+            cv2.circle(tile, point, 3, _color(name), width, cv2.LINE_AA)
+    name = person.name or picture.source
+    for shift, color in ((1, (0, 0, 0)), (0, (255, 255, 255))):
+        start = (3 + shift, TILE - 5 + shift)
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(tile, name, start, font, 0.35, color, 1, cv2.LINE_AA)
+    return tile
+
+
+def _side(joint):
+    """ "left", "right" or nothing."""
+    word = joint.split("_")[0]
+    return word if word in COLORS else ""
+
+
+def _color(joint):
+    return COLORS[_side(joint)]
+
+
+def sheet(tiles):
+    """Tiles (N, TILE, TILE, 3) in rows of COLUMNS, one picture."""
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    grid = np.zeros((rows * columns, *tiles[0].shape), "uint8")
+    grid[: len(tiles)] = tiles
+    grid = grid.reshape(rows, columns, TILE, TILE, 3).swapaxes(1, 2)
+    return grid.reshape(rows * TILE, columns * TILE, 3)
+
+
+def write_png(path, image):
+    """Writes a picture (H, W, 3) BGR whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)

@@ -1,0 +1,365 @@
+"""Converts the MPII Human Pose training annotations to records.
+
+M. Andriluka, L. Pishchulin, P. Gehler, B. Schiele, "2D human pose estimation:
+new benchmark and state of the art analysis", CVPR 2014.
+http://human-pose.mpi-inf.mpg.de (simplified BSD licence for the annotations).
+
+SOURCE is one of
+- mpii_human_pose_v1_u12_1.mat, the original: 28,883 annotated training people;
+- mpii_annotations.json (or .json.gz), the form that S.-E. Wei's code for
+  Convolutional Pose Machines made popular: 25,204 of these people with
+  J. Tompson's choice of validation people.
+
+Run      python -m tfrecords.mpii --source mpii_annotations.json
+             --images images --output records/mpii
+         python -m tfrecords.mpii --source mpii_human_pose_v1_u12_1.mat
+             --people mpii_annotations.json --images images
+             --output records/mpii
+Expect   22,246 train and 2,958 val people, on 17,408 photographs.
+
+Joints at (0, 0) in the json are not labelled. The 375 labelled joints at or
+above the picture's border (head tops mostly) count, as they do in Tompson's
+list of missing joints. The json has no head box: its diagonal follows from head
+top and upper neck, which were made from that box.
+"""
+
+import gzip
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from keras_pose.console import run
+from keras_pose.data.records import UNKNOWN, Person
+from keras_pose.skeletons import MPII
+from tfrecords import crops, matlab
+
+FIRST_PIXEL = 1
+"""Both forms count pixels from 1, as MATLAB does."""
+
+CENTER_SHIFT = 15
+"""Pixels per unit of scale by which the centre moves down, and"""
+SCALE_PADDING = 1.25
+"""factor of the scale, so that feet and hands are not cropped: A. Newell, K.
+Yang, J. Deng, "Stacked hourglass networks for human pose estimation", ECCV
+2016, in the authors' code."""
+
+HEAD_BOX_PART = 0.6
+"""PCKh's head size / diagonal of the head box: MPII's evaluation code."""
+
+NECK_TO_HEAD_PART = 0.8
+"""Distance from upper neck to head top / diagonal of the head box. Measured:
+the median over Tompson's people, of whom 98.8 % lie within 0.01."""
+
+EXPECTED = {"train": 22_246, "val": 2_958}
+"""People with Tompson's split."""
+
+SPLIT_SEED = 0
+"""Of the random splits. Photographs are drawn, so that none is in both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(crops.Config):
+    """MPII, from the original .mat or from mpii_annotations.json(.gz)."""
+
+    images: Path | None = None
+    """Folder of the photographs; default: `images` beside the annotations."""
+    val_split: Literal["tompson2958", "random5pct", "480"] = "tompson2958"
+    """Validation people: Tompson's 2,958, 5 percent or 480 drawn at random."""
+    people: Path | None = None
+    """For a .mat: mpii_annotations.json(.gz), which of its people to take and
+    which of them are Tompson's."""
+    head_boxes: Path | None = None
+    """For a json: Tompson's detections_our_format.mat, the exact head boxes of
+    the 2,958, 26 of whom have no labelled head."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotated person, the subject, and who else is in the photograph."""
+
+    image: str
+    person: Person
+    """In the photograph's pixels, counted from 0, not padded yet."""
+    others: tuple
+    validation: bool | None = None
+    """Tompson's choice; None where the source does not tell."""
+
+
+def main(config):
+    """Writes the shards; returns what dataset.json says."""
+    sources = [config.source]
+    if config.source.suffix == ".mat":
+        everyone, unplaced = read_mat(config.source)
+        if config.people:
+            everyone = choose(everyone, read_json(config.people))
+            sources.append(config.people)
+    else:
+        everyone, unplaced = read_json(config.source), []
+    if config.head_boxes:
+        everyone = with_head_boxes(everyone, config.head_boxes)
+        sources.append(config.head_boxes)
+    splits = split(everyone, config.val_split)
+    images = config.images or config.source.parent / "images"
+    for name, chosen in splits.items():
+        line = f"{name}: {len(chosen):,} people annotated"
+        if config.val_split == "tompson2958":
+            line += f", {EXPECTED[name]:,} expected"
+        print(line)
+    tasks = {
+        name: [
+            (images / a.image, tuple(map(placed, (a.person, *a.others))))
+            for a in chosen
+        ]
+        for name, chosen in splits.items()
+    }
+    return crops.save(
+        config,
+        tasks,
+        skeleton=MPII.name,
+        protocol="pckh",
+        sources=sources,
+        val_split=config.val_split,
+        unplaced=unplaced,
+    )
+
+
+def placed(person):
+    """The person with Newell's centre and scale."""
+    return replace(
+        person,
+        center=person.center + [0, CENTER_SHIFT * person.scale],
+        scale=person.scale * SCALE_PADDING,
+    )
+
+
+def split(everyone, name):
+    """{"train": [...], "val": [...]} of annotations; no photograph in both.
+
+    Raises:
+        ValueError: Tompson's people are asked for and not known.
+    """
+    if name == "tompson2958":
+        if any(a.validation is None for a in everyone):
+            raise ValueError(
+                "a .mat does not say who Tompson's 2,958 people are: add "
+                "--people mpii_annotations.json, or take another --val-split"
+            )
+        chosen = {a.image for a in everyone if a.validation}
+    else:
+        wanted = 480 if name == "480" else round(0.05 * len(everyone))
+        chosen = _draw(everyone, wanted)
+    return {
+        "train": [a for a in everyone if a.image not in chosen],
+        "val": [a for a in everyone if a.image in chosen],
+    }
+
+
+def _draw(everyone, wanted):
+    """Photographs, drawn at random, that show exactly `wanted` people."""
+    images, people = np.unique([a.image for a in everyone], return_counts=True)
+    chosen, left = set(), wanted
+    for index in np.random.default_rng(SPLIT_SEED).permutation(len(images)):
+        if people[index] <= left:
+            chosen.add(images[index])
+            left -= people[index]
+    return chosen
+
+
+def read_json(path):
+    """Annotations of mpii_annotations.json(.gz), in the file's order.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: wanted MPII annotations")
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt") as file:
+            rows = json.load(file)
+        return [_annotation(row) for row in rows]
+    except (
+        OSError,
+        EOFError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:
+        raise ValueError(f"{path} is not readable json: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is of another data set: wanted joint_self, objpos, "
+            f"isValidation and so on, problem with {error}"
+        ) from None
+
+
+def _annotation(row):
+    """One entry of the json."""
+    others = int(row["numOtherPeople"])
+    name = f"{row['img_paths']}#{row['people_index']:.0f}"
+    columns = ["joint_others", "objpos_other", "scale_provided_other"]
+    shapes = [(others, 16, 3), (others, 2), (others,)]
+    if others:  # one other person comes without the outer list
+        columns = [
+            np.reshape(row[c], s) for c, s in zip(columns, shapes, strict=True)
+        ]
+    else:
+        columns = [()] * 3
+    return Annotation(
+        image=row["img_paths"],
+        person=_person(
+            row["joint_self"], row["objpos"], row["scale_provided"], name
+        ),
+        others=tuple(_person(*other) for other in zip(*columns, strict=True)),
+        validation=bool(row["isValidation"]),
+    )
+
+
+def _person(table, position, scale, name=""):
+    """A person of the json: joints (16, 3) of x, y and 1 for visible.
+
+    (0, 0) is how the form writes a joint that is not labelled.
+    """
+    table = np.array(table, float)
+    joints = table[:, :2]
+    flags = np.where(table[:, 2] > 0, 2, 1)
+    flags[(joints == 0).all(axis=1)] = 0
+    neck, head = MPII.index("upper_neck"), MPII.index("head_top")
+    length = np.linalg.norm(joints[head] - joints[neck])
+    diagonal = length / NECK_TO_HEAD_PART
+    labelled = flags[neck] and flags[head]
+    return Person(
+        joints=joints - FIRST_PIXEL,
+        flags=flags,
+        center=np.array(position, float) - FIRST_PIXEL,
+        scale=float(scale),
+        head_size=HEAD_BOX_PART * diagonal if labelled else UNKNOWN,
+        name=name,
+    )
+
+
+def with_head_boxes(everyone, path):
+    """The same people, Tompson's with head sizes from their annotated boxes."""
+    boxes = np.moveaxis(matlab.read(path, "headboxes_src"), -1, 0)
+    chosen = [a for a in everyone if a.validation]
+    if len(boxes) != len(chosen):
+        raise ValueError(
+            f"{path}: {len(chosen):,} head boxes wanted, got {len(boxes):,}"
+        )
+    sizes = iter(
+        HEAD_BOX_PART * np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
+    )
+    return [
+        replace(a, person=replace(a.person, head_size=float(next(sizes))))
+        if a.validation
+        else a
+        for a in everyone
+    ]
+
+
+def choose(everyone, listed):
+    """Those of a .mat's people that the json lists, with its split."""
+    validation = {a.person.name: a.validation for a in listed}
+    chosen = [
+        replace(a, validation=validation[a.person.name])
+        for a in everyone
+        if a.person.name in validation
+    ]
+    if len(chosen) != len(listed):
+        raise ValueError(
+            f"the json lists {len(listed):,} people, the .mat has only "
+            f"{len(chosen):,} of them: are both of MPII?"
+        )
+    return chosen
+
+
+def read_mat(path):
+    """Annotations of the original .mat, and names of people without a place.
+
+    Only training images have joints. Any field of these structs may be missing
+    or empty: a person without joints is not annotated, one without position or
+    scale cannot be placed.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
+    release = matlab.read(path, "RELEASE", squeeze=True)
+    annotations = _each(release, "annolist")
+    training = _each(release, "img_train")
+    if not len(annotations) or len(annotations) != len(training):
+        raise ValueError(
+            f"{path} is of another data set: RELEASE.annolist and img_train of "
+            f"equal length wanted, got {len(annotations)} and {len(training)}"
+        )
+    everyone, unplaced = [], []
+    for annotation, is_training in zip(annotations, training, strict=True):
+        if not is_training:
+            continue
+        image = str(annotation.image.name)
+        people = []
+        for index, row in enumerate(_each(annotation, "annorect"), start=1):
+            points = [
+                point
+                for group in _each(row, "annopoints")
+                for point in _each(group, "point")
+            ]
+            if not points:
+                continue
+            person = _person_from_mat(row, points, f"{image}#{index}")
+            if person is None:
+                unplaced.append(f"{image}#{index}: no objpos or scale")
+            else:
+                people.append(person)
+        everyone += [
+            Annotation(
+                image, person, tuple(p for p in people if p is not person)
+            )
+            for person in people
+        ]
+    if not everyone:
+        raise ValueError(f"{path}: no training image has annotated people")
+    return everyone, unplaced
+
+
+def _person_from_mat(row, points, name):
+    """A person of the .mat, None if it does not say where the person is."""
+    place = [_number(p, k) for p in _each(row, "objpos") for k in ("x", "y")]
+    scale = _number(row, "scale")
+    if len(place) != 2 or not np.isfinite([*place, scale]).all():
+        return None
+    joints = np.zeros((len(MPII.joints), 2))
+    flags = np.zeros(len(MPII.joints), int)
+    for point in points:
+        joint = int(_number(point, "id"))
+        joints[joint] = _number(point, "x"), _number(point, "y")
+        # Neck and head top, made from the head box, come without is_visible.
+        flags[joint] = 1 if _number(point, "is_visible") == 0 else 2
+    x1, y1, x2, y2 = (_number(row, key) for key in ("x1", "y1", "x2", "y2"))
+    return Person(
+        joints=joints - FIRST_PIXEL,
+        flags=flags,
+        center=np.array(place) - FIRST_PIXEL,
+        scale=scale,
+        head_size=float(HEAD_BOX_PART * np.hypot(x2 - x1, y2 - y1)),
+        name=name,
+    )
+
+
+def _each(struct, field):
+    """A field's elements: none if it is missing or empty, one or many."""
+    return np.atleast_1d(getattr(struct, field, ()))
+
+
+def _number(struct, field):
+    """A field as a number, be it one or a string; NaN if missing or empty."""
+    value = np.atleast_1d(getattr(struct, field, ()))
+    return float(value[0]) if value.size and value[0] != "" else UNKNOWN
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
