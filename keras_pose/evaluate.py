@@ -15,6 +15,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -51,8 +52,8 @@ class Config:
     """Average with the mirrored picture: twice the time."""
     scales: int = 1
     """Crops per person, 0.7 ... 1.3 times as large; papers use 6."""
-    decoding: str = "quarter"
-    """How a heatmap becomes a point: quarter, argmax, dark or soft."""
+    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
     batch_size: int = 32
     """People per step."""
     output: Path | None = None
@@ -247,7 +248,9 @@ def save(folder, table, predictions, people, skeleton):
         joint_names=np.array(skeleton.joints),
     )
     matlab = io.BytesIO()
-    scipy.io.savemat(matlab, as_mpii(predictions, people, skeleton))
+    scipy.io.savemat(
+        matlab, as_mpii(predictions, people, skeleton), do_compression=True
+    )
     results = json.dumps(as_coco(predictions, people))
     contents = {
         "table.csv": table.to_csv(index_label="joint").encode(),

@@ -7,6 +7,7 @@ probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
 https://arxiv.org/abs/1708.01101).
 """
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,14 @@ def load_model(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged or no .keras file")
     try:
         model = keras.saving.load_model(path, compile=False)
+        describe(model)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{path} is not a keras_pose model: {reason}"
-        ) from None
-    describe(model)
+        raise ValueError(f"{path} cannot be used: {reason}") from None
     if keras.backend.backend() == "tensorflow":
         # XLA compiles for most of a minute, and again for a smaller last batch.
         model.jit_compile = False
