@@ -1,7 +1,9 @@
 """A photograph as it comes from a camera: decoded, upright, cropped to a box.
 
 What is here runs inside a SavedModel: TensorFlow operations only, nothing that
-asks for XLA. Evaluation crops with the same matrix and the same warp.
+asks for XLA. Crops come from the same window, decoder, matrix and warp as those
+of evaluation. All coordinates are those of the upright picture, as every viewer
+shows it: EXIF orientation is one more factor of the matrix.
 """
 
 import math
@@ -12,6 +14,8 @@ import tensorflow.experimental.numpy as tnp
 from keras_pose import geometry
 from keras_pose.data import pipeline
 
+JPEG = b"\xff\xd8\xff"
+"""What a JPEG begins with."""
 EXIF_BYTES = 2**16
 """A JPEG segment is no longer; EXIF is the first one (EXIF 2.3, 4.5.4)."""
 ORIENTATION = 0x0112
@@ -21,88 +25,150 @@ ORIENTATION = 0x0112
 def decode(encoded):
     """One JPEG, PNG, GIF or BMP to an upright (H, W, 3) uint8 RGB picture.
 
-    EXIF orientation is applied: coordinates are those of the picture as every
-    viewer shows it. Grey becomes three equal channels, an alpha channel is
-    dropped, 16 bits become 8, of an animation the first frame counts.
+    Grey becomes three equal channels, an alpha channel is dropped, 16 bits
+    become 8, of an animation the first frame counts.
 
     Args:
         encoded: () string tensor: the file's bytes.
     """
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image = tf.ensure_shape(image, (None, None, 3))
-    turn = _orientation(encoded)
+    transposed, mirrored, inverted = _turns(encoded)
+    flipped = tf.boolean_mask([0, 1], [inverted, mirrored])
     image = tf.cond(
-        turn > 4, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
+        transposed, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
     )
-    mirrored = tf.reduce_any(turn == [2, 3, 6, 7])
-    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
-    upside_down = tf.reduce_any(turn == [3, 4, 7, 8])
-    return tf.cond(upside_down, lambda: tf.reverse(image, [0]), lambda: image)
+    return tf.reverse(image, flipped)
 
 
-def crop(image, box, size):
-    """The person in a box as the network sees it.
+def crop_encoded(encoded, box, size):
+    """The person in a box as the network sees it, from the bytes of a file.
 
     The box's longer side, padded by `geometry.box_to_center_scale`, fills the
     crop's height. A box that is the whole picture is not padded: then the whole
     picture is seen. What lies outside the picture is black.
 
     Args:
-        image: (H, W, 3) uint8.
-        box: (4,) float32 x, y, width, height in the picture's pixels.
+        encoded: () string, as for `decode`.
+        box: (4,) float32 x, y, width, height in pixels of the upright picture;
+            an assertion in the graph refuses one without area or beside it.
         size: (height, width) of the crop.
 
     Returns:
         crop (height, width, 3) uint8, and the matrix (2, 3) that takes its
         pixels to the picture's.
     """
+
+    def from_jpeg():
+        stored = tf.io.extract_jpeg_shape(encoded)[:2]
+        shape, to_stored = _stored(stored, encoded)
+        back = _back(box, shape, size)
+        inside = geometry.compose(to_stored, back, xp=tnp)
+        shrink, window, inside = pipeline.find_window(
+            inside[None], stored[None], size
+        )
+        pixels = pipeline.decode_window(encoded, shrink[0], window[0])
+        return _sample(pixels, inside[0], size), back
+
+    is_jpeg = tf.strings.substr(encoded, 0, len(JPEG)) == JPEG
+    return tf.cond(is_jpeg, from_jpeg, lambda: crop(decode(encoded), box, size))
+
+
+def crop(image, box, size):
+    """`crop_encoded` of an upright picture (H, W, 3) uint8."""
+    back = _back(box, tf.shape(image)[:2], size)
+    return _sample(image, back, size), back
+
+
+def _back(box, shape, size):
+    """Matrix (2, 3) from a crop's pixels to those of an upright picture."""
     height, width = size
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    whole = tf.reduce_all(box == tf.stack([0.0, 0.0, shape[1], shape[0]]))
-    center, scale = geometry.box_to_center_scale(box, xp=tnp)
-    fits = tf.maximum(shape[0], shape[1] * height / width)
+    edge = tf.cast(tf.reverse(shape, [0]), tf.float32)
+    good = tf.reduce_all(
+        tf.math.is_finite(box)
+        & tf.concat([box[:2] < edge, box[2:] > 0], 0)
+        & tf.concat([box[:2] + box[2:] > 0, [True, True]], 0)
+    )
+    wanted = "a box x, y, width, height with an area, over the picture, wanted"
+    said = [wanted, "got", box, "height and width of the picture", shape]
+    with tf.control_dependencies([tf.debugging.Assert(good, said, 4)]):
+        center, scale = geometry.box_to_center_scale(box, xp=tnp)
+    whole = tf.reduce_all(box == tf.concat([[0.0, 0.0], edge], 0))
+    fits = tf.maximum(edge[1], edge[0] * height / width)
     side = tf.where(whole, fits, scale * geometry.PERSON_PIXELS)
-    to_crop = geometry.crop_matrix(
+    matrix = geometry.crop_matrix(
         center, side, tf.zeros(()), (float(height), float(width)), xp=tnp
     )
-    back = geometry.invert(to_crop, xp=tnp)
-    image, ratio = _shrink(image, side / height)
-    # Pixel centres: x of the photograph lies at (x + 0.5) / ratio - 0.5.
-    middle = tf.reshape(0.5 / ratio - 0.5, (1, 1)) * [[0.0, 0.0, 1.0]]
-    small = tf.eye(2, 3) / ratio + middle
+    return geometry.invert(matrix, xp=tnp)
+
+
+def _sample(image, inside, size):
+    """The crop (height, width, 3) that `inside`, crop -> image, reads.
+
+    As far as the JPEG decoder did not, the image is shrunk first: halved as
+    often as the crop would skip every other pixel.
+    """
+    step = tf.sqrt(tf.abs(tf.linalg.det(inside[:, :2])))
+    halvings = tf.floor(tf.math.log(step) / math.log(2.0) + 1e-4)
+    ratio = 2 ** tf.cast(tf.maximum(halvings, 0.0), tf.int32)
+    image = tf.cond(ratio > 1, lambda: _mean(image, ratio), lambda: image)
+    # Pixel centres: x of the image lies at (x + 0.5) / ratio - 0.5.
+    part = 1 / tf.cast(ratio, tf.float32)
+    small = part * tf.eye(2, 3) + (part - 1) / 2 * [[0.0, 0.0, 1.0]]
     pixels = pipeline.warp(
         tf.reshape(image, (1, -1, 3)),
         tf.shape(image)[None, :2],
-        geometry.compose(small, back, xp=tnp)[None],
+        geometry.compose(small, inside, xp=tnp)[None],
         tf.ones((1, 3)),
         size,
     )
-    return pixels[0], back
+    return tf.ensure_shape(pixels[0], (*size, 3))
 
 
-def _shrink(image, step):
-    """The picture halved as often as the crop would skip every other pixel.
+def _mean(image, ratio):
+    """Means of blocks of ratio x ratio pixels; the edge is repeated."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rows, columns = -(-height // ratio), -(-width // ratio)
+    y = tf.minimum(tf.range(rows * ratio), height - 1)
+    x = tf.minimum(tf.range(columns * ratio), width - 1)
+    blocks = tf.gather(tf.gather(image, y), x, axis=1)
+    blocks = tf.reshape(blocks, (rows, ratio, columns, ratio, 3))
+    mean = tf.reduce_mean(tf.cast(blocks, tf.float32), (1, 3))
+    return tf.cast(mean + 0.5, tf.uint8)
 
-    The pipeline asks the JPEG decoder for the same; here it is the mean of
-    blocks, and any power of two, since a camera's pictures are larger.
+
+def _stored(stored, encoded):
+    """How a stored picture of (height, width) `stored` looks upright.
 
     Returns:
-        (h, w, 3) uint8, and how many pixels of `image` one of it covers.
+        (height, width) upright, and the matrix (2, 3) from pixels of the
+        upright picture to stored ones.
     """
-    halvings = tf.floor(tf.math.log(step) / math.log(2.0) + 1e-4)
-    ratio = 2 ** tf.cast(tf.maximum(halvings, 0.0), tf.int32)
+    transposed, mirrored, inverted = _turns(encoded)
+    upright = tf.where(transposed, tf.reverse(stored, [0]), stored)
+    last = tf.cast(tf.reverse(upright, [0]) - 1, tf.float32)
+    back = tf.stack([mirrored, inverted])
+    matrix = tf.concat(
+        [
+            tf.linalg.diag(tf.where(back, -1.0, 1.0)),
+            tf.where(back, last, 0.0)[:, None],
+        ],
+        axis=1,
+    )
+    return upright, tf.where(transposed, tf.reverse(matrix, [0]), matrix)
 
-    def mean():
-        height, width = tf.unstack(tf.shape(image)[:2])
-        rows, columns = -(-height // ratio), -(-width // ratio)
-        y = tf.minimum(tf.range(rows * ratio), height - 1)
-        x = tf.minimum(tf.range(columns * ratio), width - 1)
-        blocks = tf.gather(tf.gather(image, y), x, axis=1)
-        blocks = tf.reshape(blocks, (rows, ratio, columns, ratio, 3))
-        total = tf.reduce_mean(tf.cast(blocks, tf.float32), (1, 3))
-        return tf.cast(total + 0.5, tf.uint8)
 
-    return tf.cond(ratio > 1, mean, lambda: image), tf.cast(ratio, tf.float32)
+def _turns(encoded):
+    """What makes a stored picture upright, three () bool.
+
+    In this order: transpose, mirror left to right, turn upside down.
+    """
+    turn = _orientation(encoded)
+    return (
+        turn > 4,
+        tf.reduce_any(turn == [2, 3, 6, 7]),
+        tf.reduce_any(turn == [3, 4, 7, 8]),
+    )
 
 
 def _orientation(encoded):

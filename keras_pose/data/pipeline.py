@@ -299,7 +299,7 @@ def _crops(dataset, positions, samples, size, batch_size):
             xp=tnp,
         )
         back = geometry.invert(matrix, xp=tnp)
-        shrink, window, inside = _window(back, record["size"], size)
+        shrink, window, inside = find_window(back, record["size"], size)
         return {
             "encoded": record["encoded"],
             "shrink": shrink,
@@ -311,18 +311,9 @@ def _crops(dataset, positions, samples, size, batch_size):
         }
 
     def decode(sample):
-        encoded, window = sample.pop("encoded"), sample["window"]
-        branches = [
-            lambda ratio=ratio: tf.io.decode_and_crop_jpeg(
-                encoded,
-                window,
-                channels=3,
-                ratio=ratio,
-                dct_method="INTEGER_ACCURATE",  # as fast, and what others get
-            )
-            for ratio in REDUCTIONS
-        ]
-        pixels = tf.switch_case(sample.pop("shrink"), branches)
+        pixels = decode_window(
+            sample.pop("encoded"), sample.pop("shrink"), sample["window"]
+        )
         return sample | {"pixels": tf.reshape(pixels, (-1, 3))}
 
     def warp_all(sample):
@@ -368,7 +359,7 @@ def _labels(record, matrix, flip, mirror):
     return tf.where(flip[:, None, None] > 0, swapped, labels)
 
 
-def _window(back, picture, size):
+def find_window(back, picture, size):
     """Which part of each picture a crop shows, and how far to shrink it.
 
     Args:
@@ -401,6 +392,21 @@ def _window(back, picture, size):
     inside -= first[:, :, None] * [[0.0, 0.0, 1.0]]
     window = tf.concat([first[:, ::-1], (last - first)[:, ::-1]], axis=-1)
     return tf.cast(halvings, tf.int32), tf.cast(window, tf.int32), inside
+
+
+def decode_window(encoded, shrink, window):
+    """A part of a JPEG (h, w, 3) uint8, as `find_window` says; in any graph."""
+    branches = [
+        lambda ratio=ratio: tf.io.decode_and_crop_jpeg(
+            encoded,
+            window,
+            channels=3,
+            ratio=ratio,
+            dct_method="INTEGER_ACCURATE",  # as fast, and what others get
+        )
+        for ratio in REDUCTIONS
+    ]
+    return tf.switch_case(shrink, branches)
 
 
 def warp(pixels, shape, matrix, gain, size):
