@@ -230,12 +230,9 @@ def _unusable(feature, joints):
         return "is not of this suite: it has no image/source"
     name = source[0].decode()
     encoded = feature["image/encoded"].bytes_list.value
-    if not encoded or not encoded[0]:
-        return f"({name}): the picture is empty"
-    if not encoded[0].startswith(b"\xff\xd8\xff"):
-        return f"({name}): the picture is not a JPEG"
-    if encoded[0].rfind(b"\xff\xd9") < 0:
-        return f"({name}): the JPEG is truncated"
+    damage = records.jpeg_damage(encoded[0] if encoded else b"")
+    if damage:
+        return f"({name}): {damage}"
     people = len(feature["people/scale"].float_list.value)
     if not people:
         return f"({name}) holds no people"

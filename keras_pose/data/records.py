@@ -67,6 +67,19 @@ class Picture:
     """(2, 3) affine step from this picture's pixels to the photograph's."""
 
 
+def jpeg_damage(encoded):
+    """Why some bytes are not a whole JPEG file, "" if they look like one."""
+    if not encoded:
+        return "the picture is empty"
+    if not encoded.startswith(b"\xff\xd8"):
+        return f"the picture is not a JPEG, it begins with {encoded[:4]!r}"
+    # Coded pixels hold neither marker; a thumbnail's end of image comes before.
+    start_of_scan, end_of_image = b"\xff\xda", b"\xff\xd9"
+    if encoded.rfind(end_of_image) <= encoded.rfind(start_of_scan):
+        return "the JPEG is truncated"
+    return ""
+
+
 def write(picture):
     """A `Picture` as the bytes of one tf.train.Example."""
     if not picture.people:

@@ -1,0 +1,429 @@
+"""Joints drawn as dots must lie where the labels say, whatever was done."""
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_pose.data import dataset as datasets
+from keras_pose.data import pipeline, records
+from keras_pose.data.augment import NONE, Augmentation
+from keras_pose.skeletons import MPII
+
+ALWAYS = 1e6  # a deviation so large that every draw lies at its limit
+TURN = Augmentation(
+    scale=0, rotation=ALWAYS, rotation_chance=1, flip_chance=0, color=0
+)
+ZOOM = Augmentation(scale=ALWAYS, rotation=0, flip_chance=0, color=0)
+FLIP = Augmentation(scale=0, rotation=0, flip_chance=1, color=0)
+ALL = Augmentation(
+    scale=ALWAYS, rotation=ALWAYS, rotation_chance=1, flip_chance=0.5, color=0
+)
+
+
+def save(folder, pictures, skeleton="mpii"):
+    """A data set of one shard with these pictures, or serialized records."""
+    path = folder / "train-00000-of-00001.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for picture in pictures:
+            raw = isinstance(picture, bytes)
+            file.write(picture if raw else records.write(picture))
+    sides = [max(p.size) for p in pictures if not isinstance(p, bytes)]
+    content = path.read_bytes()
+    shard = {
+        "file": path.name,
+        "records": len(pictures),
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    datasets.write_description(
+        folder,
+        {
+            "skeleton": skeleton,
+            "protocol": "pckh",
+            "max_side": max(sides, default=512),
+            "splits": {"train": {"people": len(pictures), "shards": [shard]}},
+        },
+    )
+    return datasets.open_dataset(folder)
+
+
+def jpeg(image):
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 98])[
+        1
+    ].tobytes()
+
+
+def picture(image, person, matrix=((1, 0, 0), (0, 1, 0)), source="photo.jpg"):
+    return records.Picture(
+        jpeg(image), image.shape[:2], (person,), source, np.array(matrix, float)
+    )
+
+
+BRIGHTNESS = 60 + 12 * np.arange(16)  # of joint k: tells joints apart
+
+
+def dots(size, center, side, seed, wide=1 / 90):
+    """A picture of `size` whose 16 joints are dots of different brightness."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(16, 2)
+    step = side / 5
+    joints = center + (grid - 1.5) * step + rng.uniform(-2, 2, (16, 2))
+    y, x = np.mgrid[:height, :width]
+    image = np.zeros(size)
+    for (u, v), level in zip(joints, BRIGHTNESS, strict=True):
+        square = (x - u) ** 2 + (y - v) ** 2
+        image += level * np.exp(-square / (2 * (wide * side) ** 2))
+    image = np.repeat(image.round().astype("uint8")[..., None], 3, axis=-1)
+    person = records.Person(
+        joints, np.full(16, 2), np.array(center), side / 200, name=str(seed)
+    )
+    return picture(image, person, source=f"{seed}.jpg")
+
+
+def offsets(image, labels):
+    """Label minus centre of mass of the dot there (N, 2), and their joints."""
+    image = image[..., 0].astype(float)
+    height, width = image.shape
+    found, which = [], []
+    for joint, (x, y, flag, _) in enumerate(labels):
+        column, row = round(float(x)), round(float(y))
+        r = 6
+        if flag == 0 or not (r <= column < width - r and r <= row < height - r):
+            continue
+        part = image[row - r : row + r + 1, column - r : column + r + 1]
+        v, u = np.mgrid[row - r : row + r + 1, column - r : column + r + 1]
+        part = np.where(part > 0.1 * part.max(), part, 0)  # JPEG noise
+        mass = part.sum()
+        found.append((x - (u * part).sum() / mass, y - (v * part).sum() / mass))
+        which.append(joint)
+    return np.array(found), np.array(which)
+
+
+PICTURES = {
+    "crop": dict(size=(210, 180), center=(93.3, 104.8), side=120),
+    "whole photograph": dict(size=(330, 500), center=(371.6, 140.2), side=130),
+    "decoded at half size": dict(size=(403, 517), center=(250, 201), side=260),
+    "decoded at a quarter": dict(size=(801, 950), center=(480, 401), side=540),
+}
+
+
+@pytest.mark.parametrize("size", [(96, 128), (128, 96)], ids=str)
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(
+    "augmentation",
+    [NONE, TURN, ZOOM, FLIP, ALL],
+    ids="none turn zoom flip all".split(),
+)
+def test_a_dot_lands_where_its_label_says(tmp_path, kind, size, augmentation):
+    data = save(tmp_path, [dots(**PICTURES[kind], seed=s) for s in range(4)])
+    batches = pipeline.load(
+        data, "train", size, 4, training=True, augmentation=augmentation
+    )
+    images, labels = next(iter(batches))
+    assert images.shape == (4, *size, 3) and images.dtype == tf.uint8
+    assert labels.shape == (4, 16, 4) and labels.dtype == tf.float32
+    seen = 0
+    for image, label in zip(images.numpy(), labels.numpy(), strict=True):
+        found, _ = offsets(image, label)
+        seen += len(found)
+        assert np.abs(found).max() < 0.1
+    assert seen >= 16
+
+
+def test_a_flip_swaps_left_and_right(tmp_path):
+    data = save(tmp_path, [dots(**PICTURES["crop"], seed=0, wide=1 / 25)])
+    size = (128, 96)
+    flipped = pipeline.load(
+        data, "train", size, 1, training=True, augmentation=FLIP
+    )
+    (image,), (label,) = next(iter(flipped))
+    ((plain,), (joints,)) = next(iter(pipeline.load(data, "train", size, 1)))
+    mirror = np.array(MPII.mirror)
+    difference = image.numpy().astype(int) - plain.numpy()[:, ::-1]
+    assert np.abs(difference).max() <= 1
+    expected = joints.numpy()[mirror] * (-1, 1, 1, 1) + (95, 0, 0, 0)
+    np.testing.assert_allclose(label, expected, atol=1e-4)
+    # The dot under the label of a left joint is the one drawn for the right.
+    column, row = label.numpy()[:, :2].round().astype(int).T
+    level = image.numpy()[row, column, 0]
+    np.testing.assert_allclose(level, BRIGHTNESS[mirror], atol=10)
+
+
+def test_labels_by_hand(tmp_path):
+    joints = np.zeros((16, 2))
+    joints[0], joints[1], joints[2] = (50, 40), (60, 40), (np.nan, 7)
+    flags = np.array([2, 1] + 14 * [0])
+    person = records.Person(joints, flags, np.array([50, 40]), 0.4, 10.0)
+    data = save(tmp_path, [picture(np.zeros((90, 110, 3), "uint8"), person)])
+    # A side of 80 fills 40 rows: half size about the middle (29.5, 19.5).
+    ((_,), (labels,)) = next(iter(pipeline.load(data, "train", (40, 60), 1)))
+    np.testing.assert_allclose(labels[0], (29.5, 19.5, 2, 5), atol=1e-4)
+    np.testing.assert_allclose(labels[1], (34.5, 19.5, 1, 5), atol=1e-4)
+    np.testing.assert_allclose(labels[2:, :3], 0)
+
+
+def textured(size, seed=0):
+    """Random colours, smooth over a few pixels."""
+    noise = np.random.default_rng(seed).uniform(0, 255, (*size, 3))
+    noise = cv2.GaussianBlur(noise, (0, 0), 2)
+    noise = (noise - noise.min()) / (noise.max() - noise.min())
+    return (255 * noise).astype("uint8")
+
+
+def someone(center, side, **more):
+    joints = np.tile(np.array(center, float), (16, 1))
+    return records.Person(
+        joints, np.full(16, 2), np.array(center), side / 200, **more
+    )
+
+
+@pytest.mark.parametrize("zoom", [0.6, 1.0, 1.4])
+def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom):
+    image = textured((150, 210))
+    centers = [(70.2, 80.6), (0, 0), (200, 149), (300, 400)]
+    people = [picture(image, someone(center, 90)) for center in centers]
+    data = save(tmp_path, people)
+    crops, matrices = next(
+        iter(pipeline.views(data, "train", (64, 48), 4, zoom=zoom))
+    )
+    decoded = cv2.imdecode(np.frombuffer(jpeg(image), "uint8"), 1)[..., ::-1]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for crop, matrix in zip(crops.numpy(), matrices.numpy(), strict=True):
+        wanted = cv2.warpAffine(decoded, matrix, (48, 64), flags=flags)
+        difference = np.abs(crop.astype(int) - wanted)
+        # OpenCV rounds positions to 1/32 pixel.
+        assert difference.max() <= 6 and difference.mean() < 0.5
+    assert crops[3].numpy().max() == 0  # a person outside of the picture
+
+
+def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path):
+    image = textured((150, 210))
+    data = save(tmp_path, [picture(image, someone((101.3, 70.9), 50))])
+    crops, back = next(iter(pipeline.views(data, "train", (64, 48), 1)))
+    whole = cv2.imdecode(np.frombuffer(jpeg(image), "uint8"), 1)[..., ::-1]
+    wanted = pipeline.warp(
+        whole.reshape(1, -1, 3),
+        np.array([[150, 210]]),
+        back,
+        np.ones((1, 3), "float32"),
+        (64, 48),
+    )
+    assert np.abs(crops.numpy().astype(int) - wanted.numpy()).max() <= 1
+
+
+def test_views_lead_back_to_the_photograph(tmp_path):
+    # The record is a half-size crop that began at (100, 60).
+    matrix = ((2, 0, 100.5), (0, 2, 60.5))
+    person = someone(
+        (40, 30), 64, head_size=6.0, box=(10, 20, 30, 40), name="a"
+    )
+    image = np.zeros((70, 90, 3), "uint8")
+    data = save(tmp_path, [picture(image, person, matrix)])
+    _, back = next(iter(pipeline.views(data, "train", (64, 32), 1)))
+    # Crop pixel = record pixel: the middle (15.5, 31.5) shows (40, 30).
+    middle = back[0].numpy() @ [15.5, 31.5, 1]
+    np.testing.assert_allclose(middle, (180.5, 120.5), atol=1e-3)
+    people = pipeline.read_people(data, "train")
+    np.testing.assert_allclose(people.joints[0, 3], (180.5, 120.5))
+    np.testing.assert_allclose(people.center[0], (180.5, 120.5))
+    np.testing.assert_allclose(people.scale[0], 0.64, rtol=1e-6)
+    np.testing.assert_allclose(people.head_size[0], 12)
+    np.testing.assert_allclose(people.box[0], (120.5, 100.5, 60, 80))
+    assert people.names == ["a"] and people.sources == ["photo.jpg"]
+
+
+@pytest.fixture
+def seven(tmp_path):
+    """Seven people who differ in colour and place."""
+    pictures = [
+        picture(textured((60 + s, 80), s), someone((40 + s, 30), 40))
+        for s in range(7)
+    ]
+    return save(tmp_path, pictures)
+
+
+def take(count, *args, **settings):
+    batches = pipeline.load(*args, **settings).take(count)
+    return [(x.numpy(), y.numpy()) for x, y in batches]
+
+
+def assert_same(some, others):
+    for (x, y), (u, v) in zip(some, others, strict=True):
+        np.testing.assert_array_equal(x, u)
+        np.testing.assert_array_equal(y, v)
+
+
+def test_a_resumed_run_sees_the_same_batches_bit_for_bit(seven):
+    def epochs(count, **settings):
+        return take(
+            3 * count, seven, "train", (16, 24), 2, training=True, **settings
+        )
+
+    all_of_it = epochs(4, seed=5)
+    tf.random.set_seed(77)  # state elsewhere must not matter
+    assert_same(all_of_it[6:], epochs(2, seed=5, first_epoch=2))
+    other = epochs(1, seed=6)
+    assert not np.array_equal(other[0][0], all_of_it[0][0])
+
+
+def test_threads_do_not_matter(seven, monkeypatch):
+    batches = []
+    for threads in (1, 4):
+        monkeypatch.setattr(pipeline, "THREADS", threads)
+        batches.append(take(6, seven, "train", (16, 24), 2, training=True))
+    assert_same(*batches)
+
+
+def test_an_epoch_shows_everybody_once_in_another_order(seven):
+    ((images, _),) = take(1, seven, "train", (16, 24), 7)
+    orders = []
+    for images_, _ in take(
+        3, seven, "train", (16, 24), 7, training=True, augmentation=NONE
+    ):
+        orders.append(
+            [
+                next(i for i in range(7) if np.array_equal(one, images[i]))
+                for one in images_
+            ]
+        )
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_a_test_pass_ends_and_keeps_the_last_people(seven):
+    sizes = [len(x) for x, _ in take(-1, seven, "train", (16, 24), 3)]
+    assert sizes == [3, 3, 1]
+
+
+def test_color_noise_is_a_gain_per_channel(tmp_path):
+    grey = np.full((60, 80, 3), 100, "uint8")
+    data = save(tmp_path, [picture(grey, someone((40, 30), 20))])
+    gain = Augmentation(scale=0, rotation=0, flip_chance=0, color=0.4)
+    ((images, _),) = take(
+        1, data, "train", (16, 24), 1, training=True, augmentation=gain
+    )
+    levels = images[0].reshape(-1, 3)
+    assert (levels == levels[0]).all()
+    assert len(set(levels[0].tolist())) == 3
+    assert (60 <= levels).all() and (levels <= 140).all()
+
+
+def test_one_pixel_is_a_picture(tmp_path):
+    image = np.full((1, 1, 3), 200, "uint8")
+    data = save(tmp_path, [picture(image, someone((0, 0), 1))])
+    ((images, labels),) = take(1, data, "train", (8, 12), 1)
+    # Its 8 x 8 block fades out towards the centres of its black neighbours:
+    # (1 - 0.5 / 8)**2 near the middle, (1 - 0.5 / 8)(1 - 5.5 / 8) at the side.
+    np.testing.assert_allclose(images[0, 4, [6, 0], 0], (176, 59), atol=2)
+    np.testing.assert_allclose(labels[0, 0, :2], (5.5, 3.5), atol=1e-5)
+
+
+def damaged(data, change):
+    """The shard with its bytes changed."""
+    (path,) = data.shards("train")
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    content = change(content)
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def record_starts(data):
+    return [start for _, start, _ in pipeline.verify(data, "train")]
+
+
+def flip_byte(position):
+    def change(content):
+        content[position] ^= 1
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize("what", ["corrupt", "truncated", "shortened"])
+def test_a_damaged_shard_is_named_with_its_record(seven, what, monkeypatch):
+    starts = record_starts(seven)
+    monkeypatch.setattr(pipeline, "_verified", {})  # as in another process
+    change = {
+        "corrupt": flip_byte(starts[4] + 100),
+        "truncated": lambda content: content[: starts[4] + 100],
+        "shortened": lambda content: content[: starts[5] - 12],
+    }[what]
+    path = damaged(seven, change)
+    for reader in (
+        lambda: pipeline.load(seven, "train", (16, 24), 2),
+        lambda: pipeline.views(seven, "train", (16, 24), 2),
+        lambda: pipeline.read_people(seven, "train"),
+    ):
+        with pytest.raises(ValueError, match=f"{path}.* record 4") as error:
+            reader()
+        assert "\n" not in str(error.value)
+
+
+def test_another_file_in_the_place_of_a_shard_is_refused(seven, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    save(other, [picture(textured((60, 80), 9), someone((40, 30), 40))] * 7)
+    (path,) = seven.shards("train")
+    (other / path.split("/")[-1]).replace(path)
+    with pytest.raises(ValueError, match="not the file that dataset.json"):
+        pipeline.verify(seven, "train")
+
+
+GOOD = textured((60, 80))
+
+
+@pytest.mark.parametrize(
+    "encoded, message",
+    [
+        (b"", "empty"),
+        (jpeg(GOOD)[:-300], "truncated"),
+        (cv2.imencode(".png", GOOD)[1].tobytes(), "not a JPEG"),
+    ],
+    ids=["empty", "truncated", "png"],
+)
+def test_a_bad_picture_is_named_before_training(tmp_path, encoded, message):
+    good = picture(GOOD, someone((40, 30), 40))
+    bad = records.Picture(
+        encoded, (60, 80), good.people, "bad.jpg", good.matrix
+    )
+    data = save(tmp_path, [good, bad])
+    pattern = rf"tfrecord: record 1 .*\(bad.jpg\).*{message}"
+    with pytest.raises(ValueError, match=pattern):
+        pipeline.load(data, "train", (16, 24), 1)
+
+
+@pytest.mark.parametrize("side", [0.0, -40.0, np.nan, np.inf], ids=str)
+def test_a_person_of_no_size_is_named(tmp_path, side):
+    data = save(tmp_path, [picture(GOOD, someone((40, 30), side))])
+    with pytest.raises(ValueError, match="record 0 .*scale must be positive"):
+        pipeline.views(data, "train", (16, 24), 1)
+
+
+def test_a_record_of_another_skeleton_is_named(tmp_path):
+    data = save(
+        tmp_path, [picture(GOOD, someone((40, 30), 40))], skeleton="lsp"
+    )
+    with pytest.raises(ValueError, match="16 joints per person, 14 wanted"):
+        pipeline.verify(data, "train")
+
+
+def test_records_of_another_program_are_named(tmp_path):
+    data = save(tmp_path, [tf.train.Example().SerializeToString(), b"junk"])
+    with pytest.raises(ValueError, match="record 0 .*not of this suite"):
+        pipeline.verify(data, "train")
+
+
+def test_fewer_people_than_a_batch_cannot_train(seven):
+    with pytest.raises(ValueError, match="7 people, fewer than one batch of 8"):
+        pipeline.load(seven, "train", (16, 24), 8, training=True)
+
+
+def test_zoom_must_be_positive(seven):
+    with pytest.raises(ValueError, match="zoom must be positive, got 0"):
+        pipeline.views(seven, "train", (16, 24), 2, zoom=0)
