@@ -22,6 +22,7 @@ from keras_pose import heatmaps
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 """RGB of the person's own left, right and middle; safe for the colour-blind."""
 OUTLINE = (18, 20, 24)
+WRONG = (235, 50, 75)
 INK, FAINT = "#1c2128", "#d5dae0"
 """Text and grid lines of a chart; `svg` leaves these two to the page."""
 LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
@@ -100,6 +101,24 @@ def draw_skeleton(image, joints, skeleton, flags=None):
     return drawn
 
 
+def draw_misses(image, joints, truth, wrong):
+    """A copy of the picture with a line from each wrong joint to the truth.
+
+    image is (H, W, 3) uint8 RGB, joints and truth are (K, 2) in its pixels,
+    wrong is (K,) bool.
+    """
+    drawn = np.ascontiguousarray(image).copy()
+    width = max(1, round(image.shape[0] / 150))
+    ends = np.nan_to_num(np.stack([joints, truth], axis=1))
+    ends = np.clip(ends, -1e6, 1e6) * 2**SUBPIXEL_BITS
+    for start, end in ends[np.asarray(wrong)].round().astype(int):
+        cv2.line(
+            *(drawn, start.tolist(), end.tolist(), WRONG, width),
+            lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
+        )  # fmt: skip
+    return drawn
+
+
 def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     """The picture, dimmed, under every joint's heatmap in its side's colour.
 
@@ -127,8 +146,8 @@ def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     cover = layers[..., 3:]
     tint = layers[..., :3] / np.maximum(cover, 1e-6)
     gray = image.mean(axis=2, keepdims=True)
-    dim = 0.45 * (0.5 * image + 0.5 * gray)
-    alpha = np.sqrt(cover) * 0.95  # a root: faint second peaks stay visible
+    dim = 0.55 * (0.5 * image + 0.5 * gray)
+    alpha = 0.95 * cover**0.7  # below 1: faint second peaks stay visible
     return np.rint(dim * (1 - alpha) + tint * alpha).astype("uint8")
 
 
@@ -236,7 +255,7 @@ def draw_missing(curves, thresholds):
     for axes, (name, curve), chosen in zip(
         grid, curves.items(), thresholds, strict=True
     ):
-        _style(axes, name)
+        _style(axes, f"{name}: best F1 at {chosen:.2f}")
         for column, color in zip(
             ("precision", "recall", "f1"), LINES[1:4], strict=True
         ):
@@ -245,10 +264,6 @@ def draw_missing(curves, thresholds):
                 label=column.upper() if column == "f1" else column,
             )  # fmt: skip
         axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (2, 3)))
-        axes.annotate(
-            f"best F1 at {chosen:.2f}", (chosen, 1.0), (5, -2), color=INK,
-            textcoords="offset points", va="top", fontsize=9,
-        )  # fmt: skip
         axes.set(ylim=(0, 1.02))
         axes.set_xlabel("called missing below this score", color=INK)
     _legend(figure, *grid[0].get_legend_handles_labels())
@@ -345,7 +360,9 @@ def save(drawing, path):
 
 def encode(image, suffix=".png"):
     """A picture (H, W, 3) uint8 RGB as the bytes of a .png or .jpg."""
-    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
+    image = np.ascontiguousarray(image[..., ::-1])
+    done, encoded = cv2.imencode(suffix, image, quality)
     if not done:
         raise ValueError(f"cannot write pictures as {suffix}")
     return encoded.tobytes()
