@@ -71,9 +71,9 @@ class Config(training.Config):
             "epochs": 14,
             "batch_size": 16,
             "image_size": (128, 128),
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "warmup_epochs": 1,
-            "patience": 3,
+            "patience": 2,
             "filters": 64,
         },
     }

@@ -1,0 +1,42 @@
+"""Package metadata: the ranges that users get; requirements.txt pins for CI."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "keras_pose" / "__init__.py").read_text()
+).group(1)
+
+setup(
+    name="keras_pose",
+    version=VERSION,
+    description="Human pose estimation papers, reproduced in Keras 3",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(
+        include=["keras_pose*", "reproductions*", "tfrecords*"]
+    ),
+    install_requires=[
+        "tensorflow>=2.20,<2.23",
+        "keras>=3.12,<4",
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "matplotlib>=3.9",
+        "opencv-python-headless>=4.10",
+        "scipy>=1.13",
+        "h5py>=3.11",
+        "rich>=13.7",
+        "tqdm>=4.66",
+        "tyro>=0.9",
+        "tensorboard>=2.20",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
+        "test": ["pytest>=8.3", "ruff>=0.14"],
+    },
+)

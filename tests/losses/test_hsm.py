@@ -1,0 +1,152 @@
+"""The HSM loss: values by hand, slopes that stay finite, honest refusals."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_pose import heatmaps
+from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
+from keras_pose.losses.hsm import power
+
+LOSSES = [
+    HSM(1, 2),
+    HSM(0.5, 1.5, "saturating"),
+    HeatmapMSE(),
+    HeatmapMSESigmoid(),
+]
+EMPTY = np.array([[[0.0, 0.0, 0]]], "float32")
+
+
+def logit(probability):
+    return math.log(probability / (1 - probability))
+
+
+def one_pixel(loss, probability):
+    """Loss of one map of one pixel whose target is 0."""
+    maps = np.full((1, 1, 1, 1, 1), logit(probability), "float32")
+    return float(ops.convert_to_numpy(loss.call(EMPTY, maps))[0, 0])
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 1.5, 2, 2.5, 3, 1.7])
+@pytest.mark.parametrize("beta", [0.5, 1, 3])
+def test_a_pixel_costs_what_equation_1_says(beta, gamma):
+    expected = (math.exp(beta * 0.3) - 1) * 0.3**gamma
+    loss = HSM(beta, gamma, pixels="mean")
+    assert one_pixel(loss, 0.3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_saturating_form_costs_less_than_the_power():
+    expected = (1 - math.exp(-2 * 0.3)) * 0.3**2
+    loss = HSM(2, 2, "saturating", pixels="mean")
+    assert one_pixel(loss, 0.3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_small_beta_is_beta_times_the_next_power():
+    loss = HSM(1e-6, 2, pixels="mean")
+    assert one_pixel(loss, 0.3) == pytest.approx(1e-6 * 0.3**3, rel=1e-4)
+
+
+def test_hard_pixels_weigh_more_than_under_mse():
+    hsm, mse = HSM(1, 2, pixels="mean"), HeatmapMSESigmoid(pixels="mean")
+    hard = one_pixel(hsm, 0.9) / one_pixel(mse, 0.9)
+    easy = one_pixel(hsm, 0.1) / one_pixel(mse, 0.1)
+    assert hard / easy == pytest.approx(math.expm1(0.9) / math.expm1(0.1), 1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 1.5, 2, 2.5, 1.7])
+def test_the_slope_at_a_perfect_pixel_is_finite(gamma):
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("reads gradients with TensorFlow")
+    x = tf.Variable([0.0, 1e-3, 0.5])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.math.expm1(x) * power(x, gamma))
+    slope = tape.gradient(total, x).numpy()
+    assert np.isfinite(slope).all()
+    d = 0.5  # the product rule, by hand
+    expected = math.exp(d) * d**gamma + (
+        math.expm1(d) * gamma * d ** (gamma - 1) if gamma else 0
+    )
+    assert slope[2] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_the_truth_costs_nothing(loss):
+    labels = np.array([[[13.0, 21.0, 2], [5.0, 6.0, 1]]], "float32")
+    cells = heatmaps.to_cells(ops.convert_to_tensor(labels[..., :2]), 4)
+    target = ops.convert_to_numpy(heatmaps.encode(cells, (8, 12)))
+    if loss.activation == "sigmoid":
+        target = np.clip(target.astype("float64"), 1e-9, 1 - 1e-7)
+        target = np.log(target / (1 - target)).astype("float32")
+    maps = np.stack([target, target], axis=1)
+    cost = ops.convert_to_numpy(loss.call(labels, maps))
+    np.testing.assert_allclose(cost, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_joints_without_a_label_can_be_left_out(loss):
+    labels = np.array([[[13.0, 21.0, 0], [500.0, 6.0, 2]]], "float32")
+    maps = np.full((1, 2, 8, 12, 2), 1.5, "float32")
+    ignoring = type(loss).from_config(
+        loss.get_config() | {"unlabelled": "ignore"}
+    )
+    counting = ops.convert_to_numpy(loss.call(labels, maps))
+    ignored = ops.convert_to_numpy(ignoring.call(labels, maps))
+    # the first has no label, the Gaussian of the second is off the map
+    np.testing.assert_array_equal(ignored, 0)
+    assert (counting > 0).all()
+
+
+@pytest.mark.parametrize("flag", [1, 2])
+def test_an_occluded_joint_counts_like_a_visible_one(flag):
+    labels = np.array([[[13.0, 21.0, flag]]], "float32")
+    maps = np.zeros((1, 1, 8, 12, 1), "float32")
+    cost = HeatmapMSE(pixels="half_sum").call(labels, maps)
+    # squares of a Gaussian of sigma 1 sum to pi over the plane
+    assert float(ops.convert_to_numpy(cost)[0, 0]) == pytest.approx(
+        math.pi / 2, rel=1e-3
+    )
+
+
+def test_half_sum_and_reduction_sum_are_equation_4():
+    labels = np.zeros((3, 2, 3), "float32")
+    maps = np.full((3, 2, 8, 12, 2), 0.5, "float32")
+    loss = HeatmapMSE(pixels="half_sum", reduction="sum")
+    # stages 2, batch 3, joints 2, pixels 96, each 0.25, halved
+    expected = 0.5 * 2 * 3 * 2 * 96 * 0.25
+    assert float(loss(labels, maps)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_the_settings_survive_a_round_trip(loss):
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(copy) is type(loss)
+    assert copy.get_config() == loss.get_config()
+
+
+def test_the_literal_form_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="maximise the error"):
+        HSM(form="literal")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"beta": 0}, "beta"),
+        ({"beta": -1}, "beta"),
+        ({"beta": 100}, "beta"),
+        ({"beta": float("nan")}, "beta"),
+        ({"gamma": -0.5}, "gamma"),
+        ({"gamma": float("inf")}, "gamma"),
+        ({"form": "log"}, "expm1, saturating"),
+        ({"unlabelled": "skip"}, "zero, ignore"),
+        ({"pixels": "max"}, "half_sum, mean"),
+        ({"sigma": 0}, "sigma"),
+    ],
+)
+def test_values_out_of_range_are_named(settings, named):
+    with pytest.raises(ValueError, match=named):
+        HSM(**settings)

@@ -1,0 +1,93 @@
+"""Stacked hourglass: the published sizes, and what goes in and comes out."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.hourglass import stacked_hourglass
+
+
+def network(size=(64, 128), joints=16, **settings):
+    images = keras.Input((*size, 3), dtype="uint8")
+    maps = stacked_hourglass(images, joints, **settings)
+    return keras.Model(images, PoseMaps()(maps))
+
+
+def trainable(model):
+    return sum(math.prod(w.shape) for w in model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("stacks", "parameters"),
+    [(1, 3_426_448), (2, 6_570_400), (4, 12_858_304), (8, 25_434_112)],
+)
+def test_it_has_the_parameters_of_newells_graph(stacks, parameters):
+    model = network((64, 64), stacks=stacks, filters=256)
+    assert trainable(model) == parameters
+
+
+def test_the_parameters_of_a_small_one_by_hand():
+    def residual(a, b):
+        h = b // 2
+        norms = 2 * a + 2 * h + 2 * h
+        convolutions = a * h + h + 9 * h * h + h + h * b + b
+        return norms + convolutions + (a * b + b if a != b else 0)
+
+    f, k = 8, 3
+    stem = 7 * 7 * 3 * (f // 4) + f // 4 + 2 * (f // 4)
+    stem += residual(f // 4, f // 2) + residual(f // 2, f // 2)
+    stem += residual(f // 2, f)
+    stack = 14 * residual(f, f) + (f * f + f + 2 * f) + (f * k + k)
+    model = network(joints=k, stacks=1, filters=f)
+    assert trainable(model) == stem + stack
+
+
+def test_a_picture_gives_a_map_of_a_quarter_per_stack_and_joint():
+    model = network((64, 128), joints=3, stacks=2, filters=8)
+    images = np.zeros((1, 64, 128, 3), "uint8")
+    assert model.predict(images, verbose=0).shape == (1, 2, 16, 32, 3)
+
+
+def test_the_bias_is_where_the_maps_start():
+    model = network(joints=3, stacks=1, filters=8, bias=-4.0)
+    bias = model.get_layer("stack1_maps").bias
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(bias), -4.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"size": (64, 100)}, "divisible by 64, got 64 x 100"),
+        ({"stacks": 0}, "stacks"),
+        ({"filters": 6}, "filters"),
+    ],
+)
+def test_impossible_sizes_are_named(settings, named):
+    with pytest.raises(ValueError, match=named):
+        network(**settings)
+
+
+def test_a_saved_model_says_what_its_maps_mean(tmp_path):
+    images = keras.Input((64, 64, 3), dtype="uint8")
+    maps = stacked_hourglass(images, 14, stacks=1, filters=8)
+    head = PoseMaps("lsp", alignment="corner", activation="linear")
+    keras.Model(images, head(maps)).save(tmp_path / "model.keras")
+    head = describe(keras.saving.load_model(tmp_path / "model.keras"))
+    assert (head.skeleton, head.stride) == ("lsp", 4)
+    assert (head.alignment, head.activation) == ("corner", "linear")
+
+
+def test_another_kind_of_model_is_refused():
+    images = keras.Input((8, 12, 3))
+    model = keras.Model(images, keras.layers.Dense(2)(images), name="dense")
+    with pytest.raises(ValueError, match="dense is not a keras_pose model"):
+        describe(model)
+
+
+@pytest.mark.parametrize("field", ["skeleton", "alignment", "activation"])
+def test_a_head_names_what_it_knows(field):
+    with pytest.raises(ValueError, match=f"{field}: one of .*got 'other'"):
+        PoseMaps(**{field: "other"})
