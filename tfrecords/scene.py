@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from tfrecords import clothes
-from tfrecords.canvas import FINE, fine, panel, tube
+from tfrecords.canvas import panel, tube
 
 SCENERY = np.array(
     [
@@ -90,10 +90,9 @@ def _box(canvas, center, half, angle, depth, color):
 
 def background(rng, size):
     """(size, size, 3) float32: a wall or the sky, a floor, things, noise."""
-    high, low, near, far = _muted(rng, 4)
+    high, low, near, far = _muted(rng, 4).astype("float32")
     share = np.linspace(0, 1, size, dtype="float32")[:, None, None]
     picture = np.tile(high + share * (low - high), (1, size, 1))
-    picture = picture.astype("float32")
     line = size
     if rng.random() < 0.8:  # a floor that ends at a wall or the sky
         line = int(rng.uniform(0.5, 0.88) * size)
@@ -107,9 +106,11 @@ def background(rng, size):
         noise = rng.normal(0, strength, (cells, cells, 1))
         noise = noise + rng.normal(0, 0.25 * strength, (cells, cells, 3))
         picture += cv2.resize(
-            noise.astype("float32"), (size, size), interpolation=cv2.INTER_CUBIC
+            noise.astype("float32"),
+            (size, size),
+            interpolation=cv2.INTER_LINEAR,
         )
-    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 2.5))
+    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 1.3))
 
 
 def _muted(rng, count):
@@ -158,12 +159,14 @@ def _thing(rng, picture):
 
 def shadow(picture, body):
     """Darkens the floor below the body."""
-    low, high = fine(body.box)
-    center = np.rint([(low[0] + high[0]) / 2, high[1] - 0.02 * body.unit])
-    axes = np.rint([0.5 * (high[0] - low[0]), 0.07 * FINE * body.unit])
-    small = 4  # the mask is soft: a quarter of the pixels will do
+    low, high = body.box
+    center = (low[0] + high[0]) / 2, high[1] - 0.02 * body.unit
+    axes = 0.5 * (high[0] - low[0]), 0.07 * body.unit
+    small = 2  # the mask is soft: a quarter of the pixels will do
     mask = np.zeros((len(picture) // small,) * 2, "float32")
-    center, axes = ((v / small).astype(int).tolist() for v in (center, axes))
+    center, axes = (
+        tuple(int(round(v / small)) for v in pair) for pair in (center, axes)
+    )
     cv2.ellipse(mask, center, axes, 0, 0, 360, 0.45, -1)
     mask = cv2.GaussianBlur(mask, (0, 0), 0.02 * len(picture) / small + 1)
     picture *= 1 - cv2.resize(mask, picture.shape[1::-1])[..., None]
@@ -173,8 +176,11 @@ def photograph(rng, picture):
     """The picture as a camera sees it: contrast, cast, blur and grain."""
     seen = picture.astype("float32")
     seen = 128 + (seen - 128) * rng.uniform(0.75, 1.1)
-    seen = seen * rng.uniform(0.9, 1.1, 3) + rng.uniform(-18, 18)
+    seen = seen * rng.uniform(0.9, 1.1, 3).astype("float32") + rng.uniform(
+        -18, 18
+    )
     if rng.random() < 0.4:
         seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.8))
-    grain = rng.normal(0, 1, picture.shape[:2]) * rng.uniform(0, 7)
+    grain = rng.standard_normal(picture.shape[:2], "float32")
+    grain *= rng.uniform(0, 7)
     return np.clip(np.rint(seen + grain[..., None]), 0, 255).astype("uint8")

@@ -66,18 +66,11 @@ def draw(seed, size=160):
         (size, size, 3) uint8 RGB, and the list of its `Person`, subject first.
     """
     rng = np.random.default_rng(seed)
-    light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), 0.75])
-    canvas = Canvas(
-        colors=scene.background(rng, size * FINE),
-        depths=np.full((size * FINE,) * 2, -np.inf, "float32"),
-        light=(light / np.linalg.norm(light)).astype("float32"),
-    )
     subject = _place(rng, size)
     bodies = [subject]
     if rng.random() < ACCOMPANIED:
         bodies.append(_neighbour(rng, subject))
-    for body in bodies:
-        scene.shadow(canvas.colors, body)
+    canvas = _empty(rng, size, bodies)
     for _ in range(rng.integers(0, 6)):
         scene.bar(canvas, rng, size, depth=-4 * size)
     for body in bodies:
@@ -94,6 +87,19 @@ def draw(seed, size=160):
     ]
     keep = people[:1] + [p for p in people[1:] if (p.flags > 0).sum() >= NOTED]
     return scene.photograph(rng, canvas.picture()), keep
+
+
+def _empty(rng, size, bodies):
+    """A canvas with a background and the shadows of these people."""
+    picture = scene.background(rng, size)
+    for body in bodies:
+        scene.shadow(picture, body)
+    light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), 0.75])
+    return Canvas(
+        colors=cv2.resize(picture, (FINE * size, FINE * size)),
+        depths=np.full((FINE * size, FINE * size), -np.inf, "float32"),
+        light=(light / np.linalg.norm(light)).astype("float32"),
+    )
 
 
 def truth(canvas, body, name=""):
