@@ -147,10 +147,8 @@ def compare_losses(config):
     return table
 
 
-def main(config):
+def train(config):
     """Trains as section IV-A says; the loop itself is the shared one."""
-    if config.compare:
-        return compare_losses(config)
     run = start(config, "hsm_loss")
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
@@ -166,7 +164,14 @@ def main(config):
         ],
         jit_compile=config.xla,
     )
-    history = training.fit(model, run)
+    return run, training.fit(model, run)
+
+
+def main(config):
+    """Trains one network and reports on it, or compares the losses."""
+    if config.compare:
+        return compare_losses(config)
+    run, history = train(config)
     finish(run)
     print(
         "Next: python -m tfrecords.mpii --help converts MPII; then the same "

@@ -1,0 +1,71 @@
+"""Imports point one way: see the arrows in CONTRIBUTING.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "keras_pose": {"keras_pose"},
+    "tfrecords": {"tfrecords", "keras_pose"},
+    "reproductions": {"keras_pose", "tfrecords", "reproductions"},
+}
+FILES = [
+    path.relative_to(ROOT)
+    for top in MAY_IMPORT
+    for path in sorted((ROOT / top).rglob("*.py"))
+]
+APART = ("models", "losses", "metrics", "data")
+LEAVES = ("heatmaps", "geometry", "skeletons")
+TENSORFLOW = (
+    "keras_pose/data",
+    "tfrecords",
+    "keras_pose/export.py",
+    "keras_pose/predict.py",
+)
+
+
+def imported(path):
+    """Dotted names of everything a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_follow_the_arrows(path):
+    names = imported(path)
+    tops = {name.split(".")[0] for name in names} & set(MAY_IMPORT)
+    assert tops <= MAY_IMPORT[path.parts[0]]
+    inner = {
+        name.split(".")[1] for name in names if name.startswith("keras_pose.")
+    }
+    place = path.with_suffix("").parts[1] if len(path.parts) > 1 else ""
+    if path.parts[0] == "keras_pose" and place in APART:
+        assert inner <= {place, *LEAVES}
+    if path.parts[0] == "keras_pose" and place in LEAVES:
+        assert not inner
+    if path.parts[0] == "keras_pose" and place == "training":
+        assert not inner & {"models", "losses"}
+    if path.parts[0] == "tfrecords":
+        assert inner <= {"data", "console", *LEAVES}
+    if path.parts[0] == "reproductions" and path.stem != "__init__":
+        assert not any(
+            name.startswith("tfrecords")
+            or name.startswith("reproductions.")
+            and name.split(".")[1].islower()
+            and (ROOT / "reproductions" / f"{name.split('.')[1]}.py").exists()
+            for name in names
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_only_data_converters_and_export_know_tensorflow(path):
+    allowed = str(path).startswith(TENSORFLOW)
+    used = any(n.split(".")[0] == "tensorflow" for n in imported(path))
+    assert allowed or not used

@@ -1,0 +1,189 @@
+"""The shared loop: resume after kill -9 is exact, and bad input is named."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_pose.training.callbacks import checkpoints
+from reproductions import hsm_loss
+from tfrecords import synthetic
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import json, sys
+from pathlib import Path
+from reproductions import hsm_loss
+data, output = map(Path, sys.argv[1:])
+hsm_loss.train(hsm_loss.Config(
+    data=data, output=output, epochs=4, batch_size=4, image_size=(64, 128),
+    stacks=1, filters=8, patience=1, plateau_factor=0.1, warmup_epochs=1,
+))
+"""
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    settings = synthetic.Config(str(folder), train=24, val=4, size=64)
+    synthetic.main(replace(settings, workers=1))
+    return folder
+
+
+@pytest.fixture
+def config(people, tmp_path):
+    return hsm_loss.Config(
+        data=people,
+        output=tmp_path / "run",
+        epochs=1,
+        batch_size=4,
+        image_size=(64, 64),
+        stacks=1,
+        filters=8,
+    )
+
+
+def start(people, output):
+    command = [sys.executable, "-c", RUN, str(people), str(output)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(people, output):
+    process = start(people, output)
+    log = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == 0, log[-2000:]
+    return log
+
+
+def final_state(output):
+    """Every weight and optimizer variable, and the state beside them."""
+    newest = checkpoints(output)[-1]
+    state = json.loads((newest / "state.json").read_text())
+    for row in state["history"]:
+        del row["seconds"]
+    return (newest / "model.weights.h5"), state
+
+
+def arrays(path):
+    h5py = pytest.importorskip("h5py")
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.__setitem__(name, item[()])
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return found
+
+
+def test_a_killed_run_continues_bit_for_bit(people, tmp_path):
+    finish(people, tmp_path / "whole")
+    process = start(people, tmp_path / "killed")
+    deadline = time.monotonic() + 240
+    while not checkpoints(tmp_path / "killed"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = int(checkpoints(tmp_path / "killed")[-1].name[-4:])
+    assert done < 4, "it was not killed in the middle"
+    log = finish(people, tmp_path / "killed")
+    assert f"after epoch {done} of 4" in log
+    whole, state = final_state(tmp_path / "whole")
+    killed, state_killed = final_state(tmp_path / "killed")
+    assert state == state_killed
+    expected, found = arrays(whole), arrays(killed)
+    assert expected.keys() == found.keys()
+    assert any("optimizer" in name for name in expected)
+    for name in expected:
+        np.testing.assert_array_equal(expected[name], found[name], name)
+    rates = pd.read_csv(tmp_path / "killed" / "history.csv")["learning_rate"]
+    assert len(rates) == 4
+
+
+def test_what_a_kill_left_half_written_is_not_read(config):
+    _, history = hsm_loss.train(config)
+    folder = Path(config.output)
+    (folder / "checkpoint" / "writing").mkdir()
+    (folder / "checkpoint" / "writing" / "state.json").write_text("{")
+    _, again = hsm_loss.train(config)
+    assert len(history) == len(again) == 1
+
+
+def test_a_run_with_other_settings_is_not_continued(config):
+    hsm_loss.train(config)
+    with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
+        hsm_loss.train(replace(config, beta=2.0))
+
+
+def test_a_checkpoint_of_another_architecture_is_named(config):
+    hsm_loss.train(config)
+    other = replace(config, filters=16, restart=False)
+    path = Path(config.output) / "run.json"
+    run = json.loads(path.read_text())
+    run["settings"]["filters"]["value"] = 16  # as if it had been edited
+    path.write_text(json.dumps(run))
+    with pytest.raises(ValueError, match="another architecture"):
+        hsm_loss.train(other)
+
+
+def test_restart_forgets_the_run(config):
+    hsm_loss.train(config)
+    _, history = hsm_loss.train(replace(config, beta=2.0, restart=True))
+    assert len(history) == 1
+    run = json.loads((Path(config.output) / "run.json").read_text())
+    assert run["settings"]["beta"] == {"value": 2.0, "from": "flag"}
+    assert run["settings"]["patience"]["from"].startswith("preset")
+    assert run["settings"]["gamma"] == {"value": 2.0, "from": "default"}
+
+
+def test_fewer_people_than_a_batch_are_counted(config):
+    with pytest.raises(ValueError, match="24 people in split train"):
+        hsm_loss.train(replace(config, batch_size=32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"plateau_factor": 1.5}, "plateau_factor"),
+        ({"clip_norm": 0.0}, "clip_norm"),
+        ({"warmup_epochs": -1}, "warmup_epochs"),
+        ({"image_size": (64, 100)}, "divisible by 64"),
+        ({"beta": 0.0}, "beta"),
+        ({"form": "literal"}, "maximise"),
+        ({"data": Path("nowhere")}, "nowhere is not a folder"),
+    ],
+)
+def test_impossible_settings_are_named(config, settings, named):
+    with pytest.raises((ValueError, OSError), match=named):
+        hsm_loss.train(replace(config, **settings))
+
+
+def test_a_full_disk_leaves_the_last_epoch(config, monkeypatch):
+    hsm_loss.train(config)
+
+    def full(self, path, *args, **kwargs):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(keras.Model, "save_weights", full)
+    with pytest.raises(OSError, match="No space left"):
+        hsm_loss.train(replace(config, epochs=2))
+    monkeypatch.undo()
+    _, history = hsm_loss.train(replace(config, epochs=2))
+    assert list(history["epoch"]) == [1, 2]
