@@ -53,7 +53,8 @@ def rank(reach, least=0.5):
 
     Args:
         reach: (N, K) of the joints that matter.
-        least: who has a smaller share of counted joints is left out.
+        least: who has fewer counted joints than this share of the most that
+            anybody has is left out.
 
     Returns:
         indices of people; empty when nobody has enough joints.
@@ -63,7 +64,7 @@ def rank(reach, least=0.5):
     right = (reach <= 1).sum(axis=1) / np.maximum(number, 1)
     far = np.where(counted, np.minimum(reach, 2 * NEARLY), 0).sum(axis=1)
     order = np.lexsort((-far / np.maximum(number, 1), right))
-    return order[number[order] >= max(1, least * reach.shape[1])]
+    return order[number[order] >= max(1, least * number.max(initial=0))]
 
 
 def by_visibility(reach, flags, skeleton):

@@ -152,13 +152,17 @@ def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
 
 
 def smooth(values, window=SMOOTHING):
-    """Moving average by a 1-D convolution; the ends average what there is."""
+    """Moving average by a 1-D convolution; the ends average what there is.
+
+    An even window is one wider, so that the curve does not shift.
+    """
     values = np.asarray(values, "float64")
     if window < 1:
         raise ValueError(f"window must be at least 1 epoch, got {window}")
-    kernel = np.ones(min(window, len(values)))
-    total = np.convolve(values, kernel, "same")
-    return total / np.convolve(np.ones_like(values), kernel, "same")
+    half = window // 2
+    kernel, inside = np.ones(2 * half + 1), slice(half, half + len(values))
+    number = np.convolve(np.ones_like(values), kernel)
+    return (np.convolve(values, kernel) / number)[inside]
 
 
 def draw_curves(histories, metric, window=SMOOTHING):

@@ -266,22 +266,24 @@ def _summary(folder, said, history, dataset, split, result, before):
     if result:
         scored = page.many(len(result.joints), "person", "people")
         text += (
-            f" On {scored} of the split {split}, whom it was not trained on, it "
-            f"places {page.percent(result.score)} of "
+            f" On {scored} of the split {split}, whom it was not trained on, "
+            f"it places {page.percent(result.score)} of "
             f"{_meaning(result.protocol)}."
         )
         first = {
             f"{result.table.columns[0]} on {split}": page.percent(result.score)
         }
-        if before.get("untrained") is not None:
+        if before.get("split") == split and "untrained" in before:
             untrained = page.percent(100 * before["untrained"])
-            text += f" Before training it was {untrained}."
+            text += f" Before training it placed {untrained}."
             first["before training"] = untrained
+        if before.get("chosen_on") == split:
+            text += " The best epoch was chosen on the same people."
         cells = first | cells | {"people scored": f"{len(result.joints):,}"}
-    paper = str(said.get("paper") or folder.name).strip().splitlines()[0]
+    paper = said.get("paper")
     return page.header(
-        folder.name,
-        paper,
+        folder.name if paper else "Training report",
+        paper or folder.name,
         text,
         page.numbers(cells)
         + page.command("Trained with", said.get("command"))
@@ -430,9 +432,9 @@ def _missing(result):
             for value in (share, row["recall"], row["precision"])
         )
         lines += (
-            f"<li><b>{name}</b>, as {share} of all joints are: a threshold of "
-            f"{row['threshold']:.2f} finds {recall} of them, and {precision} of "
-            "what it calls missing is.</li>"
+            f"<li><b>{name}</b>, as {share} of all joints are: a threshold "
+            f"of {row['threshold']:.2f} finds {recall} of them, and "
+            f"{precision} of what it calls missing is.</li>"
         )
     thresholds = [row["threshold"] for row in best.values()]
     return (
@@ -507,9 +509,7 @@ def _meaning(protocol):
     """What a protocol counts, in words."""
     length = getattr(protocol, "length", None)
     if length is None:
-        return (
-            f"limbs within {protocol.threshold:g} of their length of the truth"
-        )
+        return f"limbs within {protocol.threshold:g} limb lengths of the truth"
     words = {"head": "head sizes", "box": "times the person's longer side"}
     length = words.get(length) if isinstance(length, str) else "torso lengths"
     return f"joints within {protocol.threshold:g} {length} of the truth"

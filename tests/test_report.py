@@ -1,0 +1,156 @@
+"""One page that holds everything, whatever the run left behind."""
+
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from keras_pose import inference, report
+from keras_pose.skeletons import MPII
+
+VOID = {"meta", "img", "br", "link"}
+
+
+@pytest.fixture
+def run_folder(tmp_path, wrists_model):
+    """A finished run of the network that cannot err."""
+    folder = tmp_path / "runs" / "wrists"
+    folder.mkdir(parents=True)
+    wrists_model().save(folder / "best.keras")
+    said = {
+        "settings": {"beta": {"value": 1.5, "from": "flag"}},
+        "command": "python -m paper --name '<b>&'",
+        "versions": {"keras": "3.0"},
+    }
+    (folder / "run.json").write_text(json.dumps(said))
+    (folder / "results.json").write_text('{"split": "val", "untrained": 0.034}')
+    (folder / "history.csv").write_text(
+        "epoch,learning_rate,loss,pckh,val_loss,val_pckh,seconds\n"
+        "1,0.1,0.5,0.2,0.6,0.1,30\n2,0.1,0.4,0.3,0.5,0.25,30\n"
+    )
+    return folder
+
+
+class Nesting(html.parser.HTMLParser):
+    """Fails where a tag is closed that is not the last one opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):
+    data, _ = wrists_data()
+    report.main(report.Config(run_folder, data.folder, batch_size=2))
+    page = (run_folder / "report.html").read_text()
+    # Three dots, all found: 100 % now, 3.4 % before, epoch 2 was the best.
+    for said in ("100.0 %", "3.4 %", "2 of 2", "for 2 epochs, in 60 s", "1.5"):
+        assert said in page
+    assert "--name &#x27;&lt;b&gt;&amp;&#x27;" in page  # escaped
+    assert page.count("data:image/jpeg;base64,") >= 2 * 3
+    assert page.count("<svg") == 3
+    links = re.findall(r'(?:src="|href="|url\()([^")]*)', page)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    nesting = Nesting()
+    nesting.feed(page)
+    assert nesting.open == []
+    assert [p.name for p in run_folder.glob(".*")] == []
+
+
+def test_a_wrong_joint_makes_a_person_the_worst(run_folder, wrists_data):
+    data, seen = wrists_data()
+    joints = np.zeros((2, 16, 2))
+    for name, point in seen.items():
+        joints[:, MPII.index(name)] = point
+    joints[1, MPII.index("head_top")] += 999
+    scores = np.full((2, 16), 0.1)
+    scores[:, [MPII.index(name) for name in seen]] = 0.8
+    predictions = inference.Predictions(joints, scores)
+    report.write_report(run_folder, data, predictions=predictions)
+    page = (run_folder / "report.html").read_text()
+    worst = page[page.index("<h3>Worst") : page.index("<h3>Typical")]
+    first, second = re.findall("<figcaption><b>(.*?)</b>", worst)
+    assert first == "2 of 3 right; farthest off: head top"
+    assert second == "3 of 3 right"
+    assert "83.3 %" in page  # 5 of 6 joints
+    assert "50.0 %" not in worst
+    assert "threshold of 0.80 finds 100.0 % of them, and 100.0 %" in page
+
+
+def test_a_score_before_training_is_of_the_same_people(run_folder, wrists_data):
+    data, _ = wrists_data()
+    (run_folder / "results.json").write_text(
+        '{"split": "test", "untrained": 0.034}'
+    )
+    report.write_report(run_folder, data)
+    assert "3.4 %" not in (run_folder / "report.html").read_text()
+
+
+def test_without_history_the_page_says_so(run_folder, wrists_data):
+    data, _ = wrists_data()
+    (run_folder / "history.csv").unlink()
+    report.write_report(run_folder, data)
+    page = (run_folder / "report.html").read_text()
+    assert "no history.csv" in page and "100.0 %" in page
+
+
+def test_without_people_the_page_says_so(run_folder, wrists_data):
+    data, _ = wrists_data()
+    for split in ("test", "dev"):
+        report.write_report(run_folder, data, split)
+        page = (run_folder / "report.html").read_text()
+        assert f"nobody in a split &#x27;{split}&#x27;" in page
+        assert "<svg" in page  # the curves are there all the same
+    with pytest.raises(ValueError, match="no split 'dev'"):
+        report.main(report.Config(run_folder, data.folder, split="dev"))
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, wrists_data):
+    data, _ = wrists_data()
+    with pytest.raises(FileNotFoundError, match=r"it has no run\.json"):
+        report.write_report(tmp_path, data)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json is not JSON"):
+        report.write_report(tmp_path, data)
+
+
+def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
+    data, _ = wrists_data()
+    (run_folder / "report.html").write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        report.write_report(run_folder, data, "test")
+    assert (run_folder / "report.html").read_text() == "old"
+
+
+def test_figures_4_and_5_choose_their_people(wrists_data):
+    data, seen = wrists_data(head_sizes=(40.0, 41.0, 42.0))
+    good = np.zeros((3, 16, 2))
+    for name, point in seen.items():
+        good[:, MPII.index(name)] = point
+    bad = good.copy()
+    bad[1] += 999  # only the baseline is wrong
+    good[2] += 999
+    bad[2] += 999  # both are
+    four, five = report.compare_people(
+        data, "val", {"MSE": bad, "HSM": good}, count=1, size=(32, 48)
+    )
+    for figure, notes in (
+        (four, ["0 of 3 right", "3 of 3 right"]),
+        (five, ["0 of 3 right", "0 of 3 right"]),
+    ):
+        found = [a.texts[0].get_text() for a in figure.axes if a.texts]
+        assert found == notes
