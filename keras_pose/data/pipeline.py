@@ -97,10 +97,7 @@ def load(
     augmentation = augmentation or Augmentation()
 
     def epoch(number):
-        order = tf.range(count)
-        if training:
-            keys = tf.stack([tf.cast(seed, tf.int64), number])
-            order = tf.random.experimental.stateless_shuffle(order, keys)
+        order = shuffled(count, seed, number) if training else tf.range(count)
         chances = augment.draw(augmentation, count, seed, number)
         chances = {k: tf.gather(v, order) for k, v in chances.items()}
         samples = tf.data.Dataset.from_tensor_slices({"index": order} | chances)
@@ -110,6 +107,12 @@ def load(
     samples = tf.data.Dataset.range(first_epoch, last).flat_map(epoch)
     crops = _crops(dataset, positions, samples, size, batch_size)
     return crops.map(lambda crop: (crop["image"], crop["labels"])).prefetch(2)
+
+
+def shuffled(count, seed, epoch):
+    """The order (count,) int32 in which an epoch shows the records."""
+    keys = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(tf.range(count), keys)
 
 
 def views(dataset, split, size, batch_size, zoom=1.0):

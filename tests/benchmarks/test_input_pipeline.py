@@ -1,0 +1,30 @@
+"""The benchmark compares equals, or says so."""
+
+import pytest
+
+from benchmarks import input_pipeline
+
+TINY = dict(people=4, size=64, batch=2, workers=1, rounds=1, batches=1)
+
+
+def test_it_measures_and_finds_equal_outputs(capsys):
+    input_pipeline.main(input_pipeline.Config(**TINY))
+    printed = capsys.readouterr().out
+    assert "same outputs" in printed
+    assert "pipeline / OpenCV, photographs" in printed
+
+
+def test_a_loader_that_does_something_else_is_noticed(monkeypatch):
+    monkeypatch.setattr(input_pipeline.opencv_loader.cv2, "warpAffine", zeros)
+    with pytest.raises(ValueError, match="do not do the same work"):
+        input_pipeline.main(input_pipeline.Config(**TINY))
+
+
+def zeros(picture, matrix, size):
+    return picture[: size[1], : size[0]] * 0
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    config = input_pipeline.Config(photographs=tmp_path, people=4)
+    with pytest.raises(ValueError, match="4 .jpg files wanted, got 0"):
+        input_pipeline.main(config)
