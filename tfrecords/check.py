@@ -127,12 +127,14 @@ def inspect(record, data):
         ValueError: the record contradicts itself or dataset.json.
     """
     picture = records.parse(record, len(data.skeleton.joints))
-    raw = np.frombuffer(picture.encoded, "uint8")
-    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(raw, mode) if len(raw) else None
     who = picture.source
+    damage = records.jpeg_damage(picture.encoded)
+    if damage:
+        raise ValueError(f"{who}: {damage}")
+    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(picture.encoded, "uint8"), mode)
     if image is None:
-        raise ValueError(f"{who}: the picture cannot be decoded")
+        raise ValueError(f"{who}: the JPEG is damaged")
     if image.shape[:2] != picture.size:
         raise ValueError(
             f"{who}: size {picture.size} wanted, got {image.shape[:2]}"

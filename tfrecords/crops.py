@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from keras_pose import geometry
-from keras_pose.data.records import Person, Picture
+from keras_pose.data.records import Person, Picture, jpeg_damage
 from tfrecords import shards
 
 CONTEXT = 2.0
@@ -23,9 +23,6 @@ augmentation zooms out by 2^0.5 and turns by 45 degrees, which needs another
 
 JPEG_QUALITY = 90
 """Of crops, 0 to 100. A photograph that is kept whole keeps its own bytes."""
-
-START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
-"""JPEG markers; coded pixels between the last two never look like them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,16 +152,14 @@ def read_jpeg(path):
         ValueError: empty, truncated or not a JPEG.
     """
     encoded = Path(path).read_bytes()
-    if not encoded:
-        raise ValueError(f"{path}: the file is empty")
-    if not encoded.startswith(b"\xff\xd8"):
-        raise ValueError(f"{path}: not a JPEG, begins with {encoded[:4]!r}")
     # OpenCV fills a truncated picture with grey; the reader would refuse it.
-    whole = encoded.rfind(END_OF_IMAGE) > encoded.rfind(START_OF_SCAN)
+    damage = jpeg_damage(encoded)
+    if damage:
+        raise ValueError(f"{path}: {damage}")
     mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(encoded, "uint8"), mode)
-    if not whole or image is None:
-        raise ValueError(f"{path}: truncated or damaged JPEG")
+    if image is None:
+        raise ValueError(f"{path}: the JPEG is damaged")
     return encoded, image
 
 

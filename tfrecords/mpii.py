@@ -262,12 +262,15 @@ def with_head_boxes(everyone, path):
 
 
 def choose(everyone, listed):
-    """Those of a .mat's people that the json lists, with its split."""
-    validation = {a.person.name: a.validation for a in listed}
+    """Those of a .mat's people that the json lists, with its split.
+
+    A person is recognised by photograph and objpos, of which no two are alike.
+    """
+    validation = {_place(a): a.validation for a in listed}
     chosen = [
-        replace(a, validation=validation[a.person.name])
+        replace(a, validation=validation[_place(a)])
         for a in everyone
-        if a.person.name in validation
+        if _place(a) in validation
     ]
     if len(chosen) != len(listed):
         raise ValueError(
@@ -275,6 +278,10 @@ def choose(everyone, listed):
             f"{len(chosen):,} of them: are both of MPII?"
         )
     return chosen
+
+
+def _place(annotation):
+    return annotation.image, *np.round(annotation.person.center).tolist()
 
 
 def read_mat(path):
@@ -335,8 +342,11 @@ def _person_from_mat(row, points, name):
     joints = np.zeros((len(MPII.joints), 2))
     flags = np.zeros(len(MPII.joints), int)
     for point in points:
-        joint = int(_number(point, "id"))
-        joints[joint] = _number(point, "x"), _number(point, "y")
+        joint, x, y = (_number(point, key) for key in ("id", "x", "y"))
+        if joint not in range(len(joints)):
+            raise ValueError(f"{name}: joint id 0 to 15 wanted, got {joint}")
+        joint = int(joint)
+        joints[joint] = x, y
         # Neck and head top, made from the head box, come without is_visible.
         flags[joint] = 1 if _number(point, "is_visible") == 0 else 2
     x1, y1, x2, y2 = (_number(row, key) for key in ("x1", "y1", "x2", "y2"))
