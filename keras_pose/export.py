@@ -187,19 +187,21 @@ def export(
     temporary = folder.with_name(f".{folder.name}.tmp")
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         tf.saved_model.save(server, str(temporary), signatures)
         (temporary / SERVING).write_text(
             json.dumps(_serving(server, model.name), indent=2)
         )
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
     except tf.errors.OpError as error:
         raise OSError(f"{folder} cannot be written: {error.message}") from None
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

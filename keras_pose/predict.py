@@ -51,7 +51,7 @@ class Config:
 
 
 def read(path):
-    """A photograph, upright: (H, W, 3) uint8 RGB numpy array.
+    """A photograph: its bytes, and its pixels upright, (H, W, 3) uint8 RGB.
 
     Raises:
         FileNotFoundError: no such file.
@@ -60,8 +60,9 @@ def read(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: a photograph wanted")
+    encoded = path.read_bytes()
     try:
-        image = photograph.decode(tf.constant(path.read_bytes())).numpy()
+        image = photograph.decode(tf.constant(encoded)).numpy()
     except tf.errors.InvalidArgumentError:
         raise ValueError(
             f"{path} is not an image that can be read: a whole JPEG, PNG, GIF "
@@ -72,7 +73,7 @@ def read(path):
             f"{path}: at least {SMALLEST} x {SMALLEST} pixels wanted, got "
             f"{image.shape[1]} x {image.shape[0]}"
         )
-    return image
+    return encoded, image
 
 
 def check_box(box, image, path):
@@ -97,14 +98,15 @@ def open_model(path, flip=False):
     """A .keras file or an export, as a function and its skeleton.
 
     Returns:
-        function(images (B, H, W, 3) uint8, boxes (B, 4)) -> dict of joints
-        (B, K, 2) x, y in the images' pixels, scores (B, K), missing (B, K); and
-        the `Skeleton`.
+        function(encoded (B,) strings, boxes (B, 4)) -> dict of joints (B, K, 2)
+        x, y in the photographs' pixels, scores (B, K), missing (B, K); and the
+        `Skeleton`.
     """
     path = Path(path)
     if not path.is_dir():
         server = Server(load_model(path), flip=flip)
-        return server.images, server.skeleton
+        # Not the method itself: that would not keep the server alive.
+        return lambda *given: server.encoded(*given), server.skeleton
     if not (path / SERVING).is_file():
         raise ValueError(
             f"{path} is not an export: it has no {SERVING}. Write one with "
@@ -118,19 +120,18 @@ def open_model(path, flip=False):
         )
     loaded = tf.saved_model.load(str(path))
 
-    def predict(images, boxes):
-        return loaded.signatures["images"](images=images, boxes=boxes)
+    def locate(encoded, boxes):
+        return loaded.signatures["encoded"](encoded=encoded, boxes=boxes)
 
-    predict.keep = loaded  # the graph lives as long as its variables
-    return predict, SKELETONS[serving["skeleton"]]
+    return locate, SKELETONS[serving["skeleton"]]
 
 
 def predict(function, skeleton, path, box=None):
     """One photograph: the picture (H, W, 3) and what JSON says about it."""
-    image = read(path)
+    encoded, image = read(path)
     height, width = image.shape[:2]
     box = check_box(box or (0, 0, width, height), image, path)
-    found = function(tf.constant(image[None]), tf.constant([box]))
+    found = function(tf.constant([encoded]), tf.constant([box]))
     rows = zip(
         skeleton.joints,
         found["joints"][0].numpy().tolist(),

@@ -1,0 +1,256 @@
+"""Oracles: networks whose joints are dots of known colours."""
+
+import hashlib
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from keras_pose.data import dataset as datasets
+from keras_pose.data import records
+from keras_pose.models.heads import PoseMaps
+from keras_pose.skeletons import MPII
+
+LEVELS = [
+    (r, g, b) for r in (0, 128, 255) for g in (0, 128, 255) for b in (0, 255)
+]
+COLORS = np.array(LEVELS[1:17])
+"""RGB of the 16 MPII joints: any two and black are at least 127 apart."""
+
+
+class Oracle:
+    """Knows which colour each joint has, so that every answer is known."""
+
+    size = (64, 96)
+    stride = 4
+
+    def build(self):
+        """Maps are 1 where a whole cell has the joint's colour, 0 beside it."""
+        images = keras.Input((*self.size, 3), dtype="uint8")
+        x = layers.Rescaling(1 / 255)(images)
+        x = layers.Concatenate()([x, layers.Multiply()([x, x])])
+        near = layers.Conv2D(16, 1, activation="relu")  # 1 - 8 distance**2
+        maps = layers.AveragePooling2D(self.stride)(near(x))
+        colors = COLORS / 255
+        kernel = np.concatenate([16 * colors.T, np.full((3, 16), -8.0)])
+        near.set_weights(
+            [kernel[None, None], 1 - 8 * np.sum(colors**2, axis=1)]
+        )
+        head = PoseMaps("mpii", self.stride, activation="linear")
+        return keras.Model(images, head([maps]), name="oracle")
+
+    def draw(self, cells, shape, block):
+        """A black picture with joint k in cell `cells[k]` = (column, row).
+
+        Returns:
+            picture (H, W, 3) uint8 RGB of `shape` cells of `block` pixels, and
+            joints (K, 2) x, y in its pixels.
+        """
+        picture = np.zeros((*shape, 3), "uint8")
+        picture[cells[:, 1], cells[:, 0]] = COLORS[: len(cells)]
+        picture = picture.repeat(block, axis=0).repeat(block, axis=1)
+        return picture, (cells + 0.5) * block - 0.5
+
+    def cells(self, seed=0, shape=(16, 24)):
+        """16 different cells, none at the border."""
+        inner = (shape[0] - 2) * (shape[1] - 2)
+        order = np.random.default_rng(seed).permutation(inner)[:16]
+        rows, columns = np.divmod(order, shape[1] - 2)
+        return np.stack([columns + 1, rows + 1], axis=-1)
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    return Oracle()
+
+
+@pytest.fixture
+def colors():
+    return COLORS
+
+
+@pytest.fixture(scope="session")
+def oracle_model(oracle):
+    return oracle.build()
+
+
+@pytest.fixture(scope="session")
+def oracle_export(oracle_model, tmp_path_factory):
+    """Folder of its SavedModel."""
+    from keras_pose import export  # TensorFlow, which other tests do without
+
+    folder = tmp_path_factory.mktemp("oracle") / "saved_model"
+    return export.export(oracle_model, folder)
+
+
+@pytest.fixture
+def png():
+    """Bytes of a PNG of an RGB, RGBA or grey array."""
+
+    def encode(picture):
+        if picture.ndim == 3:
+            order = [2, 1, 0, 3][: picture.shape[2]]
+            picture = picture[..., order]
+        return cv2.imencode(".png", picture)[1].tobytes()
+
+    return encode
+
+
+@pytest.fixture
+def with_exif():
+    """Bytes of a JPEG with an EXIF orientation, "little" or "big" endian."""
+
+    def insert(jpeg, orientation, order="little"):
+        def number(value, size):
+            return value.to_bytes(size, order)
+
+        entries = [
+            number(0x010F, 2) + number(2, 2) + number(4, 4) + b"abc\0",
+            number(0x0112, 2)
+            + number(3, 2)
+            + number(1, 4)
+            + number(orientation, 2)
+            + bytes(2),
+        ]
+        tiff = (b"II" if order == "little" else b"MM") + number(42, 2)
+        tiff += number(8, 4) + number(len(entries), 2) + b"".join(entries)
+        segment = b"Exif\0\0" + tiff + bytes(4)
+        length = (len(segment) + 2).to_bytes(2, "big")
+        return jpeg[:2] + b"\xff\xe1" + length + segment + jpeg[2:]
+
+    return insert
+
+
+@keras.saving.register_keras_serializable("keras_pose_tests")
+class Wrists(keras.layers.Layer):
+    """Sees two red blobs, the wrists, and a green one, the top of the head.
+
+    As in a person who faces the camera, the left wrist is the one on the right
+    half of the picture: mirrored, it is the other one, as for a real network.
+    Images (B, H, W, 3) -> maps (B, h, w, 16): colour averaged over each cell
+    ("center") or taken at the cell's corner.
+    """
+
+    def __init__(self, alignment="center", stride=4, **kwargs):
+        super().__init__(**kwargs)
+        self.alignment = alignment
+        self.stride = stride
+
+    def call(self, images):
+        x = ops.cast(images, "float32") / 255
+        if self.alignment == "center":
+            x = ops.average_pool(x, self.stride, strides=self.stride)
+        else:
+            x = x[:, :: self.stride, :: self.stride]
+        width = x.shape[2]
+        right = ops.cast(2 * ops.arange(width) >= width, "float32")
+        seen = {
+            "left_wrist": x[..., 0] * right,
+            "right_wrist": x[..., 0] * (1 - right),
+            "head_top": x[..., 1],
+        }
+        nothing = ops.zeros_like(x[..., 0])
+        return ops.stack([seen.get(j, nothing) for j in MPII.joints], -1)
+
+    def get_config(self):
+        return super().get_config() | {
+            "alignment": self.alignment,
+            "stride": self.stride,
+        }
+
+
+@pytest.fixture
+def wrists_model():
+    """Builds the model of `Wrists` for images of 64 x 96 pixels."""
+
+    def build(alignment="center", skeleton="mpii"):
+        images = keras.Input((64, 96, 3), dtype="uint8")
+        maps = Wrists(alignment)(images)
+        if skeleton == "lsp":
+            maps = maps[..., :14]
+        head = PoseMaps(skeleton, 4, alignment, activation="linear")
+        model = keras.Model(images, head([maps]), name="wrists")
+        model.jit_compile = False  # compiling takes longer than the test
+        return model
+
+    return build
+
+
+@pytest.fixture
+def wrists_data(tmp_path):
+    """Writes a data set of such blobs; returns it and the joints.
+
+    joints {name: (x, y)} are in pixels of photographs twice as large as the
+    pictures in the records and moved by (10, 20).
+    """
+
+    def write(head_sizes=(40.0, 40.0), skeleton=MPII):
+        seen = {
+            "left_wrist": (100.3, 50.7),
+            "right_wrist": (55.6, 62.2),
+            "head_top": (80.1, 30.4),
+        }
+        y, x = np.mgrid[:120, :160]
+        picture = np.zeros((120, 160, 3))
+        joints = np.zeros((len(skeleton.joints), 2))
+        for name, (u, v) in seen.items():
+            blob = np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 6**2))
+            picture[..., int(name == "head_top")] += 255 * blob
+            joints[skeleton.index(name)] = u, v
+        flags = 2 * (joints.sum(axis=1) > 0)
+        flags[skeleton.index("left_wrist")] = 1
+        encoded = cv2.imencode(
+            ".jpg",
+            picture.round().clip(0, 255).astype("uint8")[..., ::-1],
+            [cv2.IMWRITE_JPEG_QUALITY, 100],
+        )[1].tobytes()
+        path = tmp_path / "val-00000-of-00001.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as file:
+            for number, head_size in enumerate(head_sizes):
+                person = records.Person(
+                    joints,
+                    flags,
+                    np.array([80.0, 60.0]),
+                    0.5,
+                    head_size,
+                    name=f"photo.jpg#{number + 1}",
+                )
+                file.write(
+                    records.write(
+                        records.Picture(
+                            encoded,
+                            (120, 160),
+                            (person,),
+                            "photo.jpg",
+                            np.array([[2.0, 0, 10], [0, 2, 20]]),
+                        )
+                    )
+                )
+        content = path.read_bytes()
+        shard = {
+            "file": path.name,
+            "records": len(head_sizes),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        datasets.write_description(
+            tmp_path,
+            {
+                "skeleton": skeleton.name,
+                "protocol": "pckh",
+                "max_side": 160,
+                "splits": {
+                    "val": {"people": len(head_sizes), "shards": [shard]},
+                    "test": {"people": 0, "shards": []},
+                },
+            },
+        )
+        moved = {
+            name: (2 * u + 10, 2 * v + 20) for name, (u, v) in seen.items()
+        }
+        return datasets.open_dataset(tmp_path), moved
+
+    return write
