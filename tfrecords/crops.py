@@ -54,8 +54,8 @@ def save(config, tasks, *, unplaced=(), **description):
         **description: passed on to `shards.save`.
     """
     folders = {path.parent for items in tasks.values() for path, _ in items}
-    if not any(folder.is_dir() for folder in folders):
-        names = ", ".join(sorted(map(str, folders))) or config.source
+    if folders and not any(folder.is_dir() for folder in folders):
+        names = ", ".join(sorted(map(str, folders)))
         raise FileNotFoundError(f"no such folder of images: {names}")
     if unplaced:
         print(f"{len(unplaced):,} people cannot be placed:")

@@ -182,15 +182,13 @@ def read_json(path):
     try:
         with opener(path, "rt") as file:
             rows = json.load(file)
-        return [_annotation(row) for row in rows]
-    except (
-        OSError,
-        EOFError,
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-    ) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path} is not readable json: {error}") from None
-    except (KeyError, TypeError) as error:
+    if not rows:
+        raise ValueError(f"{path} lists nobody")
+    try:
+        return [_annotation(row) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is of another data set: wanted joint_self, objpos, "
             f"isValidation and so on, problem with {error}"
