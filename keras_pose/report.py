@@ -463,16 +463,16 @@ def _settings(said):
 
 def _crops(dataset, split, chosen, size):
     """Pictures (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
-    images, back, start = [], [], 0
+    images, back, start = {}, {}, 0
     for batch, matrices in pipeline.views(dataset, split, size, 32):
-        inside = (
-            chosen[(chosen >= start) & (chosen < start + len(batch))] - start
-        )
-        images.append(batch.numpy()[inside])
-        back.append(matrices.numpy()[inside].astype("float64"))
+        for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
+            images[i] = np.asarray(batch[i - start])
+            back[i] = np.asarray(matrices[i - start], "float64")
         start += len(batch)
-    order = np.argsort(np.argsort(chosen))
-    return np.concatenate(images)[order], np.concatenate(back)[order]
+    return (
+        np.stack([images[i] for i in chosen]),
+        np.stack([back[i] for i in chosen]),
+    )
 
 
 def _read_json(path):

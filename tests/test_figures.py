@@ -69,8 +69,8 @@ def test_a_miss_is_a_line_from_the_joint_to_the_truth():
     ("alignment", "at"), [("center", (43.5, 27.5)), ("corner", (40.5, 24.5))]
 )
 def test_a_cell_lights_the_pixels_it_stands_for(alignment, at):
-    """Cell (5, 3) of stride 4 is at 21.5, 13.5 of the input, or by its corner at
-    20, 12; in a picture of twice the resolution x is at 2 x + 0.5."""
+    """Cell (5, 3) of stride 4 is at 21.5, 13.5 of the input, or by its corner
+    at 20, 12; in a picture of twice the resolution x is at 2 x + 0.5."""
     maps = np.zeros((8, 12, 16), "float32")
     maps[3, 5, LEFT_KNEE] = 1
     black = np.zeros((64, 96, 3), "uint8")

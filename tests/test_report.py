@@ -136,6 +136,20 @@ def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
     assert (run_folder / "report.html").read_text() == "old"
 
 
+def test_pictures_come_in_the_order_they_are_asked_for(monkeypatch):
+    def views(*_):
+        for start in (0, 3):  # person n has a picture of colour n
+            people = np.arange(start, start + 3)
+            images = np.broadcast_to(people[:, None, None, None], (3, 8, 12, 3))
+            yield images, np.broadcast_to(people[:, None, None], (3, 2, 3))
+
+    monkeypatch.setattr(report.pipeline, "views", views)
+    chosen = np.array([4, 1, 5, 0])
+    images, back = report._crops(None, "val", chosen, (8, 12))
+    np.testing.assert_array_equal(images[:, 7, 11, 2], chosen)
+    np.testing.assert_array_equal(back[:, 1, 2], chosen)
+
+
 def test_figures_4_and_5_choose_their_people(wrists_data):
     data, seen = wrists_data(head_sizes=(40.0, 41.0, 42.0))
     good = np.zeros((3, 16, 2))
