@@ -86,10 +86,10 @@ def open_dataset(folder) -> Dataset:
         description = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    if description.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: format {FORMAT} wanted, got {description.get('format')!r}"
-        )
+    is_object = isinstance(description, dict)
+    found = description.get("format") if is_object else description
+    if found != FORMAT:
+        raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r}")
     if description.get("skeleton") not in SKELETONS:
         known = ", ".join(SKELETONS)
         raise ValueError(
