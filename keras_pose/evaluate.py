@@ -276,29 +276,29 @@ def as_mpii(predictions, people, skeleton):
 
     Returns:
         dict for `scipy.io.savemat`. `pred.annolist(i).annorect(j).annopoints`
-        is the toolkit's struct; image.name and, where the person's name has
-        them ("im.jpg#7.1"), imgidx and ridx say who it is. `pos_pred_src` (K,
-        2, N), `scores` (K, N), `joints` and `names` hold the same as arrays.
+        is the toolkit's struct; image.name and, where the person's name ends in
+        it ("im.jpg#1"), ridx say who it is. `pos_pred_src` (K, 2, N), `scores`
+        (K, N), `joints` and `names` hold the same as arrays.
     """
     joints = predictions.joints + FIRST_PIXEL
     index = np.arange(len(skeleton.joints), dtype="float64")
     images = {}
     for person, source in enumerate(people.sources):
-        image, rect = _mpii_indices(people.names[person])
+        number = re.search(r"#(\d+)$", people.names[person])
+        rect = float(number[1]) if number else np.nan
         points = _structs(
             x=joints[person, :, 0],
             y=joints[person, :, 1],
             id=index,
             score=predictions.scores[person].astype("float64"),
         )
-        images.setdefault((image, source), []).append((rect, {"point": points}))
+        images.setdefault(source, []).append((rect, {"point": points}))
     rects = [
         _structs(ridx=[r for r, _ in found], annopoints=[p for _, p in found])
         for found in images.values()
     ]
     annolist = _structs(
-        imgidx=[image for image, _ in images],
-        image=[{"name": source} for _, source in images],
+        image=[{"name": source} for source in images],
         annorect=rects,
     )
     return {
@@ -345,13 +345,6 @@ def _relatives(chosen):
         if bare(other) == bare(chosen):
             titles.setdefault(other.threshold, other.title)
     return {title: threshold for threshold, title in titles.items()}
-
-
-def _mpii_indices(name):
-    """MPII's image and person numbers of "im.jpg#7.1", NaN where not given."""
-    numbers = re.findall(r"\d+", name.rpartition("#")[2]) if "#" in name else []
-    image, rect = [np.nan, np.nan, *map(float, numbers)][-2:]
-    return image, rect
 
 
 def _structs(**columns):

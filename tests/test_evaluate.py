@@ -1,0 +1,275 @@
+"""Tables and files of an evaluation, against published numbers and by hand."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+
+from keras_pose import evaluate
+from keras_pose.data.pipeline import People
+from keras_pose.inference import Predictions
+from keras_pose.skeletons import LSP, MPII
+
+SHARED = Path(__file__).parents[1] / "../shared/data/mpii"
+published = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="needs MPII's annotations"
+)
+
+
+def people_of(joints, flags, head_size, names=None):
+    """`People` of which only what scoring reads is filled in."""
+    number = len(joints)
+    names = names or [f"photo.jpg#{n + 1}" for n in range(number)]
+    return People(
+        joints=joints,
+        flags=flags,
+        center=np.zeros((number, 2)),
+        scale=np.ones(number),
+        head_size=np.asarray(head_size, float),
+        box=np.full((number, 4), np.nan),
+        names=names,
+        sources=[name.partition("#")[0] for name in names],
+    )
+
+
+@pytest.fixture(scope="module")
+def tompson():
+    """Truth and predictions for MPII's 2,958 validation people, from 0."""
+    mat = scipy.io.loadmat(SHARED / "detections_our_format.mat")
+    box = mat["headboxes_src"]
+    truth = people_of(
+        mat["pos_gt_src"].transpose(2, 0, 1) - 1,
+        2 * (mat["jnt_missing"].T == 0),
+        0.6 * np.linalg.norm(box[1] - box[0], axis=0),
+    )
+    return truth, mat["pos_pred_src"].transpose(2, 0, 1) - 1
+
+
+@published
+def test_published_predictions_score_what_mpii_says(tompson):
+    people, predicted = tompson
+    table = evaluate.evaluate(predicted, people, MPII, "pckh").round(4)
+    assert table.loc["Mean"].tolist() == [
+        82.3367,
+        28.9748,
+        33.1382,
+        55.4947,
+        table["counted"].drop(["pelvis", "thorax"])[:14].sum(),
+    ]
+    assert list(table.columns)[:3] == [
+        "PCKh@0.5",
+        "PCKh@0.1",
+        "PCKh@0.11 (MSRA's @0.1)",
+    ]
+    joints = evaluate.evaluate(predicted, people, MPII, "pckh-joints")
+    assert joints.loc["Mean", "PCKh@0.5, mean of joints"].round(4) == 81.4584
+    expected = {
+        "head_top": 95.60,
+        "upper_neck": 97.71,
+        "right_shoulder": 92.15,
+        "left_shoulder": 93.27,
+        "left_elbow": 83.36,
+        "right_elbow": 83.37,
+        "right_wrist": 76.40,
+        "left_wrist": 77.07,
+        "right_hip": 82.00,
+        "left_hip": 81.86,
+        "right_knee": 73.44,
+        "left_knee": 73.28,
+        "right_ankle": 65.20,
+        "left_ankle": 65.69,
+    }
+    found = table["PCKh@0.5"].round(2)
+    assert found[list(expected)].to_dict() == expected
+    # A column is the mean of its joints; Head is the top of the head alone.
+    assert np.isclose(table.loc["Head", "PCKh@0.5"], 95.60, atol=0.005)
+    assert np.isclose(table.loc["Elbow", "PCKh@0.5"], 83.365, atol=0.005)
+
+
+@published
+def test_truth_rounded_to_a_map_of_64_cells_scores_what_it_should(tompson):
+    """The rounding of the field's crops, whose middle is cell 32."""
+    people, _ = tompson
+    content = gzip.decompress(
+        (SHARED / "mpii_annotations.json.gz").read_bytes()
+    )
+    rows = [row for row in json.loads(content) if row["isValidation"]]
+    scale = np.array([row["scale_provided"] for row in rows])
+    center = np.array([row["objpos"] for row in rows]) - 1.0
+    center[:, 1] += 15 * scale  # Newell's crop
+    cell = (200 * 1.25 * scale / 64)[:, None, None]  # pixels
+    cells = (people.joints - center[:, None]) / cell + 32
+    rounded = (np.rint(cells) - 32) * cell + center[:, None]
+    mean = evaluate.evaluate(rounded, people, MPII, "pckh").loc["Mean"]
+    assert mean["PCKh@0.5"] == 100
+    assert mean["PCKh@0.1"].round(2) == 98.16
+
+
+def test_a_table_by_hand():
+    """Two people of head size 10: one perfect, one 3 pixels off everywhere."""
+    truth = np.full((2, 16, 2), 50.0)
+    flags = np.full((2, 16), 2)
+    flags[0, MPII.index("left_wrist")] = 0
+    flags[1, MPII.index("left_wrist")] = 1
+    people = people_of(truth, flags, [10, 10])
+    predicted = truth + np.array([0, 3])[:, None, None] * [1, 0]
+    predicted[1, MPII.index("right_ankle")] = np.nan
+    table = evaluate.evaluate(predicted, people, MPII)
+    assert table.loc["left_wrist"].tolist()[:3] == [100, 0, 0]
+    assert table.loc["head_top"].tolist()[:3] == [100, 50, 50]
+    assert table.loc["right_ankle"].tolist()[:3] == [50, 50, 50]
+    assert table.loc["Ankle"].tolist()[:3] == [75, 50, 50]
+    # 0.3, where the second person is found, is step 30 of 0 ... 50.
+    auc = 100 * (1 + 21 / 51) / 2
+    np.testing.assert_allclose(table.loc["head_top", "AUC"], auc)
+    assert table["counted"][["left_wrist", "head_top", "Wrist"]].tolist() == [
+        1,
+        2,
+        3,
+    ]
+    assert table.loc["Mean", "counted"] == 27
+    np.testing.assert_allclose(table.loc["Mean", "PCKh@0.5"], 100 * 26 / 27)
+
+
+def test_lsp_head_column_averages_neck_and_head_top():
+    truth = np.arange(28.0).reshape(1, 14, 2)
+    predicted = truth.copy()
+    predicted[0, LSP.index("neck")] += 100
+    people = people_of(truth, np.full((1, 14), 2), [np.nan])
+    table = evaluate.evaluate(predicted, people, LSP, "pck-torso")
+    assert table.loc[["Head", "Knee"], "PCK@0.2"].tolist() == [50, 100]
+    limbs = evaluate.evaluate(predicted, people, LSP, "pcp-strict")
+    assert limbs.loc[["Head", "Torso"], "PCP@0.5, strict"].tolist() == [0, 100]
+    assert limbs.loc["Mean", "PCP@0.5, strict"] == 90
+    assert "AUC" not in limbs.columns
+
+
+def test_what_cannot_be_scored_is_named():
+    truth, flags = np.zeros((2, 16, 2)), np.full((2, 16), 2)
+    good = people_of(truth, flags, [10, 10])
+
+    def refused(match, people, predicted=truth, protocol="pckh"):
+        with pytest.raises(ValueError, match=match):
+            evaluate.evaluate(predicted, people, MPII, protocol)
+
+    refused("one of pckh, .* got 'oks'", good, protocol="oks")
+    refused(r"shape \(2, 16, 2\) wanted, got \(1, 16, 2\)", good, truth[:1])
+    nobody = people_of(truth[:0], flags[:0], [])
+    refused("there are no people", nobody, truth[:0])
+    headless = people_of(truth, flags, [np.nan] * 2)
+    refused("none of the 2 people has a head size", headless)
+    odd = flags.copy()
+    odd[1, 3] = 7
+    refused("got 7 for photo.jpg#2", people_of(truth, odd, [10, 10]))
+    broken = truth.copy()
+    broken[1, 3, 0] = np.inf
+    refused("infinite in photo.jpg#2", people_of(broken, flags, [10, 10]))
+
+
+def test_the_command_scores_prints_and_writes(
+    wrists_model, wrists_data, tmp_path, capsys
+):
+    dataset, joints = wrists_data(head_sizes=(20.0, float("nan"), 20.0))
+    model, output = tmp_path / "best.keras", tmp_path / "out"
+    wrists_model().save(model)
+    config = evaluate.Config(
+        model, dataset.folder, flip=True, batch_size=2, output=output
+    )
+    table = evaluate.main(config)
+    # Two people with a head size; two wrists and a head top each.
+    assert table.loc["Mean", ["PCKh@0.5", "counted"]].tolist() == [100, 6]
+    printed = capsys.readouterr().out
+    assert "3 people, 2 counted; 9 joints labelled" in printed
+    assert "39 not labelled" in printed
+    assert "1 not counted for want of a head size: photo.jpg#2." in printed
+    assert "without pelvis and thorax" in printed
+    assert "split val" in printed
+    assert printed.strip().splitlines()[-1].startswith("Next: python -m keras")
+    assert sorted(os.listdir(output)) == [
+        "predictions.json",
+        "predictions.mat",
+        "predictions.npz",
+        "table.csv",
+    ]
+    written = pd.read_csv(output / "table.csv", index_col="joint")
+    np.testing.assert_allclose(written, table)
+    saved = np.load(output / "predictions.npz")
+    wrist = MPII.index("left_wrist")
+    assert saved["joint_names"][wrist] == "left_wrist"
+    # Within a quarter cell: a cell is 12.5 pixels of the photograph.
+    np.testing.assert_allclose(
+        saved["joints"][:, wrist], [joints["left_wrist"]] * 3, atol=12.5 / 4
+    )
+    rows = json.loads((output / "predictions.json").read_text())
+    assert [row["person"] for row in rows] == [f"photo.jpg#{n}" for n in "123"]
+    np.testing.assert_allclose(
+        rows[2]["keypoints"][3 * wrist : 3 * wrist + 2],
+        saved["joints"][2, wrist],
+        atol=5e-4,
+    )
+
+
+def test_mpii_layout_counts_from_one_and_keeps_who_is_who(tmp_path):
+    rng = np.random.default_rng(0)
+    predictions = Predictions(
+        rng.uniform(0, 99, (3, 16, 2)), rng.uniform(0, 1, (3, 16))
+    )
+    people = people_of(
+        np.zeros((3, 16, 2)),
+        np.zeros((3, 16), int),
+        [1] * 3,
+        ["a.jpg#1", "b.jpg#2", "a.jpg#4"],
+    )
+    path = tmp_path / "predictions.mat"
+    scipy.io.savemat(path, evaluate.as_mpii(predictions, people, MPII))
+    mat = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
+    np.testing.assert_allclose(
+        mat["pos_pred_src"], predictions.joints.transpose(1, 2, 0) + 1
+    )
+    first, second = mat["pred"].annolist
+    assert (first.image.name, second.image.name) == ("a.jpg", "b.jpg")
+    assert [rect.ridx for rect in first.annorect] == [1, 4]
+    point = first.annorect[1].annopoints.point[9]
+    assert (point.id, point.x) == (9, predictions.joints[2, 9, 0] + 1)
+    assert second.annorect.annopoints.point[9].y == (
+        predictions.joints[1, 9, 1] + 1
+    )
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+    (tmp_path / "table.csv").write_text("old")
+    people = people_of(np.zeros((1, 16, 2)), np.full((1, 16), 2), [1])
+    predictions = Predictions(np.zeros((1, 16, 2)), np.zeros((1, 16)))
+    table = evaluate.evaluate(predictions.joints, people, MPII)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="table.csv cannot be written.*No space"):
+        evaluate.save(tmp_path, table, predictions, people, MPII)
+    assert os.listdir(tmp_path) == ["table.csv"]
+    assert (tmp_path / "table.csv").read_text() == "old"
+
+
+def test_a_bad_request_ends_before_anything_is_predicted(
+    wrists_model, wrists_data, tmp_path
+):
+    dataset, _ = wrists_data()
+    model = tmp_path / "best.keras"
+    wrists_model(skeleton="lsp").save(model)
+
+    def refused(match, **settings):
+        with pytest.raises(ValueError, match=match):
+            evaluate.main(evaluate.Config(model, dataset.folder, **settings))
+
+    refused("joints of lsp, but .* holds mpii")
+    refused("no split 'tset'", split="tset")
+    refused("'test' holds no people", split="test")
+    refused("protocol: one of pckh", protocol="pck")
+    refused("pck-torso has nothing to score", protocol="pck-torso")

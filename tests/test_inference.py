@@ -1,0 +1,164 @@
+"""Flip and pyramid must not move a joint: seen by a network that cannot err."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pose import heatmaps, inference
+from keras_pose.models.heads import PoseMaps
+from keras_pose.skeletons import LSP, MPII
+
+SEEN = ("left_wrist", "right_wrist", "head_top")
+INDICES = [MPII.index(joint) for joint in SEEN]
+
+
+def blobs(wide=6.0):
+    """A picture 64 x 96: a red blob left and right, a green one between."""
+    y, x = np.mgrid[:64, :96]
+    image = np.zeros((1, 64, 96, 3))
+    for channel, u, v in ((0, 70.3, 40.7), (0, 21.6, 33.2), (1, 50.1, 20.4)):
+        square = (x - u) ** 2 + (y - v) ** 2
+        image[..., channel] += 250 * np.exp(-square / (2 * wide**2))
+    return image.round().astype("uint8")
+
+
+def middles(maps):
+    """(3, 2) centres of mass in cells of the maps that see something."""
+    maps = maps[0][..., INDICES]
+    y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
+    cells = np.stack([x, y], axis=-1)
+    mass = np.einsum("hwk,hwc->kc", maps, cells)
+    return mass / maps.sum(axis=(0, 1))[:, None]
+
+
+def test_centered_flip_changes_nothing_at_all(wrists_model):
+    model, images = wrists_model("center"), blobs()
+    once = inference.probabilities(model, images)
+    assert once.shape == (1, 16, 24, 16) and once.max() > 0.5
+    twice = inference.probabilities(model, images, flip=True)
+    np.testing.assert_allclose(twice, once, atol=1e-6)
+
+
+def test_cornered_flip_moves_joints_by_no_more_than_rounding(wrists_model):
+    model, images = wrists_model("corner"), blobs()
+    once = inference.probabilities(model, images)
+    twice = inference.probabilities(model, images, flip=True)
+    np.testing.assert_allclose(middles(twice), middles(once), atol=0.01)
+    # Not moved, mirrored maps lie 3/4 of a cell to the left: their mean with
+    # the others 3/8.
+    head = PoseMaps("mpii", 4, "center", activation="linear")
+    mirrored = inference.probabilities(model, images[:, :, ::-1])
+    naive = (once + np.array(inference.unflip(mirrored, head))) / 2
+    shift = middles(naive) - middles(once)
+    np.testing.assert_allclose(shift, [[-0.375, 0]] * 3, atol=0.01)
+
+
+def test_logits_become_probabilities_of_the_last_stack():
+    images = keras.Input((8, 12, 3), dtype="uint8")
+    values = keras.layers.Rescaling(1.0)(images)
+    maps = keras.layers.Concatenate()([values] * 5 + [values[..., :1]])
+    stacks = [maps, keras.layers.Rescaling(0.5)(maps)]
+    model = keras.Model(images, PoseMaps("mpii", 1)(stacks))
+    found = inference.probabilities(model, np.full((1, 8, 12, 3), 4, "uint8"))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("alignment", heatmaps.ALIGNMENTS)
+@pytest.mark.parametrize(
+    "trick", ({}, {"flip": True}, {"scales": 6, "flip": True}), ids=str
+)
+def test_every_way_of_testing_finds_the_photographs_pixels(
+    wrists_model, wrists_data, alignment, trick
+):
+    """A cell is 12.5 pixels of the photograph here; so one is a close match."""
+    dataset, joints = wrists_data()
+    found = inference.predict_people(
+        wrists_model(alignment),
+        dataset,
+        "val",
+        batch_size=2,
+        decoding="dark",
+        keep_maps=True,
+        **trick,
+    )
+    assert found.maps.shape == (2, 16, 24, 16)
+    truth = [joints[joint] for joint in SEEN]
+    for person in range(2):
+        off = np.linalg.norm(found.joints[person, INDICES] - truth, axis=-1)
+        assert off.max() < 1.0
+    assert found.scores[:, INDICES].min() > 0.7
+
+
+def test_a_pyramid_reads_each_view_where_it_shows_the_cell():
+    """Zoom 2 shows a joint 3 cells from the middle 1.5 cells from it."""
+    head = PoseMaps("mpii", 4, activation="linear")
+    cells = np.array([[[5.5 + 3, 3.5 - 2]]])  # the middle is (5.5, 3.5)
+    near = np.array([[[5.5 + 1.5, 3.5 - 1]]])
+    one = np.array(heatmaps.encode(cells, (8, 12), 1.0))
+    half = np.array(heatmaps.encode(near, (8, 12), 0.5))
+    mean = inference._average([half, one], [2.0, 1.0], (32, 48), head)
+    found, _ = heatmaps.decode(mean, "soft")
+    np.testing.assert_allclose(np.array(found), cells, atol=0.1)
+    blank = inference._average([one, one], [1.0, 1.0], (32, 48), head)
+    np.testing.assert_allclose(blank, one, atol=1e-6)
+
+
+def test_a_cell_is_averaged_over_the_views_that_show_it():
+    """A crop of half the side shows the inner half: outside only one counts."""
+    head = PoseMaps("mpii", 4, activation="linear")
+    ones = np.ones((1, 8, 12, 16), "float32")
+    mean = inference._average([3 * ones, ones], [0.5, 1.0], (32, 48), head)
+    np.testing.assert_allclose(mean[0, 4, 6], 2.0)
+    np.testing.assert_allclose(mean[0, 0, 0], 1.0)
+
+
+def test_another_skeleton_or_split_is_refused(wrists_model, wrists_data):
+    dataset, _ = wrists_data()
+    with pytest.raises(ValueError, match="joints of lsp, but .* holds mpii"):
+        model = wrists_model(skeleton="lsp")
+        inference.predict_people(model, dataset, "val", batch_size=2)
+    model = wrists_model()
+    with pytest.raises(ValueError, match="no split 'tset': it has val, test"):
+        inference.predict_people(model, dataset, "tset", batch_size=2)
+    with pytest.raises(ValueError, match="'test' holds no people"):
+        inference.predict_people(model, dataset, "test", batch_size=2)
+    with pytest.raises(ValueError, match="scales must be 1 or more, got 0"):
+        inference.predict_people(model, dataset, "val", batch_size=2, scales=0)
+
+
+def test_a_model_of_nan_is_refused_by_name(wrists_data):
+    dataset, _ = wrists_data()
+    images = keras.Input((64, 96, 3), dtype="uint8")
+    values = keras.layers.Rescaling(float("nan"))(images)[:, ::4, ::4]
+    maps = keras.layers.Concatenate()([values] * 5 + [values[..., :1]])
+    model = keras.Model(images, PoseMaps()([maps]))
+    model.jit_compile = False
+    with pytest.raises(ValueError, match=r"NaN or infinite for photo.jpg#1 "):
+        inference.predict_people(model, dataset, "val", batch_size=2)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(FileNotFoundError, match="model.keras is not there"):
+        inference.load_model(path)
+    path.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="damaged or no .keras file"):
+        inference.load_model(path)
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    plain.save(path)
+    with pytest.raises(ValueError, match="model.keras .*PoseMaps, got Dense"):
+        inference.load_model(path)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(ValueError, match="damaged"):
+        inference.load_model(path)
+
+
+def test_a_saved_model_predicts_the_same(wrists_model, tmp_path):
+    model = wrists_model("corner")
+    model.save(tmp_path / "model.keras")
+    again = inference.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        inference.probabilities(again, blobs()),
+        inference.probabilities(model, blobs()),
+    )
+    assert len(LSP.joints) != len(MPII.joints) == again.output_shape[-1]
