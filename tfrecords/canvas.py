@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 FINE = 2  # canvas pixels per picture pixel, each way
-AMBIENT = 0.5  # light in the shade
+AMBIENT = 0.58  # light in the shade
 DIFFUSE = 0.6  # light on a surface that faces the lamp
 RIM = 0.35  # how much darker a solid's silhouette is than its middle
 

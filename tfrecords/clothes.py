@@ -104,6 +104,9 @@ def until(share, first, second):
     return paint
 
 
+FRONTS = ("print", "zip", "tie", "open", "plain")
+
+
 @dataclass(frozen=True)
 class Look:
     """Colours and paints of a person's parts."""
@@ -113,8 +116,11 @@ class Look:
     hair_length: float
     """Statures it hangs below the head; 0 short, negative bald."""
     hat: np.ndarray | None
-    emblem: np.ndarray | None
-    """The print on the chest."""
+    front: str
+    """What the shirt has on the chest alone: print, zip, tie, open, plain."""
+    accent: np.ndarray
+    """Colour of that, and of the bag on the back."""
+    bag: bool
     shirt: Callable
     upper_arm: Callable
     forearm: Callable
@@ -141,7 +147,9 @@ def random_look(rng):
         hair=HAIR[rng.integers(len(HAIR))] * rng.uniform(0.85, 1.1),
         hair_length=rng.choice(lengths, p=[0.07, 0.58, 0.35]),
         hat=random_colors(rng, 1)[0] if rng.random() < 0.16 else None,
-        emblem=random_colors(rng, 1)[0] if rng.random() < 0.5 else None,
+        front=FRONTS[rng.choice(len(FRONTS), p=[0.26, 0.16, 0.14, 0.32, 0.12])],
+        accent=random_colors(rng, 1)[0],
+        bag=rng.random() < 0.12,
         shirt=shirt,
         upper_arm=upper_arm,
         forearm=forearm,

@@ -66,9 +66,9 @@ LIMITS = {
 _FREE = {"spread": (-3, 14), "turn": (-8, 18), "point": (-12, 25)}
 LEGS = {
     # name: (how often, one leg, the other leg, bend of the torso)
-    "stand": (5, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
+    "stand": (6, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
     "walk": (
-        4,
+        5,
         {"hip": (12, 42), "knee": (0, 25)},
         {"hip": (-25, -5), "knee": (5, 45)},
         (0, 12),
@@ -105,7 +105,7 @@ LEGS = {
         {"hip": (-12, 12), "knee": (75, 105)},
         (-8, 20),
     ),
-    "bow": (2, {"hip": (-5, 25), "knee": (0, 30)}, None, (30, 78)),
+    "bow": (1, {"hip": (-5, 25), "knee": (0, 30)}, None, (30, 78)),
 }
 ARMS = {
     "hang": (5, {"raise": (-15, 22), "side": (3, 18), "elbow": (5, 40)}),
@@ -323,9 +323,10 @@ def random_build(rng):
     return float(np.clip(rng.normal(1, 0.1), 0.8, 1.3))
 
 
-def random_view(rng, lying=0.1):
+def random_view(rng, lying=0.07):
     """How the camera sees somebody: (3, 3); `lying` of all people lie."""
-    facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.4, 0.22, 0.38])
+    # people look at cameras: more than half are seen from the front
+    facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.5, 0.17, 0.33])
     yaw = facing + rng.normal(0, 25)
     roll = rng.normal(0, 6)
     if rng.random() < lying:
@@ -381,7 +382,6 @@ def _paint_torso(canvas, body, look):
     unit = body.unit
     pelvis, thorax = body.joint("pelvis"), body.joint("thorax")
     up = (thorax - pelvis) / (TORSO * unit)
-    shoulders = body.joint("left_shoulder"), body.joint("right_shoulder")
     paint = _per_stature(look.shirt, unit)
 
     def oval(start, end, widths, depths, frame, paint, cap):
@@ -408,23 +408,26 @@ def _paint_torso(canvas, body, look):
         0.6,
     )
     chest = body.frames["chest"]
-    ahead = chest[:, 2]
-    middle = (thorax + pelvis) / 2
+    line = (thorax - pelvis)[:2]
+    line = line / max(np.hypot(*line), 1e-6)
+    # the chest's direction as seen around the axis: 0 towards the viewer
+    facing = np.arctan2(chest[:2, 2] @ (-line[1], line[0]), chest[2, 2])
 
-    def front(along, around):
-        """The shirt, with a print where the chest faces the viewer."""
+    def shirt(along, around):
+        """The fabric, with what it has where the chest is."""
         color = paint(along, around)
-        if look.emblem is None or ahead[2] < 0.2:
-            return color
-        line = (thorax - pelvis)[:2] / max(
-            np.hypot(*(thorax - pelvis)[:2]), 1e-6
-        )
-        # where the middle of the chest is seen, -1 ... 1 across
-        offset = ahead[:2] @ [-line[1], line[0]]
-        spot = (around - offset) ** 2 / (0.1 * ahead[2] ** 2) + (
-            (along / unit - 0.16) / 0.045
-        ) ** 2
-        color[spot < 1] = look.emblem
+        angle = np.arcsin(np.clip(around, -1, 1)) - facing
+        aside = np.where(np.cos(angle) > 0, np.abs(np.sin(angle)), 9)
+        height = along / unit  # 0 at the belt, 0.24 at the throat
+        if look.front == "open":
+            color[aside < 0.25 + 0.8 * height] = look.accent
+        elif look.front == "zip":
+            color[aside < 0.1] = look.accent
+        elif look.front == "tie":
+            color[(aside < 0.2 - 0.4 * height) & (height > 0.04)] = look.accent
+        elif look.front == "print":
+            spot = (aside / 0.5) ** 2 + ((height - 0.15) / 0.05) ** 2
+            color[spot < 1] = look.accent
         return color
 
     oval(
@@ -433,18 +436,21 @@ def _paint_torso(canvas, body, look):
         (0.096, 0.086, 0.09, 0.102, 0.108, 0.1, 0.05),
         (0.07, 0.066, 0.07, 0.078, 0.08, 0.068, 0.045),
         chest,
-        front,
+        shirt,
         0.35,
     )
-    for shoulder in shoulders:
-        inner = thorax + 0.25 * (middle - thorax) * 0.2
-        tube(
-            canvas,
-            inner,
-            shoulder,
-            unit * body.build * np.array((0.05, 0.048, 0.045)),
-            paint,
-        )
+    for side in ("left", "right"):
+        widths = unit * body.build * np.array((0.05, 0.048, 0.045))
+        inner = thorax + 0.025 * (pelvis - thorax)
+        tube(canvas, inner, body.joint(f"{side}_shoulder"), widths, paint)
+    # the neckline shows the skin of the throat, at the front only
+    at = thorax + 0.02 * (pelvis - thorax) + 0.042 * unit * chest[:, 2]
+    size = np.array([0.036, 0.052, 0.026]) * unit * body.build
+    ball(canvas, at, chest, size, lambda own: _flat(own, look.skin))
+    if look.bag:
+        at = thorax + 0.35 * (pelvis - thorax) - 0.085 * unit * chest[:, 2]
+        size = np.array([0.085, 0.1, 0.055]) * unit
+        ball(canvas, at, chest, size, lambda own: _flat(own, look.accent))
 
 
 def _paint_head(canvas, body, look):
@@ -466,7 +472,7 @@ def _paint_head(canvas, body, look):
         hairy |= (z < -0.25) & (y > -0.65)
         if look.hair_length >= 0:
             color[hairy] = (
-                look.hair * (1 + 0.12 * np.sin(22 * x[hairy]))[:, None]
+                look.hair * (1 + 0.07 * np.sin(22 * x[hairy]))[:, None]
             )
         if look.hat is not None:
             color[y > 0.38] = look.hat

@@ -116,7 +116,7 @@ def background(rng, size):
 def _muted(rng, count):
     """(count, 3) colours of walls and nature, seldom others."""
     colors = SCENERY[rng.integers(len(SCENERY), size=count)]
-    colors = colors * rng.uniform(0.55, 1.15, (count, 1))
+    colors = colors * rng.uniform(0.65, 1.2, (count, 1))
     mix = rng.beta(0.6, 2, (count, 1))
     return colors + mix * (clothes.random_colors(rng, count) - colors)
 

@@ -24,9 +24,9 @@ from tfrecords.canvas import FINE, Canvas
 
 PADDING = 1.25  # room around a person's box, as around MPII's
 FILL = (0.66, 0.84)  # side of the padded person over that of the picture
-TRUNCATED = 0.22  # how many people reach beyond the border
+TRUNCATED = 0.2  # how many people reach beyond the border
 COVERED = 0.55  # how many stand behind something
-ACCOMPANIED = 0.3  # how many have somebody beside them
+ACCOMPANIED = 0.25  # how many have somebody beside them
 QUALITY = 92  # of the JPEG
 
 _OFTEN = {"wrist": 3, "ankle": 3, "knee": 2, "elbow": 2, "hip": 1}
@@ -71,7 +71,7 @@ def draw(seed, size=160):
     if rng.random() < ACCOMPANIED:
         bodies.append(_neighbour(rng, subject))
     canvas = _empty(rng, size, bodies)
-    for _ in range(rng.integers(0, 6)):
+    for _ in range(rng.integers(0, 5)):
         scene.bar(canvas, rng, size, depth=-4 * size)
     for body in bodies:
         figure.paint_person(canvas, body, clothes.random_look(rng))
