@@ -65,6 +65,8 @@ class Config(training.Config):
             "learning_rate": 2.5e-4,
             "warmup_epochs": 5,
             "patience": 5,
+            "rotation": 30.0,
+            "zoom": 0.25,
             "filters": 256,
         },
         "laptop": {
@@ -74,6 +76,8 @@ class Config(training.Config):
             "learning_rate": 2e-3,
             "warmup_epochs": 1,
             "patience": 2,
+            "rotation": 15.0,
+            "zoom": 0.15,
             "filters": 64,
         },
     }

@@ -111,9 +111,9 @@ class Guard(keras.callbacks.Callback):
         ]
         if still:
             warnings.warn(
-                f"{len(still)} of {len(after)} weights got no gradient in epoch "
-                f"{epoch + 1}, first {still[0]}: is the loss connected to them, "
-                "or has it vanished?",
+                f"{len(still)} of {len(after)} weights got no gradient in "
+                f"epoch {epoch + 1}, first {still[0]}: is the loss connected "
+                "to them, or has it vanished?",
                 stacklevel=2,
             )
         peak = (logs or {}).get("val_peak", (logs or {}).get("peak", 1.0))

@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 from keras_pose.data import runtime
 
-PRESET = "None: from the preset"
-
 
 @dataclass(frozen=True)
 class Config:
@@ -19,7 +17,7 @@ class Config:
     output: Path | None = None
     """Folder of the run; None: runs/ and the name of the paper."""
     preset: Literal["auto", "laptop", "paper"] = "auto"
-    """Sizes: a laptop's CPU or the paper's GPU; auto: paper if there is a GPU."""
+    """Sizes for a laptop's CPU or the paper's GPU; auto: paper on a GPU."""
     epochs: int | None = None
     """Passes over the training split; None: from the preset."""
     batch_size: int | None = None
@@ -32,6 +30,12 @@ class Config:
     """Epochs of linear warm-up; None: from the preset."""
     patience: int | None = None
     """Epochs without a better val_loss before the rate drops; None: preset."""
+    rotation: float | None = None
+    """Deviation of the random rotation, degrees, clipped at twice that; None:
+    from the preset."""
+    zoom: float | None = None
+    """Deviation of the random zoom, octaves, clipped at twice that; None: from
+    the preset."""
     plateau_factor: float = 0.5
     """What the rate is multiplied by on a plateau."""
     clip_norm: float | None = None
@@ -83,10 +87,10 @@ class Config:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        if self.warmup_epochs < 0:
-            raise ValueError(
-                f"warmup_epochs must not be negative, got {self.warmup_epochs}"
-            )
+        for name in ("warmup_epochs", "rotation", "zoom"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative, got {value}")
         if not 0 < self.plateau_factor < 1:
             raise ValueError(
                 "plateau_factor must lie between 0 and 1, "

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_pose.data import pipeline
+from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.callbacks import (
     Guard,
@@ -49,7 +50,7 @@ FREE = {"epochs", "output", "restart", "data", "preset"}
 content."""
 
 
-def fit(model, run, augmentation=None):
+def fit(model, run):
     """Trains a compiled model and keeps everything in `config.output`.
 
     A run that was stopped at any moment, even by kill -9, continues from its
@@ -60,7 +61,6 @@ def fit(model, run, augmentation=None):
     Args:
         model: compiled, with a metric of the name `run.metric`.
         run: a `Run`; its data has splits train and val.
-        augmentation: `keras_pose.data.augment.Augmentation`, None: Newell's.
 
     Returns:
         the history of all epochs, earlier ones included: a DataFrame.
@@ -95,7 +95,6 @@ def fit(model, run, augmentation=None):
         save_model(model, folder / "untrained.keras")
     if done:
         print(f"continuing {folder} after epoch {done} of {config.epochs}")
-    kinds = {} if augmentation is None else {"augmentation": augmentation}
     size, batch = config.image_size, config.batch_size
     train = pipeline.load(
         data,
@@ -105,7 +104,12 @@ def fit(model, run, augmentation=None):
         training=True,
         seed=config.seed,
         first_epoch=done,
-        **kinds,
+        augmentation=Augmentation(
+            scale=config.zoom,
+            scale_limit=2 * config.zoom,
+            rotation=config.rotation,
+            rotation_limit=2 * config.rotation,
+        ),
     )
     if done < config.epochs:
         model.fit(
