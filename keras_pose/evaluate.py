@@ -95,7 +95,9 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
 
     def row(correct, counted):
         shown = list(100 * correct[: len(titles)])
-        return shown + auc * [100 * correct[len(titles) :].mean()] + [counted]
+        if auc:
+            shown.append(100 * correct[len(titles) :].mean())
+        return [*shown, counted]
 
     with np.errstate(invalid="ignore"):  # 0 / 0: nothing counted, NaN
         share = correct / counted

@@ -151,7 +151,10 @@ def predict_people(
     with tqdm(total=people, desc=f"predict {split}", unit="person") as bar:
         for batch in zip(*views, strict=True):
             maps = _average(
-                [probabilities(model, images, flip) for images, _ in batch],
+                [
+                    _padded(model, images, flip, min(batch_size, people))
+                    for images, _ in batch
+                ],
                 zooms,
                 size,
                 head,
@@ -171,6 +174,15 @@ def predict_people(
         np.concatenate(scores),
         np.concatenate(kept) if keep_maps else None,
     )
+
+
+def _padded(model, images, flip, count):
+    """`probabilities` in a batch of `count`: another size is traced anew, which
+    takes a two-stack hourglass longer than some hundred people."""
+    images = np.asarray(images)
+    padding = np.repeat(images[-1:], count - len(images), axis=0)
+    maps = probabilities(model, np.concatenate([images, padding]), flip)
+    return maps[: len(images)]
 
 
 def _average(views, zooms, size, head):
