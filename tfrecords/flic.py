@@ -9,6 +9,7 @@ Newell's annotation files: left and right are the person's own) and the folder
 `images` of the archive FLIC.
 
 Run      python -m tfrecords.flic --source flic --output records/flic
+
 Expect   3,987 train and 1,016 val people, 11 joints, all labelled.
 """
 

@@ -13,6 +13,7 @@ means *occluded*; 14 x 3 x N is LSPET, whose third row means *labelled*.
 Run      python -m tfrecords.lsp --source lsp --output records/lsp
          python -m tfrecords.lsp --source lspet --output records/lspet
              --splits train=1-5000 val=5001-5500 test=5501-6000
+
 Expect   LSP 1,000 train and 1,000 test people; LSPET 10,000.
 
 There is no box in the source: centre and scale come from the labelled joints.

@@ -15,6 +15,7 @@ Run      python -m tfrecords.mpii --source mpii_annotations.json
          python -m tfrecords.mpii --source mpii_human_pose_v1_u12_1.mat
              --people mpii_annotations.json --images images
              --output records/mpii
+
 Expect   22,246 train and 2,958 val people, on 17,408 photographs.
 
 Joints at (0, 0) in the json are not labelled. The 375 labelled joints at or
