@@ -80,7 +80,7 @@ def draw_skeleton(image, joints, skeleton, flags=None):
     for under in (True, False):
         for a, b in limbs:
             sure = min(flags[a], flags[b]) > 1
-            width = thick if sure else max(1, thick // 2)
+            width = thick if sure else max(1, 2 * thick // 3)
             side = next((i for i in (a, b) if paint[i] != list(MIDDLE)), a)
             color = OUTLINE if under else paint[side]
             width += 2 * edge if under else 0
@@ -122,6 +122,8 @@ def draw_misses(image, joints, truth, wrong):
 def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     """The picture, dimmed, under every joint's heatmap in its side's colour.
 
+    Where left and right are mixed up, their colours mix to gray.
+
     Args:
         image: (H, W, 3) uint8 RGB: the network's input at any resolution.
         maps: (h, w, K) probabilities 0 ... 1 of that input.
@@ -137,18 +139,29 @@ def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     start = (heatmaps.to_pixels(0.0, stride, alignment) + 0.5) * zoom - 0.5
     matrix = np.array([[stride * zoom, 0, start], [0, stride * zoom, start]])
     maps = np.clip(np.asarray(maps, "float32"), 0, 1)
+    # Relative to its own peak, which dims by its root: an uncertain joint's
+    # second peak can be seen, and the haze of a sigmoid cannot.
+    peaks = np.maximum(maps.max(axis=(0, 1)), 1e-6)
+    maps = (maps / peaks) ** 2 * np.sqrt(peaks)
     cover = maps.max(axis=2)
-    # Where maps overlap, the higher one gives the colour.
-    weight = maps**2 / np.maximum((maps**2).sum(2, keepdims=True), 1e-9)
+    weight = (maps + 1e-3) ** 6  # where maps overlap, the highest gives colour
+    weight /= weight.sum(axis=2, keepdims=True)
     tint = weight @ colors(skeleton).astype("float32")
     layers = np.dstack([tint * cover[..., None], cover])
     layers = cv2.warpAffine(layers, matrix, (width, height))
     cover = layers[..., 3:]
     tint = layers[..., :3] / np.maximum(cover, 1e-6)
     gray = image.mean(axis=2, keepdims=True)
-    dim = 0.55 * (0.5 * image + 0.5 * gray)
-    alpha = 0.95 * cover**0.7  # below 1: faint second peaks stay visible
+    dim = 0.45 * (0.5 * image + 0.5 * gray)
+    alpha = 0.95 * cover
     return np.rint(dim * (1 - alpha) + tint * alpha).astype("uint8")
+
+
+def enlarge(image, zoom):
+    """A picture (H, W, 3) `zoom` times as large, to draw thin lines on."""
+    return cv2.resize(
+        image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC
+    )
 
 
 def smooth(values, window=SMOOTHING):

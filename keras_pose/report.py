@@ -28,8 +28,8 @@ MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
 RESULTS = "results.json"
 NOT_METRICS = ("epoch", "learning_rate", "loss", "seconds")
 """Columns of history.csv; the first other one is the data set's metric."""
-PICTURE = 288
-"""Height in pixels of the pictures of people."""
+PICTURE = 256
+"""Height in pixels of the pictures of people, about."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
 """How many people the page shows of each kind."""
 MISSING = {"Not in the picture": (0,), "Not in it, or occluded": (0, 1)}
@@ -104,7 +104,9 @@ def write_report(
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
             curves,
-            page.section("People", _people(dataset, split, model, result)),
+            page.section(
+                "People", _people(dataset, split, model, result, batch_size)
+            ),
             page.section("Where it fails", _failures(result, skeleton)),
             page.section("Missing joints", _missing(result)),
         ]
@@ -323,7 +325,7 @@ def _curves(history):
     return page.chart(chart, "The metric and the loss per epoch")
 
 
-def _people(dataset, split, model, result):
+def _people(dataset, split, model, result, batch_size):
     """Worst, typical and best people: truth, prediction, heatmaps."""
     skeleton = dataset.skeleton
     scored = np.array(result.judge.in_mean(skeleton))
@@ -337,16 +339,17 @@ def _people(dataset, split, model, result):
         "Best": ranked[::-1][: SHOWN["Best"]],
     }
     chosen = np.unique(np.concatenate([*picks.values()]))
-    height, width = model.input_shape[1:3]
-    maps = inference.probabilities(
-        model, _crops(dataset, split, chosen, (height, width))[0]
+    size = model.input_shape[1:3]
+    images, back = _crops(dataset, split, chosen, size, batch_size)
+    maps, head = inference.probabilities(model, images), describe(model)
+    zoom = max(1, round(PICTURE / size[0]))
+    images = [figures.enlarge(image, zoom) for image in images]
+    to_picture = geometry.compose(
+        geometry.resize_matrix(size, images[0].shape[:2])[None],
+        geometry.invert(back),
     )
-    images, back = _crops(
-        dataset, split, chosen, (PICTURE, round(PICTURE * width / height))
-    )
-    to_crop, head = geometry.invert(back), describe(model)
-    truth = geometry.move(result.labels[chosen, :, :2], to_crop)
-    found = geometry.move(result.joints[chosen], to_crop)
+    truth = geometry.move(result.labels[chosen, :, :2], to_picture)
+    found = geometry.move(result.joints[chosen], to_picture)
     cards = {}
     for n, i in enumerate(chosen):
         wrong = result.reach[i] > 1
@@ -373,7 +376,8 @@ def _people(dataset, split, model, result):
         "<b class=left>Orange</b> is the person's own left, "
         "<b class=right>blue</b> the right. A hollow joint is "
         f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
-        "joint to where it belongs.</p>"
+        "joint to where it belongs. Heatmaps are drawn relative to their own "
+        "peaks; low peaks are dimmer, and left mixed with right is gray.</p>"
     ) + "".join(
         page.people(title, [cards[i] for i in members])
         for title, members in picks.items()
@@ -461,10 +465,10 @@ def _settings(said):
     return page.settings(rows) + f"<p class=versions>{names}</p>"
 
 
-def _crops(dataset, split, chosen, size):
+def _crops(dataset, split, chosen, size, batch_size=32):
     """Pictures (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
     images, back, start = {}, {}, 0
-    for batch, matrices in pipeline.views(dataset, split, size, 32):
+    for batch, matrices in pipeline.views(dataset, split, size, batch_size):
         for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
             images[i] = np.asarray(batch[i - start])
             back[i] = np.asarray(matrices[i - start], "float64")
