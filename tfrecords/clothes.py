@@ -42,7 +42,7 @@ def cloth(rng):
         second = np.clip(main * rng.choice([0.6, 1.5]), 0, 255)
     kind = rng.choice(
         ["plain", "hoops", "stripes", "checks", "spots", "mottled"],
-        p=[0.34, 0.17, 0.12, 0.14, 0.09, 0.14],
+        p=[0.42, 0.15, 0.1, 0.12, 0.08, 0.13],
     )
     period = rng.uniform(0.035, 0.075)
     phase = rng.uniform(0, 6, 3)

@@ -20,7 +20,7 @@ HIP = 0.055  # from the pelvis to each hip, sideways
 TORSO = 0.25  # pelvis to thorax
 SHOULDER = 0.105  # thorax to each shoulder, sideways
 UPPER_ARM, FOREARM, HAND = 0.165, 0.145, 0.085
-NECK, HEAD = 0.055, 0.16  # thorax to upper neck to head top
+NECK, HEAD = 0.055, 0.165  # thorax to upper neck to head top
 
 # From a joint to a little above the surface of the body around it: what lies
 # nearer to the viewer than this hides the joint.
@@ -37,6 +37,7 @@ RADII = {
     "shoulder": 0.064,
 }
 
+CREASE = 0.3  # how much darker the folds of a knee or elbow are
 MARGIN = 0.04  # from the outermost joints to the edge of the body
 CURLED = 0.7  # least extent of a person that counts, shares of the stature
 
@@ -66,9 +67,9 @@ LIMITS = {
 _FREE = {"spread": (-3, 14), "turn": (-8, 18), "point": (-12, 25)}
 LEGS = {
     # name: (how often, one leg, the other leg, bend of the torso)
-    "stand": (6, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
+    "stand": (7, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
     "walk": (
-        5,
+        6,
         {"hip": (12, 42), "knee": (0, 25)},
         {"hip": (-25, -5), "knee": (5, 45)},
         (0, 12),
@@ -108,7 +109,7 @@ LEGS = {
     "bow": (1, {"hip": (-5, 25), "knee": (0, 30)}, None, (30, 78)),
 }
 ARMS = {
-    "hang": (5, {"raise": (-15, 22), "side": (3, 18), "elbow": (5, 40)}),
+    "hang": (6, {"raise": (-15, 22), "side": (3, 18), "elbow": (5, 40)}),
     "swing": (4, {"raise": (-50, 50), "side": (2, 20), "elbow": (20, 105)}),
     "hip": (
         2,
@@ -338,10 +339,13 @@ def paint_person(canvas, body, look):
     """Draws the person; what is nearer hides what is farther."""
     unit, wide = body.unit, body.build
 
-    def limb(start, end, widths, paint, **more):
+    def limb(start, end, widths, paint, bends=None):
+        """A limb that bends at its "start" or "end": folds gather there."""
         widths = unit * np.asarray(widths) * wide
-        scaled = _per_stature(paint, unit)
-        tube(canvas, start, end, widths, scaled, **more)
+        if bends:
+            seen = np.hypot(*(end - start)[:2]) / unit
+            paint = _creased(paint, seen if bends == "end" else 0)
+        tube(canvas, start, end, widths, _per_stature(paint, unit))
 
     _paint_torso(canvas, body, look)
     bare = plain(look.skin)
@@ -350,14 +354,14 @@ def paint_person(canvas, body, look):
             body.joint(f"{side}_{name}")
             for name in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
         )
-        limb(hip, knee, (0.066, 0.064, 0.056, 0.044), look.thigh)
-        limb(knee, ankle, (0.043, 0.045, 0.036, 0.027), look.shank)
+        limb(hip, knee, (0.068, 0.066, 0.056, 0.043), look.thigh, "end")
+        limb(knee, ankle, (0.042, 0.048, 0.037, 0.026), look.shank, "start")
         foot = body.frames[f"{side}_foot"] * unit
         heel = ankle - 0.018 * foot[:, 1] - 0.012 * foot[:, 2]
         toe = heel + FOOT * 0.75 * foot[:, 2] - 0.022 * foot[:, 1]
         limb(heel, toe, (0.031, 0.031, 0.024), look.shoe)
-        limb(shoulder, elbow, (0.046, 0.042, 0.034), look.upper_arm)
-        limb(elbow, wrist, (0.033, 0.032, 0.022), look.forearm)
+        limb(shoulder, elbow, (0.046, 0.043, 0.032), look.upper_arm, "end")
+        limb(elbow, wrist, (0.031, 0.034, 0.021), look.forearm, "start")
         hand = -body.frames[f"{side}_hand"][:, 1] * unit
         limb(
             wrist + 0.01 * hand, wrist + 0.3 * HAND * hand, (0.022, 0.027), bare
@@ -371,6 +375,16 @@ def paint_person(canvas, body, look):
     thorax, neck = body.joint("thorax"), body.joint("upper_neck")
     limb(thorax, neck + 0.3 * (neck - thorax), (0.045, 0.036, 0.036), bare)
     _paint_head(canvas, body, look)
+
+
+def _creased(paint, where):
+    """The paint, darker in the folds of a knee or an elbow."""
+
+    def creased(along, around):
+        fold = CREASE * np.exp(-(((along - where) / 0.014) ** 2))
+        return paint(along, around) * (1 - fold)[:, None]
+
+    return creased
 
 
 def _per_stature(paint, unit):

@@ -213,8 +213,8 @@ def test_limbs_keep_their_lengths_and_joints_their_limits():
 
 
 def test_head_size_is_six_tenths_of_the_diagonal_of_the_head():
-    # 0.39 and 0.52 of the head's 16 pixels each way: a diagonal of 1.3 of them
-    assert figure.head_size(body()) == pytest.approx(0.6 * 1.3 * 16)
+    # 0.39 and 0.52 of the head's 16.5 pixels each way: a diagonal of 1.3
+    assert figure.head_size(body()) == pytest.approx(0.6 * 1.3 * 16.5)
 
 
 def test_scale_is_the_padded_side_over_200():
