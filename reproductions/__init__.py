@@ -40,6 +40,7 @@ def start(config, paper):
         config = replace(config, output=Path("runs") / name)
     if config.smoke:
         config = replace(config, epochs=1)
+        origin["epochs"] = "smoke"
     policy = "mixed_float16" if config.mixed_precision else "float32"
     keras.mixed_precision.set_global_policy(policy)
     runtime.prepare(config.seed)
