@@ -30,8 +30,8 @@ def test_the_distribution_is_newells():
         assert abs(values[~clipped].std() / deviation - 0.88) < 0.03
     assert 0.6 <= found["gain"].min() < 0.61
     assert 1.39 < found["gain"].max() <= 1.4
-    channels = np.corrcoef(found["gain"].T)
-    assert np.abs(channels - np.eye(3)).max() < 0.03
+    alone = [octaves, degrees, found["flip"], turned, *found["gain"].T]
+    assert np.abs(np.corrcoef(alone) - np.eye(7)).max() < 0.03
 
 
 def test_what_is_drawn_depends_on_seed_and_epoch_only():

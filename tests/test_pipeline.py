@@ -201,15 +201,17 @@ def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom):
 
 
 def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path):
-    image = textured((150, 210))
-    data = save(tmp_path, [picture(image, someone((101.3, 70.9), 50))])
-    crops, back = next(iter(pipeline.views(data, "train", (64, 48), 1)))
+    image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), "uint8")
+    # Crops that begin just right of columns 83, 84 and 96 (a block of 16).
+    people = [someone((101.41 + i, 70.9), 50) for i in (0, 1, 13)]
+    data = save(tmp_path, [picture(image, one) for one in people])
+    crops, back = next(iter(pipeline.views(data, "train", (64, 48), 3)))
     whole = cv2.imdecode(np.frombuffer(jpeg(image), "uint8"), 1)[..., ::-1]
     wanted = pipeline.warp(
-        whole.reshape(1, -1, 3),
-        np.array([[150, 210]]),
+        np.stack([whole.reshape(-1, 3)] * 3),
+        np.array([[150, 210]] * 3),
         back,
-        np.ones((1, 3), "float32"),
+        np.ones((3, 3), "float32"),
         (64, 48),
     )
     assert np.abs(crops.numpy().astype(int) - wanted.numpy()).max() <= 1
