@@ -67,7 +67,7 @@ class Config:
     """A joint whose score is below it is returned as missing."""
 
 
-class Server(tf.Module):
+class Server:
     """Photographs and boxes in, joints in the photographs' pixels out."""
 
     def __init__(
@@ -77,7 +77,6 @@ class Server(tf.Module):
         decoding="quarter",
         missing_threshold=MISSING_THRESHOLD,
     ):
-        super().__init__(name="keras_pose")
         if decoding not in heatmaps.DECODINGS:
             known = ", ".join(heatmaps.DECODINGS)
             raise ValueError(f"decoding: one of {known}, got {decoding!r}")
@@ -91,6 +90,14 @@ class Server(tf.Module):
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
+        # Traced once, however many signatures and mirrored views call it.
+        self.heights = tf.function(
+            lambda crops: inference.heights(
+                model(crops, training=False), self.head
+            ),
+            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
+            autograph=False,
+        )
 
     @property
     def size(self):
@@ -101,7 +108,8 @@ class Server(tf.Module):
         input_signature=[
             tf.TensorSpec((None,), tf.string, "encoded"),
             tf.TensorSpec((None, 4), tf.float32, "boxes"),
-        ]
+        ],
+        autograph=False,
     )
     def encoded(self, encoded, boxes):
         """Files' bytes (B,) and boxes (B, 4)."""
@@ -111,13 +119,14 @@ class Server(tf.Module):
         input_signature=[
             tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
             tf.TensorSpec((None, 4), tf.float32, "boxes"),
-        ]
+        ],
+        autograph=False,
     )
     def images(self, images, boxes):
         """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
         return self._locate(images, boxes, photograph.crop)
 
-    @tf.function(input_signature=[])
+    @tf.function(input_signature=[], autograph=False)
     def names(self):
         """The joints' names (K,), in the order of every other output."""
         return {"names": tf.constant(self.skeleton.joints)}
@@ -137,10 +146,9 @@ class Server(tf.Module):
                 tf.TensorSpec((2, 3), tf.float32),
             ),
         )
-        maps = inference.heights(self.model(crops, training=False), self.head)
+        maps = self.heights(crops)
         if self.flip:
-            mirrored = self.model(tf.reverse(crops, [2]), training=False)
-            mirrored = inference.heights(mirrored, self.head)
+            mirrored = self.heights(tf.reverse(crops, [2]))
             maps = (maps + inference.unflip(mirrored, self.head)) / 2
         cells, scores = heatmaps.decode(maps, self.decoding)
         points = heatmaps.to_pixels(
@@ -184,12 +192,14 @@ def export(
         "images": server.images,
         "names": server.names,
     }
+    kept = tf.Module()  # all of the model would take 4 times as long
+    kept.weights = [variable.value for variable in model.variables]
     temporary = folder.with_name(f".{folder.name}.tmp")
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tf.saved_model.save(server, str(temporary), signatures)
+        tf.saved_model.save(kept, str(temporary), signatures)
         (temporary / SERVING).write_text(
             json.dumps(_serving(server, model.name), indent=2)
         )
