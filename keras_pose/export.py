@@ -77,6 +77,7 @@ class Server:
         decoding="quarter",
         missing_threshold=MISSING_THRESHOLD,
     ):
+        _need_tensorflow()
         if decoding not in heatmaps.DECODINGS:
             known = ", ".join(heatmaps.DECODINGS)
             raise ValueError(f"decoding: one of {known}, got {decoding!r}")
@@ -180,7 +181,6 @@ def export(
     Returns:
         The folder as a Path.
     """
-    _need_tensorflow()
     folder = Path(folder)
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
@@ -256,8 +256,8 @@ def _need_tensorflow():
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ValueError(
-            f"a SavedModel needs KERAS_BACKEND=tensorflow, got {backend}: "
-            "a .keras file of any backend can be loaded there"
+            "photographs are read by a TensorFlow graph: KERAS_BACKEND="
+            f"tensorflow wanted, got {backend}; it loads .keras files of any"
         )
 
 
