@@ -8,6 +8,7 @@ the picture. Head size, centre and scale are MPII's. What is
 drawn depends on the seed only, not on the number of workers.
 
 Run      python -m tfrecords.synthetic --output data/synthetic
+
 Expect   1,600 people to train on, 200 to validate on, in well under a minute
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 from keras_pose.data.records import Person, Picture
 from keras_pose.geometry import PERSON_PIXELS
 from keras_pose.skeletons import MPII
-from tfrecords import clothes, figure, scene, shards
+from tfrecords import clothes, figure, pose, scene, shards
 from tfrecords.canvas import FINE, Canvas
 
 PADDING = 1.25  # room around a person's box, as around MPII's
@@ -124,8 +125,8 @@ def truth(canvas, body, name=""):
 
 def _place(rng, size):
     """A person of random pose, as large as `FILL` says, near the middle."""
-    angles = figure.random_angles(rng)
-    joints, frames = figure.seen(angles, figure.random_view(rng))
+    angles = pose.random_angles(rng)
+    joints, frames = pose.seen(angles, pose.random_view(rng))
     outline = figure.Body(joints, frames, 1, 1)
     low, high = outline.box
     unit = rng.uniform(*FILL) * size / (PADDING * outline.side)
@@ -144,9 +145,9 @@ def _place(rng, size):
 
 def _neighbour(rng, subject):
     """Somebody beside the subject, in front of them or behind."""
-    angles = figure.random_angles(rng)
-    view = figure.random_view(rng, lying=0)
-    joints, frames = figure.seen(angles, view)
+    angles = pose.random_angles(rng)
+    view = pose.random_view(rng, lying=0)
+    joints, frames = pose.seen(angles, view)
     nearer = rng.choice([-1, 1], p=[0.62, 0.38])
     unit = subject.unit * rng.uniform(0.85, 1.1) * (1 + 0.06 * nearer)
     away = rng.choice([-1, 1]) * rng.uniform(0.28, 0.6) * subject.unit

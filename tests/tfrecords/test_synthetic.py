@@ -8,7 +8,7 @@ import pytest
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
 from keras_pose.skeletons import MPII
-from tfrecords import clothes, figure, synthetic
+from tfrecords import clothes, figure, pose, synthetic
 from tfrecords.canvas import FINE, Canvas, panel, tube
 
 SIDED = (
@@ -42,8 +42,8 @@ def empty(height, width):
 
 def body(yaw=0, at=(60, 60), **angles):
     """Somebody who stands, 100 pixels high, pelvis at the point `at`."""
-    turned = figure.turn("y", yaw)
-    joints, frames = figure.seen(STANDING | angles, turned)
+    turned = pose.turn("y", yaw)
+    joints, frames = pose.seen(STANDING | angles, turned)
     return figure.Body(100 * joints + [*at, 0], frames, 100.0, 1.0)
 
 
@@ -168,7 +168,7 @@ def test_a_face_is_seen_from_the_front_only():
 
 def test_a_mirrored_pose_is_the_mirror_image():
     rng = np.random.default_rng(3)
-    angles = figure.random_angles(rng)
+    angles = pose.random_angles(rng)
     swap = {"left": "right", "right": "left"}
     mirrored = {
         "_".join(swap.get(word, word) for word in name.split("_")): angle
@@ -176,40 +176,40 @@ def test_a_mirrored_pose_is_the_mirror_image():
     }
     for name in ("lean", "wind", "look", "tilt"):
         mirrored[name] = -angles[name]
-    there = figure.pose(angles)[0][list(MPII.mirror)] * [-1, 1, 1]
-    np.testing.assert_allclose(figure.pose(mirrored)[0], there, atol=1e-12)
+    there = pose.assemble(angles)[0][list(MPII.mirror)] * [-1, 1, 1]
+    np.testing.assert_allclose(pose.assemble(mirrored)[0], there, atol=1e-12)
 
 
 def test_knees_bend_backwards_and_elbows_forwards():
     found = at(
-        figure.pose(STANDING | {"left_knee": 90.0, "left_elbow": 90.0})[0]
+        pose.assemble(STANDING | {"left_knee": 90.0, "left_elbow": 90.0})[0]
     )
     shank = found["left_ankle"] - found["left_knee"]
-    np.testing.assert_allclose(shank, [0, 0, -figure.SHANK], atol=1e-12)
+    np.testing.assert_allclose(shank, [0, 0, -pose.SHANK], atol=1e-12)
     forearm = found["left_wrist"] - found["left_elbow"]
-    np.testing.assert_allclose(forearm, [0, 0, figure.FOREARM], atol=1e-12)
+    np.testing.assert_allclose(forearm, [0, 0, pose.FOREARM], atol=1e-12)
 
 
 def test_limbs_keep_their_lengths_and_joints_their_limits():
     lengths = {
-        ("hip", "knee"): figure.THIGH,
-        ("knee", "ankle"): figure.SHANK,
-        ("shoulder", "elbow"): figure.UPPER_ARM,
-        ("elbow", "wrist"): figure.FOREARM,
+        ("hip", "knee"): pose.THIGH,
+        ("knee", "ankle"): pose.SHANK,
+        ("shoulder", "elbow"): pose.UPPER_ARM,
+        ("elbow", "wrist"): pose.FOREARM,
     }
     rng = np.random.default_rng(0)
     for _ in range(100):
-        angles = figure.random_angles(rng)
+        angles = pose.random_angles(rng)
         for name, angle in angles.items():
-            low, high = figure.LIMITS[name.split("_")[-1]]
+            low, high = pose.LIMITS[name.split("_")[-1]]
             assert low <= angle <= high, name
-        found = at(figure.seen(angles, figure.random_view(rng))[0])
+        found = at(pose.seen(angles, pose.random_view(rng))[0])
         for side in ("left", "right"):
             for (a, b), length in lengths.items():
                 limb = found[f"{side}_{a}"] - found[f"{side}_{b}"]
                 assert np.linalg.norm(limb) == pytest.approx(length)
         head = found["head_top"] - found["upper_neck"]
-        assert np.linalg.norm(head) == pytest.approx(figure.HEAD)
+        assert np.linalg.norm(head) == pytest.approx(pose.HEAD)
 
 
 def test_head_size_is_six_tenths_of_the_diagonal_of_the_head():
