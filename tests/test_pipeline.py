@@ -111,8 +111,11 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("size", [(96, 128), (128, 96)], ids=str)
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(
+    "kind, size",
+    zip(PICTURES, [(96, 128), (128, 96), (128, 96), (96, 128)], strict=True),
+    ids=PICTURES,
+)
 @pytest.mark.parametrize(
     "augmentation",
     [NONE, TURN, ZOOM, FLIP, ALL],

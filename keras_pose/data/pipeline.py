@@ -16,6 +16,7 @@ once, is shuffled fully, and needs no memory for that.
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from keras_pose.data.augment import Augmentation
 
 REDUCTIONS = (1, 2, 4, 8)
 """By how much a JPEG decoder can shrink a picture while decoding it."""
-THREADS = 2
+THREADS = max(2, (os.cpu_count() or 2) // 2)
 """Records decoded at a time; the cores are shared with the training step."""
 FRAME = 12, 4
 """Bytes of a TFRecord before (length, its checksum) and after (checksum)."""
@@ -287,6 +288,7 @@ def _crops(dataset, positions, samples, size, batch_size):
             lambda rows: [_read([positions[row] for row in rows])],
             [sample["index"]],
             [tf.string],
+            stateful=False,  # else deterministic runs lose all parallelism
         )
         serialized = tf.ensure_shape(serialized, sample["index"].shape)
         record = records.read(serialized, len(mirror))
@@ -331,7 +333,7 @@ def _crops(dataset, positions, samples, size, batch_size):
         }
 
     decoded = (
-        samples.map(read, num_parallel_calls=1)
+        samples.map(read)
         .unbatch()
         .map(decode, num_parallel_calls=THREADS, deterministic=True)
     )
