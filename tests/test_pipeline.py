@@ -113,7 +113,7 @@ PICTURES = {
 
 @pytest.mark.parametrize(
     "kind, size",
-    zip(PICTURES, [(96, 128), (128, 96), (128, 96), (96, 128)], strict=True),
+    list(zip(PICTURES, [(96, 128), (128, 96)] * 2, strict=True)),
     ids=PICTURES,
 )
 @pytest.mark.parametrize(
