@@ -91,12 +91,17 @@ def finish(run):
     }
     _write_json(folder / "results.json", results)
     write_report(folder, data, split, model, predictions)
-    export(model, folder / "saved_model")
+    written = ["report.html", "best.keras"]
+    if keras.backend.backend() == "tensorflow":
+        export(model, folder / "saved_model")
+        written.append("saved_model/")
+    else:
+        print("No saved_model/: export under KERAS_BACKEND=tensorflow")
     print(describe(table, people, data.skeleton, data.protocol, split))
     print(
         f"\n{table.columns[0]} on {len(people.names):,} people of {split}: "
         f"{results['untrained']:.3f} untrained, {results['trained']:.3f} "
-        f"trained.\nIn {folder}: report.html, best.keras, saved_model/"
+        f"trained.\nIn {folder}: {', '.join(written)}"
     )
     return results
 
