@@ -6,7 +6,10 @@ import tyro
 
 
 def run(main, config, description):
-    """Parses flags into `config`, calls `main(config)`, exits 1 on bad input."""
+    """Parses flags into `config` and calls `main(config)`; exits 1 on bad input.
+
+    Ctrl-C exits 130: every command can be stopped and called again.
+    """
     settings = tyro.cli(config, description=description)
     try:
         main(settings)

@@ -39,9 +39,9 @@ class HSM(HeatmapLoss):
         super().__init__(name=name, **kwargs)
         if form == "literal":
             raise ValueError(
-                "form 'literal', (1 - e^(beta D)) D^gamma, is never positive for "
-                "beta > 0: minimising it would maximise the error. Use expm1 "
-                "(the sign mended) or saturating"
+                "form 'literal', (1 - e^(beta D)) D^gamma, is never positive "
+                "for beta > 0: minimising it would maximise the error. Use "
+                "expm1 (the sign mended) or saturating"
             )
         if form not in FORMS:
             raise ValueError(f"form: one of {', '.join(FORMS)}, got {form!r}")

@@ -71,7 +71,7 @@ def describe(model):
     if not isinstance(last, PoseMaps):
         name = getattr(model, "name", type(model).__name__)
         raise ValueError(
-            f"{name} is not a keras_pose model: its last layer must be PoseMaps, "
-            f"got {type(last).__name__}"
+            f"{name} is not a keras_pose model: its last layer must be "
+            f"PoseMaps, got {type(last).__name__}"
         )
     return last

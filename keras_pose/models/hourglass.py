@@ -1,10 +1,11 @@
 """Stacked hourglass networks.
 
 A. Newell, K. Yang, J. Deng, "Stacked Hourglass Networks for Human Pose
-Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of the
-authors' released Torch code: pre-activation bottlenecks with biases, one per
-level, one more after each hourglass. pytorch-pose's variant has two more
-normalisations in the stem and other widths, and so other parameter counts.
+Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of
+the authors' released Torch code: pre-activation bottlenecks with biases, one a
+level, one more after each hourglass. pytorch-pose's variant has other widths in
+the stem, and so other parameter counts. With other than 256 features the stem's
+widths (64, 128, 128, 256) shrink or grow in proportion.
 
                 image (I) -> stem, stride 4 -> x
     each stack: x -> hourglass -> residual -> 1x1 conv, norm, relu -> y
