@@ -6,7 +6,7 @@ import tyro
 
 
 def run(main, config, description):
-    """Parses flags into `config` and calls `main(config)`; exits 1 on bad input.
+    """Parses flags and calls `main`; bad input exits 1 with one line.
 
     Ctrl-C exits 130: every command can be stopped and called again.
     """
