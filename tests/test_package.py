@@ -1,0 +1,49 @@
+"""What a user gets from pip: the three packages, the licence, the ranges."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SETUP = (ROOT / "setup.py").read_text()
+PINS = dict(
+    line.split("==")
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if "==" in line
+)
+
+
+def version(text):
+    return tuple(int(part) for part in text.split("."))
+
+
+def test_every_range_has_a_pin_inside_it():
+    ranges = re.findall(r'"([a-z0-9-]+)(>=[^"]+)"', SETUP)
+    assert len(ranges) > 10
+    for name, limits in ranges:
+        pin = version(PINS[name])
+        for sign, limit in re.findall(r"(>=|<)([\d.]+)", limits):
+            inside = (
+                pin >= version(limit) if sign == ">=" else pin < version(limit)
+            )
+            assert inside, f"{name} {PINS[name]} is outside {limits}"
+
+
+def test_every_import_is_required():
+    names = {"cv2": "opencv-python-headless"}
+    found = set()
+    for top in ("keras_pose", "reproductions", "tfrecords"):
+        for path in (ROOT / top).rglob("*.py"):
+            found |= set(
+                re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.M)
+            )
+    outside = found - set(sys.stdlib_module_names)
+    outside -= {"keras_pose", "reproductions", "tfrecords"}
+    for name in outside:
+        assert f'"{names.get(name, name)}>=' in SETUP, name
+
+
+def test_the_formatter_is_set_to_80_columns():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["tool"]["ruff"]["line-length"] == 80
