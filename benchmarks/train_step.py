@@ -31,9 +31,9 @@ class Config:
     """Channels of the features."""
     batch: int = 4
     """Pictures per step."""
-    steps: int = 12
+    steps: int = 8
     """Timed steps; the median counts."""
-    warm: int = 3
+    warm: int = 2
     """Steps before the clock starts."""
     part: str = ""
     """Used by the benchmark itself: one measurement in this process."""

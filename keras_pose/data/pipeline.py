@@ -107,7 +107,11 @@ def load(
     last = np.iinfo("int64").max if training else first_epoch + 1
     samples = tf.data.Dataset.range(first_epoch, last).flat_map(epoch)
     crops = _crops(dataset, positions, samples, size, batch_size)
-    return crops.map(lambda crop: (crop["image"], crop["labels"])).prefetch(2)
+    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
+    if not training:  # flat_map hides the length, and Keras warns of the end
+        length = -(-count // batch_size)
+        batches = batches.apply(tf.data.experimental.assert_cardinality(length))
+    return batches.prefetch(2)
 
 
 def shuffled(count, seed, epoch):

@@ -5,9 +5,11 @@ import tensorflow as tf
 
 
 def has_gpu():
-    """True if the Keras backend in use sees a GPU."""
+    """True if there is a GPU; asks TensorFlow where Keras' backend cannot say."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
+    except AttributeError:  # Keras on PyTorch knows no devices
+        return bool(tf.config.list_physical_devices("GPU"))
     except (RuntimeError, ValueError):  # JAX raises for a platform it lacks
         return False
 
