@@ -70,7 +70,7 @@ class Config(training.Config):
             "filters": 256,
         },
         "laptop": {
-            "epochs": 14,
+            "epochs": 15,
             "batch_size": 16,
             "image_size": (128, 128),
             "learning_rate": 2e-3,

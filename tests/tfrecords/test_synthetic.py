@@ -257,7 +257,7 @@ def test_people_have_finite_truth_and_some_have_company():
 def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path):
     for workers in (1, 2):
         config = synthetic.Config(
-            str(tmp_path / str(workers)), 3, 2, size=48, workers=workers
+            str(tmp_path / str(workers)), 3, 2, 0, size=48, workers=workers
         )
         assert synthetic.main(config) == config.output
     one, two = (open_dataset(tmp_path / name) for name in ("1", "2"))
@@ -280,7 +280,7 @@ def test_a_record_holds_the_picture_and_its_people():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"train": 0, "val": 0}, "at least one person"),
+        ({"train": 0, "val": 0, "test": 0}, "at least one person"),
         ({"train": -1}, "at least one person"),
         ({"size": 8}, "at least 32, got 8"),
     ],

@@ -34,9 +34,7 @@ hsm_loss.train(hsm_loss.Config(
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    synthetic.main(
-        synthetic.Config(str(folder), train=24, val=4, size=64, workers=1)
-    )
+    synthetic.main(synthetic.Config(str(folder), 24, 4, 0, size=64, workers=1))
     return folder
 
 
