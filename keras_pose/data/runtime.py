@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def has_gpu():
-    """True if there is a GPU; asks TensorFlow where Keras' backend cannot say."""
+    """Whether there is a GPU; asks TensorFlow if the backend cannot say."""
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except AttributeError:  # Keras on PyTorch knows no devices
