@@ -32,12 +32,18 @@ def open_data(folder, smoke=False):
     return open_dataset(folder)
 
 
-def start(config, paper):
-    """Fills in the preset, seeds everything, opens the data: a `Run`."""
+def start(config, name, doc):
+    """Fills in the preset, seeds everything, opens the data: a `Run`.
+
+    Args:
+        config: of the paper, as it came from the command line.
+        name: of its module: runs/<name> is the default output.
+        doc: docstring of its module; the first line is the paper's title.
+    """
     config, origin = config.resolved()
     if config.output is None:
-        name = f"{paper}-smoke" if config.smoke else paper
-        config = replace(config, output=Path("runs") / name)
+        folder = f"{name}-smoke" if config.smoke else name
+        config = replace(config, output=Path("runs") / folder)
     if config.smoke:
         config = replace(config, epochs=1)
         origin["epochs"] = "smoke"
@@ -45,7 +51,8 @@ def start(config, paper):
     keras.mixed_precision.set_global_policy(policy)
     runtime.prepare(config.seed)
     data = open_data(config.data, config.smoke)
-    return training.Run(config, origin, data, score_name(data))
+    title = doc.splitlines()[0].rstrip(".")
+    return training.Run(title, config, origin, data, score_name(data))
 
 
 def score_name(data):

@@ -153,7 +153,7 @@ def compare_losses(config):
 
 def train(config):
     """Trains as section IV-A says; the loop itself is the shared one."""
-    run = start(config, "hsm_loss")
+    run = start(config, "hsm_loss", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
     loss = build_loss(config)

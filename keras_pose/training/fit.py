@@ -34,6 +34,8 @@ from keras_pose.training.config import Config
 class Run:
     """A run that is ready to build its model."""
 
+    paper: str
+    """Title, for the report."""
     config: Config
     """Resolved: no None that a preset fills."""
     origin: dict
@@ -73,7 +75,7 @@ def fit(model, run):
     folder = Path(config.output)
     if config.restart and folder.exists():
         _forget(folder)
-    _claim(folder, data, config, run.origin)
+    _claim(folder, run)
     people = data.people("train")
     steps = SMOKE_STEPS if config.smoke else people // config.batch_size
     if steps == 0:
@@ -141,15 +143,17 @@ def show(origin, settings, title):
     Console().print(table)
 
 
-def _claim(folder, data, config, origin):
+def _claim(folder, run):
     """Writes run.json, or checks that the folder's run is this one."""
+    config, origin, data = run.config, run.origin, run.data
     settings = {
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
     }
     show(origin, settings, f"{folder}")
     content = (data.folder / DESCRIPTION).read_bytes()
-    run = {
+    said = {
+        "paper": run.paper,
         "settings": {
             name: {"value": value, "from": origin[name]}
             for name, value in settings.items()
@@ -157,21 +161,14 @@ def _claim(folder, data, config, origin):
         "data": str(data.folder),
         "data_sha256": hashlib.sha256(content).hexdigest(),
         "command": "python -m " + _command(),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("keras", "tensorflow", "numpy")
-        }
-        | {
-            "python": sys.version.split()[0],
-            "backend": keras.backend.backend(),
-        },
+        "versions": _versions(),
     }
     path = folder / "run.json"
     if path.exists() and checkpoints(folder):
-        _compare(folder, json.loads(path.read_text()), run)
+        _compare(folder, json.loads(path.read_text()), said)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(run, indent=2))
+    temporary.write_text(json.dumps(said, indent=2))
     os.replace(temporary, path)
 
 
@@ -199,6 +196,18 @@ def _forget(folder):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("best.keras", "untrained.keras", "history.csv", "run.json"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _versions():
+    """What the run stood on; TensorFlow has several distributions."""
+    owners = importlib.metadata.packages_distributions()
+    return {
+        name: importlib.metadata.version(owners[name][0])
+        for name in ("keras", "tensorflow", "numpy")
+    } | {
+        "python": sys.version.split()[0],
+        "backend": keras.backend.backend(),
+    }
 
 
 def _plain(value):
