@@ -1,5 +1,6 @@
 """How every command starts and ends: flags in, one clear line if it fails."""
 
+import re
 import sys
 
 import tyro
@@ -10,7 +11,9 @@ def run(main, config, description):
 
     Ctrl-C exits 130: every command can be stopped and called again.
     """
-    settings = tyro.cli(config, description=description)
+    # tyro joins the lines of a paragraph: "Run   ..." begins one of its own
+    text = re.sub(r"\n(?=[A-Z]\w*(?: \w+)? {2})", "\n\n", description)
+    settings = tyro.cli(config, description=text)
     try:
         main(settings)
     except KeyboardInterrupt:
@@ -18,6 +21,6 @@ def run(main, config, description):
         sys.exit(130)
     except (ValueError, OSError, KeyError) as error:
         # A KeyError prints its message in quotes; an OSError prints its number.
-        text = error.args[0] if isinstance(error, KeyError) else error
-        print(f"error: {text}", file=sys.stderr)
+        said = error.args[0] if isinstance(error, KeyError) else error
+        print(f"error: {said}", file=sys.stderr)
         sys.exit(1)
