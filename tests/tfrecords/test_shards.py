@@ -213,6 +213,8 @@ def test_interrupted_anywhere_the_same_command_completes(
         env=os.environ | {"PYTHONPATH": paths},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # a shell's background job ignores Ctrl-C, and so would its children
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     unfinished = output / "unfinished"
     deadline = time.monotonic() + 120

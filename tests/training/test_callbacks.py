@@ -107,5 +107,5 @@ def test_a_weight_that_does_not_move_is_named(model):
     guard.on_epoch_begin(0)
     kernel, bias = model.get_weights()
     model.set_weights([kernel + 1, bias])
-    with pytest.warns(UserWarning, match="1 of 2 weights .* bias"):
+    with pytest.warns(UserWarning, match="1 of 2 weights .*bias"):
         guard.on_epoch_end(0, {})
