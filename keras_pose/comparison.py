@@ -1,12 +1,11 @@
 """Several runs on the same people side by side: a table and three figures."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from keras_pose import figures
+from keras_pose import figures, files
 from keras_pose.data.pipeline import read_people
 from keras_pose.evaluate import evaluate
 from keras_pose.report import compare_people
@@ -31,7 +30,6 @@ def compare(runs, dataset, split, output, metric):
         the seeds of every column of the field's tables.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     people = read_people(dataset, split)
     rows, scores = [], {}
     for variant, folders in runs.items():
@@ -45,9 +43,8 @@ def compare(runs, dataset, split, output, metric):
         scores[variant] = found["Mean"].mean()
         rows.append(summary(found, variant))
     table = pd.DataFrame(rows).set_index("variant")
-    temporary = output / ".comparison.csv.tmp"
-    table.to_csv(temporary)
-    os.replace(temporary, output / "comparison.csv")
+    with files.whole(output / "comparison.csv") as temporary:
+        table.to_csv(temporary)
     histories = {
         variant: [pd.read_csv(Path(f) / "history.csv") for f in folders]
         for variant, folders in runs.items()

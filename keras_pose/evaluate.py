@@ -11,7 +11,6 @@ results). Joints that are labelled count, occluded or not.
 
 import io
 import json
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ import pandas as pd
 import scipy.io
 from keras import ops
 
-from keras_pose import inference
+from keras_pose import files, inference
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
@@ -239,7 +238,6 @@ def save(folder, table, predictions, people, skeleton):
         skeleton: names the joints.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = io.BytesIO()
     np.savez_compressed(
         arrays,
@@ -261,16 +259,8 @@ def save(folder, table, predictions, people, skeleton):
         "predictions.json": results.encode(),
     }
     for name, content in contents.items():
-        temporary = folder / f".{name}.tmp"
-        try:
+        with files.whole(folder / name) as temporary:
             temporary.write_bytes(content)
-            os.replace(temporary, folder / name)
-        except OSError as error:
-            raise OSError(
-                f"{folder / name} cannot be written: {error}"
-            ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def as_mpii(predictions, people, skeleton):

@@ -6,9 +6,7 @@ either to a file, `svg` makes a chart part of a page that may be light or dark.
 """
 
 import io
-import os
 import re
-from pathlib import Path
 
 import cv2
 import matplotlib
@@ -17,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_pose import heatmaps
+from keras_pose import files, heatmaps
 
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 """RGB of the person's own left, right and middle; safe for the colour-blind."""
@@ -365,14 +363,12 @@ def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
 
 def save(drawing, path):
     """Writes a chart or picture (H, W, 3), PNG, SVG or JPEG, whole or not."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    if isinstance(drawing, Figure):
-        with matplotlib.rc_context({"svg.fonttype": "none"}):
-            drawing.savefig(temporary, dpi=160, facecolor="white")
-    else:
-        temporary.write_bytes(encode(drawing, path.suffix))
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        if isinstance(drawing, Figure):
+            with matplotlib.rc_context({"svg.fonttype": "none"}):
+                drawing.savefig(temporary, dpi=160, facecolor="white")
+        else:
+            temporary.write_bytes(encode(drawing, temporary.suffix))
 
 
 def encode(image, suffix=".png"):

@@ -11,7 +11,6 @@ the upright picture, counted from the centre of its first pixel.
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,7 @@ import tensorflow as tf
 import tyro
 from tqdm import tqdm
 
-from keras_pose import figures
+from keras_pose import figures, files
 from keras_pose.console import run
 from keras_pose.data import photograph
 from keras_pose.export import SERVING, Server
@@ -231,10 +230,8 @@ def _drawings(photos, output):
 
 
 def _write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2))
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ below which score a joint is better called missing (HSM, section VII).
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_pose import failures, figures, geometry, inference, page
+from keras_pose import failures, figures, files, geometry, inference, page
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
@@ -127,9 +126,8 @@ def write_report(
         f"{folder.name}: report", top + "".join(sections) + settings
     )
     path = folder / REPORT
-    temporary = folder / f".{REPORT}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

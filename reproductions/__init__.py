@@ -1,19 +1,18 @@
 """What every paper's `main` begins and ends with."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
-from keras_pose import training
+from keras_pose import files, training
 from keras_pose.data import pipeline, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.evaluate import describe, evaluate, save
 from keras_pose.export import export
 from keras_pose.inference import load_model, predict_people
-from keras_pose.report import write_report
+from keras_pose.report import REPORT, write_report
 from tfrecords import synthetic
 
 DRAWN = Path("runs") / "data" / "synthetic"
@@ -65,6 +64,16 @@ def held_out(data):
     return "test" if "test" in data.splits else "val"
 
 
+def is_finished(run):
+    """Whether `finish` has been called since the last epoch of training."""
+    report, history = (
+        Path(run.config.output) / name for name in (REPORT, "history.csv")
+    )
+    if not report.is_file():
+        return False
+    return report.stat().st_mtime_ns > history.stat().st_mtime_ns
+
+
 def finish(run):
     """Scores the best model on people it never saw; report and export.
 
@@ -96,14 +105,15 @@ def finish(run):
         "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
         "trained": round(float(table.iloc[-1, 0]) / 100, 4),
     }
-    _write_json(folder / "results.json", results)
-    write_report(folder, data, split, model, predictions)
+    with files.whole(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=2))
     written = ["report.html", "best.keras"]
     if keras.backend.backend() == "tensorflow":
         export(model, folder / "saved_model")
         written.append("saved_model/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
+    write_report(folder, data, split, model, predictions)  # last: is_finished
     print(describe(table, people, data.skeleton, data.protocol, split))
     print(
         f"\n{table.columns[0]} on {len(people.names):,} people of {split}: "
@@ -111,9 +121,3 @@ def finish(run):
         f"trained.\nIn {folder}: {', '.join(written)}"
     )
     return results
-
-
-def _write_json(path, content):
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(content, indent=2))
-    os.replace(temporary, path)

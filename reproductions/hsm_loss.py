@@ -25,7 +25,14 @@ from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
-from reproductions import finish, held_out, open_data, score_name, start
+from reproductions import (
+    finish,
+    held_out,
+    is_finished,
+    open_data,
+    score_name,
+    start,
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,9 @@ def compare_losses(config):
             folder = output / f"{slug}-seed{seed}"
             runs.setdefault(name, []).append(folder)
             keras.backend.clear_session()
-            main(replace(one, output=folder, seed=seed, **settings))
+            run, _ = train(replace(one, output=folder, seed=seed, **settings))
+            if not is_finished(run):  # it may be the rerun of a stopped one
+                finish(run)
     data = open_data(config.data, config.smoke)
     split = held_out(data)
     table = compare(runs, data, split, output, score_name(data))

@@ -17,7 +17,7 @@ FILES = [
     for path in sorted((ROOT / top).rglob("*.py"))
 ]
 APART = ("models", "losses", "metrics", "data")
-LEAVES = ("heatmaps", "geometry", "skeletons")
+LEAVES = ("heatmaps", "geometry", "skeletons", "files")
 TENSORFLOW = (
     "keras_pose/data",
     "tfrecords",

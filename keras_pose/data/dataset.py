@@ -1,10 +1,10 @@
 """What lies beside the shards: dataset.json, read and checked in one place."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_pose import files
 from keras_pose.skeletons import SKELETONS, Skeleton
 
 DESCRIPTION = "dataset.json"
@@ -101,7 +101,6 @@ def open_dataset(folder) -> Dataset:
 
 def write_description(folder, description):
     """Writes dataset.json whole or not at all."""
-    path = Path(folder) / DESCRIPTION
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps({"format": FORMAT} | description, indent=2))
-    os.replace(temporary, path)
+    text = json.dumps({"format": FORMAT} | description, indent=2)
+    with files.whole(Path(folder) / DESCRIPTION) as temporary:
+        temporary.write_text(text)

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_pose import files
+
 FADED = 0.05
 """Mean height of the predicted peaks below which the maps count as empty."""
 FADED_EPOCHS = 3
@@ -196,14 +198,13 @@ class Record(keras.callbacks.Callback):
             | logs
             | {"seconds": round(time.perf_counter() - self.start, 2)}
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "history.csv.tmp"
-        pd.DataFrame(self.rows).to_csv(temporary, index=False)
-        os.replace(temporary, self.folder / "history.csv")
+        with files.whole(self.folder / "history.csv") as temporary:
+            pd.DataFrame(self.rows).to_csv(temporary, index=False)
         score = logs.get(self.monitor)
         if score is not None and (self.best is None or score > self.best):
             self.best = score
-            save_model(self.model, self.folder / "best.keras")
+            with files.whole(self.folder / "best.keras") as temporary:
+                self.model.save(temporary)
         self._save(epoch + 1)
 
     def _save(self, finished):
@@ -228,10 +229,3 @@ class Record(keras.callbacks.Callback):
 def checkpoints(folder):
     """Folders of finished epochs, oldest first."""
     return sorted((Path(folder) / "checkpoint").glob("epoch-*"))
-
-
-def save_model(model, path):
-    """A .keras file, whole or not at all."""
-    temporary = path.with_name(f"writing-{path.name}")
-    model.save(temporary)
-    os.replace(temporary, path)

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -16,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from keras_pose import files
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
@@ -25,7 +25,6 @@ from keras_pose.training.callbacks import (
     Record,
     WarmUp,
     checkpoints,
-    save_model,
 )
 from keras_pose.training.config import Config
 
@@ -94,7 +93,8 @@ def fit(model, run):
     record = Record(folder, f"val_{run.metric}", plateau)
     done = record.resume(model)
     if done == 0 and not (folder / "untrained.keras").exists():
-        save_model(model, folder / "untrained.keras")
+        with files.whole(folder / "untrained.keras") as temporary:
+            model.save(temporary)
     if done:
         print(f"continuing {folder} after epoch {done} of {config.epochs}")
     size, batch = config.image_size, config.batch_size
@@ -166,10 +166,8 @@ def _claim(folder, run):
     path = folder / "run.json"
     if path.exists() and checkpoints(folder):
         _compare(folder, json.loads(path.read_text()), said)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(said, indent=2))
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        temporary.write_text(json.dumps(said, indent=2))
 
 
 def _compare(folder, before, now):
