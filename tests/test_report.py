@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_pose import inference, report
+from keras_pose import files, inference, report
 from keras_pose.skeletons import MPII
 
 VOID = {"meta", "img", "br", "link"}
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         report.write_report(run_folder, data, "test")
     assert (run_folder / "report.html").read_text() == "old"
