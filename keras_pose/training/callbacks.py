@@ -92,8 +92,8 @@ class Guard(keras.callbacks.Callback):
             raise ValueError(
                 f"the loss became {loss} at step {batch + 1}. Try a lower "
                 "--learning-rate, a longer --warmup-epochs, --clip-norm 1, or "
-                "leave out --mixed-precision; the run continues from its last "
-                "finished epoch with --restart left out"
+                "leave out --mixed-precision, with --restart or another "
+                "--output"
             )
 
     def on_epoch_end(self, epoch, logs=None):

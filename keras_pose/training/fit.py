@@ -95,7 +95,9 @@ def fit(model, run):
     if done == 0 and not (folder / "untrained.keras").exists():
         with files.whole(folder / "untrained.keras") as temporary:
             model.save(temporary)
-    if done:
+    if done >= config.epochs:
+        print(f"{folder} has its {done} epochs: nothing to train")
+    elif done:
         print(f"continuing {folder} after epoch {done} of {config.epochs}")
     size, batch = config.image_size, config.batch_size
     train = pipeline.load(
