@@ -92,7 +92,7 @@ def fit(model, run):
     )
     record = Record(folder, f"val_{run.metric}", plateau)
     done = record.resume(model)
-    if done == 0 and not (folder / "untrained.keras").exists():
+    if done == 0:
         with files.whole(folder / "untrained.keras") as temporary:
             model.save(temporary)
     if done >= config.epochs:
