@@ -77,7 +77,7 @@ class Config(training.Config):
             "filters": 256,
         },
         "laptop": {
-            "epochs": 15,
+            "epochs": 20,
             "batch_size": 16,
             "image_size": (128, 128),
             "learning_rate": 2e-3,
