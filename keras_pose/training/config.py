@@ -45,7 +45,7 @@ class Config:
     mixed_precision: bool = False
     """Compute in float16 on the GPU (losses stay in float32)."""
     xla: bool = False
-    """Compile the step with XLA: minutes before the first step, then faster."""
+    """Compile the step with XLA: a later first step; try whether it pays."""
     restart: bool = False
     """Forget what --output holds instead of continuing it."""
     smoke: bool = False
