@@ -19,7 +19,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from pathlib import Path
 
 import cv2
@@ -149,10 +149,14 @@ def _run(jobs, make, workers):
                 bar.update(len(job[2]))
         else:
             # spawn: TensorFlow does not survive a fork.
+            context = get_context("spawn")
+            line, held = context.Pipe(duplex=False)
             pool = ProcessPoolExecutor(
-                min(workers, len(todo)), get_context("spawn"), _start_worker
+                min(workers, len(todo)), context, _start_worker, (line,)
             )
             stack.callback(pool.shutdown, cancel_futures=True)
+            # Let go first: a shard that is under way is not worth waiting for.
+            stack.enter_context(held)
             futures = {pool.submit(_write_shard, *j, make): j for j in todo}
             try:
                 for future in as_completed(futures):
@@ -167,15 +171,16 @@ def _run(jobs, make, workers):
     return [done[path] for path, *_ in jobs]
 
 
-def _start_worker():
-    """One core each, silent on Ctrl-C, gone when the parent is."""
+def _start_worker(line):
+    """One core each, silent on Ctrl-C, gone when the parent lets go or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_follow, args=(line,), daemon=True).start()
     cv2.setNumThreads(1)
 
 
-def _follow_parent():
-    connection.wait([parent_process().sentinel])
+def _follow(line):
+    """Nothing is ever sent: the line ends when its other end is closed."""
+    connection.wait([line])
     os._exit(1)
 
 
