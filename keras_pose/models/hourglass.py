@@ -56,17 +56,65 @@ def residual(x, filters, name):
 
 
 def hourglass(x, filters, depth, name):
-    """One hourglass (section 3.1, figure 3): `depth` halvings and back."""
+    """One hourglass (section 3.1, figure 3): `depth` halvings and back.
+
+    Returns:
+        the features on the way back up, list of `depth` (B, h, w, filters),
+        each twice as fine as the one before; the last is of the size of `x`.
+    """
     skip = residual(x, filters, f"{name}_skip{depth}")
     low = layers.MaxPooling2D(name=f"{name}_pool{depth}")(x)
     low = residual(low, filters, f"{name}_down{depth}")
+    coarser = []
     if depth > 1:
-        low = hourglass(low, filters, depth - 1, name)
+        coarser = hourglass(low, filters, depth - 1, name)
+        low = coarser[-1]
     else:
         low = residual(low, filters, f"{name}_bottom")
     low = residual(low, filters, f"{name}_up{depth}")
     low = layers.UpSampling2D(name=f"{name}_upsample{depth}")(low)
-    return layers.Add(name=f"{name}_merge{depth}")([skip, low])
+    return [*coarser, layers.Add(name=f"{name}_merge{depth}")([skip, low])]
+
+
+def read_maps(x, joints, bias, name):
+    """A 1x1 convolution to one map per joint, close to `bias` at first."""
+    return layers.Conv2D(
+        joints,
+        1,
+        kernel_initializer=initializers.RandomNormal(stddev=0.01),
+        bias_initializer=initializers.Constant(bias),
+        name=name,
+    )(x)
+
+
+def read_scales(x, joints, filters, bias, scales, name):
+    """An hourglass and its maps: where and how the network is supervised.
+
+    Args:
+        x: (B, h, w, filters) features.
+        joints: number K of maps.
+        filters: channels.
+        bias: initial bias of the maps.
+        scales: at how many sizes maps are read, from h, w downwards, each half
+            of the one before. At the full size two more layers lie between
+            (Newell); at the others the 1x1 convolution reads the sum of the
+            two branches itself (MSS-net, section 3.1).
+        name: prefix of the layers.
+
+    Returns:
+        list of `scales` maps (B, ., ., K), the coarsest first, and the features
+        (B, h, w, filters) that the last ones were read from.
+    """
+    levels = hourglass(x, filters, DEPTH, name)
+    y = residual(levels[-1], filters, f"{name}_after")
+    y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
+    maps = [read_maps(y, joints, bias, f"{name}_maps")]
+    for step in range(1, scales):
+        low = read_maps(
+            levels[-1 - step], joints, bias, f"{name}_maps_{2**step}"
+        )
+        maps.insert(0, low)
+    return maps, y
 
 
 def stem(images, filters):
@@ -94,6 +142,29 @@ def stacked_hourglass(images, joints, *, stacks=2, filters=256, bias=0.0):
     Returns:
         list of `stacks` maps (B, H / 4, W / 4, K), not activated.
     """
+    maps, _ = stack_hourglasses(
+        images, joints, stacks=stacks, filters=filters, bias=bias
+    )
+    return maps[-1]
+
+
+def stack_hourglasses(
+    images, joints, *, stacks=2, filters=256, bias=0.0, scales=1
+):
+    """`stacked_hourglass`, supervised at several scales, and its features.
+
+    Args:
+        images: (B, H, W, 3) uint8; H and W divisible by 64.
+        joints: number K of maps.
+        stacks: hourglasses in a row.
+        filters: channels of the features.
+        bias: initial bias of the map convolutions.
+        scales: 1 ... 4, sizes at which maps are read: H / 4, H / 8, ...
+
+    Returns:
+        list of `scales` lists of `stacks` maps, the coarsest first, and the
+        last stack's features (B, H / 4, W / 4, filters).
+    """
     height, width = images.shape[1:3]
     step = STRIDE * 2**DEPTH
     if not height or not width or height % step or width % step:
@@ -104,27 +175,20 @@ def stacked_hourglass(images, joints, *, stacks=2, filters=256, bias=0.0):
         raise ValueError(f"stacks must be at least 1, got {stacks}")
     if filters < 4 or filters % 4:
         raise ValueError(f"filters must be divisible by 4, got {filters}")
+    if not 1 <= scales <= DEPTH:
+        raise ValueError(f"scales must be 1 to {DEPTH}, got {scales}")
     x = stem(images, filters)
     outputs = []
     for stack in range(1, stacks + 1):
         name = f"stack{stack}"
-        y = hourglass(x, filters, DEPTH, name)
-        y = residual(y, filters, f"{name}_after")
-        y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
-        maps = layers.Conv2D(
-            joints,
-            1,
-            kernel_initializer=initializers.RandomNormal(stddev=0.01),
-            bias_initializer=initializers.Constant(bias),
-            name=f"{name}_maps",
-        )(y)
+        maps, y = read_scales(x, joints, filters, bias, scales, name)
         outputs.append(maps)
         if stack < stacks:
             x = layers.Add(name=f"{name}_feedback")(
                 [
                     x,
                     convolution(y, filters, 1, f"{name}_features_back"),
-                    convolution(maps, filters, 1, f"{name}_maps_back"),
+                    convolution(maps[-1], filters, 1, f"{name}_maps_back"),
                 ]
             )
-    return outputs
+    return [list(scale) for scale in zip(*outputs, strict=True)], y
