@@ -38,7 +38,11 @@ class Predictions:
 
 
 def load_model(path):
-    """A .keras file of this suite, not compiled; one clear error otherwise."""
+    """A .keras file of this suite, not compiled; one clear error otherwise.
+
+    Of a model with several outputs, coarse to fine, only the last is kept: it
+    is the result, and the others supervised the training.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
@@ -50,6 +54,8 @@ def load_model(path):
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
+    if len(model.outputs) > 1:
+        model = keras.Model(model.input, model.outputs[-1], name=model.name)
     if keras.backend.backend() == "tensorflow":
         # XLA compiles for most of a minute, and again for a smaller last batch.
         model.jit_compile = False

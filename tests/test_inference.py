@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_pose import heatmaps, inference
-from keras_pose.models.heads import PoseMaps
+from keras_pose.models.heads import PoseMaps, describe
 from keras_pose.skeletons import LSP, MPII
 
 SEEN = ("left_wrist", "right_wrist", "head_top")
@@ -162,3 +162,54 @@ def test_a_saved_model_predicts_the_same(wrists_model, tmp_path):
         inference.probabilities(model, blobs()),
     )
     assert len(LSP.joints) != len(MPII.joints) == again.output_shape[-1]
+
+
+@pytest.fixture
+def two_resolutions(tmp_path):
+    """Path of a model that answers coarse, then fine; built fine first."""
+
+    def write(coarse_last=False):
+        images = keras.Input((64, 96, 3), dtype="uint8")
+        outputs = []
+        for stride in (4, 8):
+            values = keras.layers.Rescaling(1 / 255)(images)
+            cells = keras.layers.AveragePooling2D(stride)(values)
+            maps = keras.layers.Concatenate()([cells] * 5 + [cells[..., :1]])
+            head = PoseMaps("mpii", stride, activation="linear")
+            outputs.append(head([maps]))
+        if not coarse_last:
+            outputs = outputs[::-1]
+        path = tmp_path / "model.keras"
+        keras.Model(images, outputs, name="two").save(path)
+        return path
+
+    return write
+
+
+def test_the_last_output_is_the_result(two_resolutions):
+    """Whichever layer was made last: an 8 x 12 map is wanted, or 16 x 24."""
+    model = inference.load_model(two_resolutions())
+    assert (model.name, model.input_shape) == ("two", (None, 64, 96, 3))
+    assert model.output_shape == (None, 1, 16, 24, 16)
+    assert describe(model).stride == 4
+    mean = blobs().reshape(1, 16, 4, 24, 4, 3).mean(axis=(2, 4)) / 255
+    maps = inference.probabilities(model, blobs())
+    np.testing.assert_allclose(maps[..., :3], mean, atol=1e-6)
+    coarse = inference.load_model(two_resolutions(coarse_last=True))
+    assert describe(coarse).stride == 8
+    assert inference.probabilities(coarse, blobs()).shape == (1, 8, 12, 16)
+
+
+def test_a_model_of_several_outputs_is_served(two_resolutions, tmp_path):
+    import tensorflow as tf
+
+    from keras_pose import export
+
+    model = inference.load_model(two_resolutions())
+    folder = export.export(model, tmp_path / "served")
+    served = tf.saved_model.load(folder).signatures["images"]
+    boxes = np.array([[0, 0, 96, 64]], "float32")
+    found = served(images=tf.constant(blobs()), boxes=tf.constant(boxes))
+    expected = export.Server(model).images(blobs(), boxes)
+    np.testing.assert_allclose(found["joints"], expected["joints"], atol=1e-3)
+    assert found["joints"].shape == (1, 16, 2)

@@ -66,10 +66,16 @@ class PoseMaps(keras.layers.Layer):
 
 
 def describe(model):
-    """The `PoseMaps` layer of a model; ValueError if it does not end in one."""
-    last = model.layers[-1] if getattr(model, "layers", None) else None
+    """The `PoseMaps` that makes a model's last output, its result.
+
+    Raises:
+        ValueError: another layer does, or what came is no such model.
+    """
+    name = getattr(model, "name", type(model).__name__)
+    layers = getattr(model, "layers", None) or [None]
+    names = getattr(model, "output_names", None)  # a Sequential has none
+    last = model.get_layer(names[-1]) if names else layers[-1]
     if not isinstance(last, PoseMaps):
-        name = getattr(model, "name", type(model).__name__)
         raise ValueError(
             f"{name} is not a keras_pose model: its last layer must be "
             f"PoseMaps, got {type(last).__name__}"
