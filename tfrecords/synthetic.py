@@ -7,12 +7,21 @@ the body, an object or the other person covers it, and 0 where it lies outside
 the picture. Head size, centre and scale are MPII's. What is
 drawn depends on the seed only, not on the number of workers.
 
+Two harder kinds: `--occlusion heavy` puts more and larger things and a nearer
+companion before people; `--box-shift` and `--box-zoom` spoil centre, scale and
+box in the records of every split, as a careless person detector would, while
+picture and joints stay the same. Such a crop may look past the picture's
+border: the pictures are about 1/3 larger than a person's square.
+
 Run      python -m tfrecords.synthetic --output data/synthetic
 
-Expect   1,500 / 100 / 200 people in train, val and test, in under a minute
+Expect   1,500 / 100 / 200 people in train, val and test, in under a minute;
+         23 % of the labelled joints are occluded, 43 % with --occlusion heavy
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -26,14 +35,38 @@ from tfrecords.canvas import FINE, Canvas
 PADDING = 1.25  # room around a person's box, as around MPII's
 FILL = (0.66, 0.84)  # side of the padded person over that of the picture
 TRUNCATED = 0.2  # how many people reach beyond the border
-COVERED = 0.55  # how many stand behind something
-ACCOMPANIED = 0.25  # how many have somebody beside them
 QUALITY = 92  # of the JPEG
+DETECTOR = 1  # ends the seed of its errors: they do not change the drawing
 
 _OFTEN = {"wrist": 3, "ankle": 3, "knee": 2, "elbow": 2, "hip": 1}
 COVER = np.array([_OFTEN.get(group, 0.3) for group in figure.GROUPS])
 """(16,) how often something stands before each joint, relative."""
 NOTED = 4  # joints of a neighbour in the picture that make them worth a record
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """What stands before the people."""
+
+    covered: float
+    """Share of people who stand behind things."""
+    things: tuple[int, int]
+    """How many things then: at least, and fewer than."""
+    size: float
+    """Of the things; 1 is about that of a body's part."""
+    accompanied: float
+    """Share of people who have somebody beside them."""
+    nearer: float
+    """Share of these companions who stand nearer to the viewer."""
+    away: tuple[float, float]
+    """How far to the side the companion stands, in statures."""
+
+
+OCCLUSIONS = {
+    "usual": Occlusion(0.55, (1, 3), 1.0, 0.25, 0.38, (0.28, 0.6)),
+    "heavy": Occlusion(0.95, (2, 4), 1.4, 0.5, 0.75, (0.25, 0.5)),
+}
+"""By the name of the flag; "usual" has about as much as MPII."""
 
 
 @dataclass(frozen=True)
@@ -52,36 +85,46 @@ class Config:
     """Side of the pictures in pixels; a person's square is about 3/4 of it."""
     seed: int = 0
     """Another seed, other people."""
+    occlusion: Literal["usual", "heavy"] = "usual"
+    """How much stands before people."""
+    box_shift: float = 0.0
+    """Deviation of the recorded centre each way, in sides of a person's square;
+    a mediocre detector's is about 0.1."""
+    box_zoom: float = 0.0
+    """Deviation of the recorded scale, in octaves; 0.25 for that detector."""
     workers: int | None = None
     """Processes that draw; one per core if not given."""
 
 
-def draw(seed, size=160):
+def draw(seed, size=160, occlusion="usual"):
     """Draws one picture.
 
     Args:
         seed: what `numpy.random.default_rng` takes.
         size: side of the picture in pixels.
+        occlusion: a name in `OCCLUSIONS`.
 
     Returns:
         (size, size, 3) uint8 RGB, and the list of its `Person`, subject first.
     """
     rng = np.random.default_rng(seed)
+    before = OCCLUSIONS[occlusion]
     subject = _place(rng, size)
     bodies = [subject]
-    if rng.random() < ACCOMPANIED:
-        bodies.append(_neighbour(rng, subject))
+    if rng.random() < before.accompanied:
+        bodies.append(_neighbour(rng, subject, before))
     canvas = _empty(rng, size, bodies)
     for _ in range(rng.integers(0, 5)):
         scene.bar(canvas, rng, size, depth=-4 * size)
     for body in bodies:
         figure.paint_person(canvas, body, clothes.random_look(rng))
-    if rng.random() < COVERED:
-        for _ in range(rng.integers(1, 3)):
+    if rng.random() < before.covered:
+        for _ in range(rng.integers(*before.things)):
             joint = rng.choice(len(COVER), p=COVER / COVER.sum())
             point = subject.joints[joint, :2]
             point = point + rng.normal(0, 0.03, 2) * subject.unit
-            scene.obstacle(canvas, rng, point, subject.unit, 4 * size)
+            reach = before.size * subject.unit
+            scene.obstacle(canvas, rng, point, reach, 4 * size)
     people = [
         truth(canvas, body, f"{seed}#{index}")
         for index, body in enumerate(bodies)
@@ -143,23 +186,47 @@ def _place(rng, size):
     return figure.Body(joints, frames, unit, figure.random_build(rng))
 
 
-def _neighbour(rng, subject):
+def _neighbour(rng, subject, occlusion):
     """Somebody beside the subject, in front of them or behind."""
     angles = pose.random_angles(rng)
     view = pose.random_view(rng, lying=0)
     joints, frames = pose.seen(angles, view)
-    nearer = rng.choice([-1, 1], p=[0.62, 0.38])
+    nearer = rng.choice([-1, 1], p=[1 - occlusion.nearer, occlusion.nearer])
     unit = subject.unit * rng.uniform(0.85, 1.1) * (1 + 0.06 * nearer)
-    away = rng.choice([-1, 1]) * rng.uniform(0.28, 0.6) * subject.unit
+    away = rng.choice([-1, 1]) * rng.uniform(*occlusion.away) * subject.unit
     shift = (away, rng.normal(0, 0.06) * subject.unit, 2 * nearer * unit)
     joints = unit * joints + subject.joint("pelvis") + shift
     return figure.Body(joints, frames, unit, figure.random_build(rng))
 
 
-def make(task):
+def careless(person, shift, zoom, rng):
+    """The person with the centre, scale and box of a careless detector.
+
+    Args:
+        person: `Person`.
+        shift: deviation of the centre each way, sides of the person's square.
+        zoom: deviation of the scale, octaves.
+        rng: three numbers are drawn.
+    """
+    *moved, octaves = rng.standard_normal(3) * (shift, shift, zoom)
+    step = np.array(moved) * person.scale * PERSON_PIXELS
+    factor = 2.0**octaves
+    corner, extent = np.split(np.array(person.box), 2)
+    corner = corner + step + (1 - factor) * extent / 2
+    return replace(
+        person,
+        center=person.center + step,
+        scale=person.scale * factor,
+        box=(*corner.tolist(), *(factor * extent).tolist()),
+    )
+
+
+def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
     """(seed, split, index, size) -> `Picture`; splits share no seed."""
     seed, split, index, size = task
-    image, people = draw((seed, split, index), size)
+    image, people = draw((seed, split, index), size, occlusion)
+    rng = np.random.default_rng((seed, split, index, DETECTOR))
+    people = [careless(p, box_shift, box_zoom, rng) for p in people]
     _, encoded = cv2.imencode(
         ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )
@@ -179,6 +246,11 @@ def main(config):
         raise ValueError(f"at least one person wanted, got {counts}")
     if config.size < 32:
         raise ValueError(f"size must be at least 32, got {config.size}")
+    for name in ("box_shift", "box_zoom"):
+        if not 0 <= getattr(config, name) < np.inf:
+            raise ValueError(
+                f"{name} must be 0 or more, got {getattr(config, name)}"
+            )
     tasks = {
         split: [(config.seed, place, i, config.size) for i in range(count)]
         for place, (split, count) in enumerate(counts.items())
@@ -187,7 +259,12 @@ def main(config):
     shards.save(
         config.output,
         tasks,
-        make,
+        partial(
+            make,
+            occlusion=config.occlusion,
+            box_shift=config.box_shift,
+            box_zoom=config.box_zoom,
+        ),
         skeleton=MPII.name,
         protocol="pckh",
         max_side=config.size,

@@ -254,6 +254,69 @@ def test_people_have_finite_truth_and_some_have_company():
     assert 0.12 < occluded < 0.35
 
 
+def test_heavy_occlusion_hides_more_joints_and_brings_people_nearer():
+    flags, nearer = {}, {}
+    for kind in ("usual", "heavy"):
+        drawn = [synthetic.draw(s, 96, kind)[1] for s in range(60)]
+        flags[kind] = np.concatenate([people[0].flags for people in drawn])
+        nearer[kind] = sum(
+            len(people) > 1
+            and (people[1].flags == 1).mean() < (people[0].flags == 1).mean()
+            for people in drawn
+        )
+    share = {k: (f == 1).sum() / (f > 0).sum() for k, f in flags.items()}
+    assert 0.35 < share["heavy"] < 0.5
+    assert share["heavy"] > 1.5 * share["usual"]
+    assert nearer["heavy"] > 2 * nearer["usual"]
+
+
+def test_a_careless_detector_moves_the_box_by_hand():
+    person = records.Person(
+        joints=np.zeros((16, 2)),
+        flags=np.full(16, 2),
+        center=np.array([20.0, 30.0]),
+        scale=0.5,  # a square of 100 pixels
+        box=(10.0, 25.0, 20.0, 10.0),
+    )
+
+    class Chance:
+        def standard_normal(self, count):
+            return np.array([1.0, -2.0, 1.0])[:count]
+
+    found = synthetic.careless(person, shift=0.1, zoom=1.0, rng=Chance())
+    np.testing.assert_allclose(found.center, [20 + 10, 30 - 20])
+    assert found.scale == 1.0
+    # twice as large around a middle that moved as the centre did
+    np.testing.assert_allclose(found.box, (10, 0, 40, 20))
+
+
+def test_box_errors_change_neither_picture_nor_joints():
+    task = (0, 0, 7, 96)
+    exact, again = synthetic.make(task), synthetic.make(task, box_shift=0.0)
+    assert records.write(exact) == records.write(again)
+    spoilt = synthetic.make(task, box_shift=0.1, box_zoom=0.25)
+    assert spoilt.encoded == exact.encoded
+    for person, true in zip(spoilt.people, exact.people, strict=True):
+        np.testing.assert_array_equal(person.joints, true.joints)
+        np.testing.assert_array_equal(person.flags, true.flags)
+        assert person.head_size == true.head_size
+        assert person.scale != true.scale
+    twin = synthetic.make(task, box_shift=0.1, box_zoom=0.25)
+    assert records.write(spoilt) == records.write(twin)
+
+
+def test_box_errors_have_the_deviations_asked_for():
+    rng = np.random.default_rng(0)
+    person = synthetic.make((0, 0, 0, 64)).people[0]
+    many = [synthetic.careless(person, 0.1, 0.25, rng) for _ in range(4000)]
+    side = 200 * person.scale
+    steps = np.array([p.center - person.center for p in many]) / side
+    octaves = np.log2([p.scale / person.scale for p in many])
+    np.testing.assert_allclose(steps.std(0), 0.1, rtol=0.05)
+    assert octaves.std() == pytest.approx(0.25, rel=0.05)
+    assert abs(octaves.mean()) < 0.02 and (abs(steps.mean(0)) < 0.01).all()
+
+
 def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path):
     for workers in (1, 2):
         config = synthetic.Config(
@@ -283,6 +346,8 @@ def test_a_record_holds_the_picture_and_its_people():
         ({"train": 0, "val": 0, "test": 0}, "at least one person"),
         ({"train": -1}, "at least one person"),
         ({"size": 8}, "at least 32, got 8"),
+        ({"box_shift": -0.1}, "box_shift must be 0 or more, got -0.1"),
+        ({"box_zoom": np.nan}, "box_zoom must be 0 or more, got nan"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path, change, message):
