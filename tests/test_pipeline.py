@@ -241,6 +241,29 @@ def test_views_lead_back_to_the_photograph(tmp_path):
     assert people.names == ["a"] and people.sources == ["photo.jpg"]
 
 
+def test_a_shift_is_in_sides_of_the_persons_square(tmp_path):
+    """Side 64 in a record of half size: 1/4 right is 32 of its pixels."""
+    matrix = ((2, 0, 0.5), (0, 2, 0.5))
+    image = np.zeros((70, 90, 3), "uint8")
+    people = [someone((40, 30), 64), someone((50, 20), 32)]
+    data = save(tmp_path, [picture(image, one, matrix) for one in people])
+    batches = pipeline.views(
+        data,
+        "train",
+        (64, 32),
+        3,
+        zoom=[1.0, 0.5, 2.0],
+        shift=[(0.25, 0.0), (0.0, -0.5), (0.25, 0.5)],
+        people=[0, 1, 0],
+    )
+    _, back = next(iter(batches))
+    middles = back.numpy() @ [15.5, 31.5, 1]
+    wanted = [(80.5 + 32, 60.5), (100.5, 40.5 - 32), (80.5 + 32, 60.5 + 64)]
+    np.testing.assert_allclose(middles, wanted, atol=1e-3)
+    steps = back.numpy()[:, 0, 0]  # photograph pixels per crop pixel
+    np.testing.assert_allclose(steps, [2.0, 0.5, 4.0], rtol=1e-5)
+
+
 @pytest.fixture
 def seven(tmp_path):
     """Seven people who differ in colour and place."""

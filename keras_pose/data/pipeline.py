@@ -24,7 +24,7 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry
-from keras_pose.data import augment, records
+from keras_pose.data import augment, masking, records
 from keras_pose.data.augment import Augmentation
 
 REDUCTIONS = (1, 2, 4, 8)
@@ -86,32 +86,71 @@ def load(
         first_epoch: number of the first epoch, to continue a run.
         augmentation: `Augmentation`; Newell's by default.
     """
+    if training:
+        crops = augmented(
+            dataset,
+            split,
+            size,
+            batch_size,
+            seed=seed,
+            first_epoch=first_epoch,
+            augmentation=augmentation,
+        )
+    else:
+        crops = _as_tested(dataset, split, size, batch_size)
+    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
+    return batches.prefetch(2)
+
+
+def augmented(
+    dataset,
+    split,
+    size,
+    batch_size,
+    *,
+    seed=0,
+    first_epoch=0,
+    augmentation=None,
+):
+    """The training batches of `load`, as dicts that say more of what was done.
+
+    image and labels are those of `load`, back (B, 2, 3) takes pixels of the
+    crop to those of the photograph. With keypoint masking also source and
+    target (B, 2) and side (B,), see `masking.place`.
+    """
     positions = verify(dataset, split)
     count = len(positions)
-    if training and count < batch_size:
+    if count < batch_size:
         raise ValueError(
             f"{dataset.folder}: split {split!r} holds {count} people, fewer "
             f"than one batch of {batch_size}"
         )
-    if not training:
-        augmentation = augment.NONE
     augmentation = augmentation or Augmentation()
 
     def epoch(number):
-        order = shuffled(count, seed, number) if training else tf.range(count)
+        order = shuffled(count, seed, number)
         chances = augment.draw(augmentation, count, seed, number)
         chances = {k: tf.gather(v, order) for k, v in chances.items()}
         samples = tf.data.Dataset.from_tensor_slices({"index": order} | chances)
-        return samples.batch(batch_size, drop_remainder=training)
+        return samples.batch(batch_size, drop_remainder=True)
 
-    last = np.iinfo("int64").max if training else first_epoch + 1
-    samples = tf.data.Dataset.range(first_epoch, last).flat_map(epoch)
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
+    samples = epochs.flat_map(epoch)
+    return _crops(dataset, positions, samples, size, batch_size)
+
+
+def _as_tested(dataset, split, size, batch_size, zoom=1.0):
+    """Batches of dicts, in order and as they are, see `_crops`."""
+    positions = verify(dataset, split)
+    count = len(positions)
+    chances = augment.draw(augment.NONE, count, 0, 0)
+    chances["zoom"] *= zoom
+    samples = tf.data.Dataset.from_tensor_slices(
+        {"index": tf.range(count)} | chances
+    ).batch(batch_size)
     crops = _crops(dataset, positions, samples, size, batch_size)
-    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
-    if not training:  # flat_map hides the length, and Keras warns of the end
-        length = -(-count // batch_size)
-        batches = batches.apply(tf.data.experimental.assert_cardinality(length))
-    return batches.prefetch(2)
+    length = -(-count // batch_size)
+    return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
 def shuffled(count, seed, epoch):
@@ -120,19 +159,40 @@ def shuffled(count, seed, epoch):
     return tf.random.experimental.stateless_shuffle(tf.range(count), keys)
 
 
-def views(dataset, split, size, batch_size, zoom=1.0):
+def views(
+    dataset,
+    split,
+    size,
+    batch_size,
+    zoom=1.0,
+    shift=(0.0, 0.0),
+    people=None,
+):
     """Batches of (images, matrices) in order, for inference.
 
     images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and takes pixels
-    of the crop to those of the photograph. `zoom` multiplies the side of the
-    square that the crop shows: 2 shows the person half as large.
+    of the crop to those of the photograph.
+
+    Args:
+        dataset: `dataset.Dataset`.
+        split: name of the split.
+        size: (height, width) of the crops.
+        batch_size: people per batch.
+        zoom: factor on the side of the square that the crop shows: 2 shows the
+            person half as large. One for all or (N,).
+        shift: x, y by which the square is moved, in sides of the person's own
+            (`geometry.PERSON_PIXELS` times the scale). One for all or (N, 2).
+        people: (N,) indices of whom to show, also twice; all by default.
     """
-    if not zoom > 0:
+    if not np.all(np.asarray(zoom) > 0):
         raise ValueError(f"zoom must be positive, got {zoom}")
     positions = verify(dataset, split)
+    if people is not None:
+        positions = [positions[person] for person in people]
     count = len(positions)
     chances = augment.draw(augment.NONE, count, 0, 0)
-    chances["zoom"] *= zoom
+    chances["zoom"] *= tf.cast(zoom, tf.float32)
+    chances["shift"] = np.broadcast_to(np.float32(shift), (count, 2))
     samples = tf.data.Dataset.from_tensor_slices(
         {"index": tf.range(count)} | chances
     ).batch(batch_size)
@@ -273,7 +333,8 @@ def _read(positions):
 
 
 def _crops(dataset, positions, samples, size, batch_size):
-    """Batches of dicts of image, labels and back (crop -> photograph).
+    """Batches of dicts of image, labels, back (crop -> photograph), and, with
+    keypoint masking, of what `masking.place` returns.
 
     `samples` are batches of dicts of index and of what `augment.draw` returns.
     """
@@ -296,9 +357,13 @@ def _crops(dataset, positions, samples, size, batch_size):
         )
         serialized = tf.ensure_shape(serialized, sample["index"].shape)
         record = records.read(serialized, len(mirror))
+        center = record["center"][:, 0]
+        side = geometry.PERSON_PIXELS * record["scale"][:, 0]
+        if "shift" in sample:
+            center += side[:, None] * sample["shift"]
         matrix = geometry.crop_matrix(
-            record["center"][:, 0],
-            geometry.PERSON_PIXELS * record["scale"][:, 0] * sample["zoom"],
+            center,
+            side * sample["zoom"],
             sample["angle"],
             (float(height), float(width)),
             sample["flip"],
@@ -306,7 +371,7 @@ def _crops(dataset, positions, samples, size, batch_size):
         )
         back = geometry.invert(matrix, xp=tnp)
         shrink, window, inside = find_window(back, record["size"], size)
-        return {
+        found = {
             "encoded": record["encoded"],
             "shrink": shrink,
             "window": window,
@@ -315,6 +380,17 @@ def _crops(dataset, positions, samples, size, batch_size):
             "labels": _labels(record, matrix, sample["flip"], mirror),
             "back": geometry.compose(record["matrix"], back, xp=tnp),
         }
+        if "patch" in sample:
+            found |= masking.place(
+                sample,
+                geometry.move(record["joints"], matrix[:, None], xp=tnp),
+                record["flags"],
+                dataset.skeleton.limb_indices,
+                back,
+                record["size"],
+                size,
+            )
+        return found
 
     def decode(sample):
         pixels = decode_window(
@@ -323,18 +399,17 @@ def _crops(dataset, positions, samples, size, batch_size):
         return sample | {"pixels": tf.reshape(pixels, (-1, 3))}
 
     def warp_all(sample):
+        told = ("labels", "back", "source", "target", "side")
+        told = {name: sample[name] for name in told if name in sample}
         image = _warp(
             sample["pixels"],
             sample["window"][:, 2:],
             sample["inside"],
             sample["gain"],
             (height, width),
+            told if "side" in told else None,
         )
-        return {
-            "image": image,
-            "labels": sample["labels"],
-            "back": sample["back"],
-        }
+        return {"image": image} | told
 
     decoded = (
         samples.map(read)
@@ -415,7 +490,7 @@ def decode_window(encoded, shrink, window):
     return tf.switch_case(shrink, branches)
 
 
-def warp(pixels, shape, matrix, gain, size):
+def warp(pixels, shape, matrix, gain, size, patch=None):
     """Reads the crops out of the windows, bilinearly, 0 beside the picture.
 
     Runs in any graph; inside the pipeline it is compiled by XLA, where it costs
@@ -427,6 +502,8 @@ def warp(pixels, shape, matrix, gain, size):
         matrix: (B, 2, 3), crop -> window.
         gain: (B, 3) factor on each channel.
         size: (height, width) of the crops.
+        patch: what `masking.place` returns: in the square around target, the
+            crop shows what it would show around source.
 
     Returns:
         (B, height, width, 3) uint8.
@@ -434,6 +511,15 @@ def warp(pixels, shape, matrix, gain, size):
     height, width = size
     batch = tf.shape(pixels)[0]
     x, y = tf.meshgrid(tf.range(float(width)), tf.range(float(height)))
+    if patch:
+        grid = tf.stack([x, y], axis=-1)  # whole steps: a copy, not resampled
+        source, target = (
+            patch[name][:, None, None] for name in ("source", "target")
+        )
+        far = tf.reduce_max(tf.abs(grid - target), axis=-1, keepdims=True)
+        copied = far < patch["side"][:, None, None, None] / 2
+        grid = tf.where(copied, grid + source - target, grid)
+        x, y = tf.unstack(grid, axis=-1)
     m = matrix[:, :, :, None, None]
     x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
     left, top = tf.floor(x), tf.floor(y)
