@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+SPOTS = 16
+"""Places per sample that are tried as background for keypoint masking."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -32,9 +35,13 @@ class Augmentation:
     """Each channel is multiplied by a gain in 1 - color ... 1 + color. Newell's
     code has 0.6 ... 1.4: a gain per channel imitates another white balance and
     exposure, the two ways in which photographs of one scene differ most."""
+    masking: float = 0.0
+    """Share of samples with a covered or copied joint, see `masking`."""
+    masking_size: float = 0.15
+    """Side of the copied patch / side of the square around the person."""
 
     def __post_init__(self):
-        for name in ("rotation_chance", "flip_chance", "color"):
+        for name in ("rotation_chance", "flip_chance", "color", "masking"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in 0 ... 1, got {value}")
@@ -42,6 +49,11 @@ class Augmentation:
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name} must not be negative, got {value}")
+        if not 0 < self.masking_size <= 1:
+            raise ValueError(
+                "masking_size must be above 0 and at most 1, "
+                f"got {self.masking_size}"
+            )
 
 
 NONE = Augmentation(scale=0.0, rotation=0.0, flip_chance=0.0, color=0.0)
@@ -60,6 +72,10 @@ def draw(augmentation, count, seed, epoch):
     Returns:
         dict of zoom (N,): factor on the side of the crop, angle (N,): radians,
         flip (N,): 0 or 1, gain (N, 3): factor on red, green, blue; float32.
+        With masking also patch (N,): side of the patch / side of the person's
+        square, 0 for none, covers (N,): 1 for background over a joint, 0 for a
+        joint on background, and in 0 ... 1 pick (N,): which joint, and spots
+        (N, SPOTS, 2): where background may be, x and y.
     """
     a = augmentation
     seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -73,9 +89,22 @@ def draw(augmentation, count, seed, epoch):
         normal[1] * a.rotation, -a.rotation_limit, a.rotation_limit
     )
     turned = tf.cast(chance[0] < a.rotation_chance, tf.float32)
-    return {
+    chances = {
         "zoom": 2.0**octaves,
         "angle": degrees * turned * (3.141592653589793 / 180),
         "flip": tf.cast(chance[1] < a.flip_chance, tf.float32),
         "gain": 1.0 + a.color * (2.0 * tf.transpose(chance[2:]) - 1.0),
     }
+    if a.masking > 0:
+        # Of a stream of its own: all else is as without masking.
+        stream = tf.random.fold_in(seed, 2)
+        chance = tf.random.stateless_uniform((3 + 2 * SPOTS, count), stream)
+        spots = tf.reshape(tf.transpose(chance[3:]), (count, SPOTS, 2))
+        masked = tf.cast(chance[0] < a.masking, tf.float32)
+        chances |= {
+            "patch": a.masking_size * masked,
+            "covers": tf.cast(chance[1] < 0.5, tf.float32),
+            "pick": chance[2],
+            "spots": spots,
+        }
+    return chances

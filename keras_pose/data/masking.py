@@ -1,0 +1,122 @@
+"""Keypoint masking: a joint covered with background, or copied beside itself.
+
+Ke, Chang, Qi, Lyu, "Multi-Scale Structure-Aware Network for Human Pose
+Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894, section 3.4. The paper
+gives neither size nor share of the patches, nor what is background; ours:
+
+* a patch is a square, as large a part of the person wherever it appears;
+* background is a square of the photograph that keeps clear of the joints and
+  limbs of everybody who is labelled in it;
+* a joint is covered, or copied, where it is visible: an occluded one is covered
+  already, and its patch shows what covers it.
+
+Here is decided where; `pipeline.warp` copies, while it reads the crop.
+"""
+
+import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
+
+from keras_pose import geometry
+
+VISIBLE = 2
+"""COCO's flag v of a joint that can be seen."""
+BODY = 0.05
+"""What is person around a limb or joint, on each side / side of the person's
+square: half as wide as a thigh. At least half a patch is kept clear, too, so
+that no copy lies on the patch of another joint."""
+NEARBY = 2.0
+"""How far beyond that clearance a joint is copied at most, in patch sides."""
+
+
+def place(chances, joints, flags, limbs, back, picture, size):
+    """Where to copy a patch of each crop from and to.
+
+    A crop stays as it is where chance says so, where no visible joint of the
+    subject lies in it, or where none of the spots that were drawn is background
+    (too little is left of it beside a person who fills the crop).
+
+    Args:
+        chances: dict of zoom and the masking numbers of `augment.draw`, for B
+            crops.
+        joints: (B, P, K, 2) x, y of everybody in pixels of the crop, the
+            subject first.
+        flags: (B, P, K) COCO's v.
+        limbs: (L, 2) joint indices.
+        back: (B, 2, 3), crop -> picture.
+        picture: (B, 2) int32, height and width of the pictures.
+        size: (height, width) of the crops.
+
+    Returns:
+        dict of source (B, 2), target (B, 2): x, y of a patch's middle pixel,
+        and side (B,): odd number of pixels, 0 where nothing is copied; float32.
+    """
+    height, width = size
+    limit = tf.constant([width - 1.0, height - 1.0])
+    person = height / chances["zoom"]
+    side = 2.0 * tf.floor(chances["patch"] * person / 2.0) + 1.0
+    side = tf.maximum(side, 3.0)
+    half = (side[:, None, None] - 1.0) / 2.0
+    room = side / 2.0 + tf.maximum(side / 2.0, BODY * person)
+    joints = tf.where(flags[..., None] > 0, tf.round(joints), 0.0)
+
+    def whole(points):
+        """Which patches around (B, N, 2) show nothing but the photograph."""
+        inside = (points >= half) & (points <= limit - half)
+        signs = tf.constant([(-1, -1), (-1, 1), (1, -1), (1, 1)], tf.float32)
+        corners = points[:, :, None] + signs * half[..., None]
+        seen = geometry.move(corners, back[:, None], xp=tnp)
+        last = tf.cast(picture[:, None, None, ::-1] - 1, tf.float32)
+        seen = tf.reduce_all((seen >= 0) & (seen <= last), axis=2)
+        return tf.reduce_all(inside & seen, axis=-1)
+
+    covers = chances["covers"][:, None] > 0
+    subject = joints[:, 0]
+    shown = tf.reduce_all((subject >= 0) & (subject <= limit), axis=-1)
+    usable = tf.where(covers, shown, whole(subject))
+    usable &= flags[:, 0] == VISIBLE
+    joint = _choose(subject, usable, chances["pick"])
+    anywhere = half + chances["spots"] * (limit - 2.0 * half)
+    reach = (room + NEARBY * side)[:, None, None]
+    near = joint[:, None] + (2.0 * chances["spots"] - 1.0) * reach
+    spots = tf.round(tf.where(covers[..., None], anywhere, near))
+    background = whole(spots) & ~_touches(spots, room, joints, flags, limbs)
+    first = tf.argmax(tf.cast(background, tf.int32), axis=1)
+    spot = tf.gather(spots, first, batch_dims=1)
+    masked = tf.reduce_any(usable, axis=1) & tf.reduce_any(background, axis=1)
+    masked &= chances["patch"] > 0
+    return {
+        "source": tf.where(covers, spot, joint),
+        "target": tf.where(covers, joint, spot),
+        "side": tf.where(masked, side, 0.0),
+    }
+
+
+def _choose(points, usable, pick):
+    """One of the usable points (B, N, 2) -> (B, 2); `pick` (B,) in 0 ... 1."""
+    number = tf.cumsum(tf.cast(usable, tf.float32), axis=1)
+    chosen = number > tf.floor(pick * number[:, -1])[:, None]
+    index = tf.argmax(tf.cast(chosen, tf.int32), axis=1)
+    return tf.gather(points, index, batch_dims=1)
+
+
+def _touches(spots, room, joints, flags, limbs):
+    """Which squares (B, N), `room` to each side of spots, touch anybody.
+
+    Separating axes: a square and a line are apart if their shadows on x, on y
+    or across the line are. A joint is a line without length.
+    """
+    ends = list(limbs) + [(k, k) for k in range(joints.shape[2])]
+    ends = tf.constant(ends)
+    known = tf.reduce_all(tf.gather(flags, ends, axis=2) > 0, axis=-1)
+    start, stop = tf.unstack(tf.gather(joints, ends, axis=2), axis=3)
+    lines = tf.shape(joints)[1] * len(ends)
+    known = tf.reshape(known, (-1, 1, lines))
+    middle = tf.reshape((start + stop) / 2.0, (-1, 1, lines, 2))
+    along = tf.reshape((stop - start) / 2.0, (-1, 1, lines, 2))
+    gap = spots[:, :, None] - middle
+    room = room[:, None, None]
+    apart = tf.abs(gap) >= room[..., None] + tf.abs(along)
+    across = tf.abs(gap[..., 0] * along[..., 1] - gap[..., 1] * along[..., 0])
+    apart = tf.reduce_any(apart, axis=-1)
+    apart |= across > room * tf.reduce_sum(tf.abs(along), axis=-1)
+    return tf.reduce_any(known & ~apart, axis=-1)
