@@ -1,9 +1,10 @@
 """MSR-net: regresses the pose from the heatmaps of all scales and stacks.
 
-L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for Human
-Pose Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894, section 3.2. The
-paper gives no layers: it wants a fully convolutional network that takes the
-heatmaps of all scales and refines them, again at every scale. These are ours:
+L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for
+Human Pose Estimation", ECCV 2018, section 3.2,
+https://arxiv.org/abs/1803.09894. The paper gives no layers: it wants a fully
+convolutional network that takes the heatmaps of all scales and refines them,
+again at every scale. These are ours:
 
     maps of 8, 16, 32, 64 cells, every stack ── bilinear to 64 ─┐
     features of the last stack ─────────────────────────────────┴ concatenate

@@ -1,7 +1,8 @@
 """MSS-net: stacked hourglasses supervised at every scale on the way up.
 
-L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for Human
-Pose Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894, section 3.1.
+L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for
+Human Pose Estimation", ECCV 2018, section 3.1,
+https://arxiv.org/abs/1803.09894
 
     4 -> 8 -> 16 -> 32 -> 64 cells on the way up each hourglass (256 pixels)
          |    |     |     |
