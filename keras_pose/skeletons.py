@@ -39,6 +39,58 @@ class Skeleton:
             found.setdefault(name, []).append(index)
         return {name: tuple(indices) for name, indices in found.items()}
 
+    @property
+    def pairs(self):
+        """Connected joints as pairs of joint indices.
+
+        The list of the Multi-Scale Structure-Aware network (L. Ke et al., ECCV
+        2018, section 3.3), derived for any skeleton: limbs within one side of
+        the body (shoulder-elbow, elbow-wrist, hip-knee, knee-ankle), the two
+        hips, and head-thorax, each free end of the midline with the joint where
+        the sides branch off.
+        """
+        found = [(a, b) for a, b in self.limbs if _side(a) == _side(b) != ""]
+        hips = ("left_hip", "right_hip")
+        if set(hips) <= set(self.joints):
+            found.append(hips)
+        for joint, near in self._neighbours.items():
+            if not _side(joint) and len(near) == 1:
+                found += self._branching(joint)
+        return tuple((self.index(a), self.index(b)) for a, b in found)
+
+    @property
+    def triplets(self):
+        """Elbows and knees between their neighbours, as joint indices.
+
+        (a, centre, b) for every joint whose limbs are exactly two, both within
+        its own side of the body (section 3.3 of the same paper).
+        """
+        return tuple(
+            (self.index(near[0]), self.index(joint), self.index(near[1]))
+            for joint, near in self._neighbours.items()
+            if _side(joint) and [_side(n) for n in near] == [_side(joint)] * 2
+        )
+
+    @property
+    def _neighbours(self):
+        """Joint -> the joints that a limb joins it to."""
+        near = {joint: [] for joint in self.joints}
+        for a, b in self.limbs:
+            near[a].append(b)
+            near[b].append(a)
+        return near
+
+    def _branching(self, end):
+        """[(end, joint)], the first inwards with sided limbs; [] if none."""
+        near, passed, joint = self._neighbours, [], end
+        while not any(_side(n) for n in near[joint]):
+            passed.append(joint)
+            onward = [n for n in near[joint] if n not in passed]
+            if not onward:
+                return []
+            joint = onward[0]
+        return [(end, joint)] if passed else []
+
     def index(self, joint):
         """Index of a joint by name; KeyError names the joints there are."""
         if joint not in self.joints:
@@ -49,6 +101,11 @@ class Skeleton:
 
 
 _SIDES = ("left", "right")
+
+
+def _side(joint):
+    """left, right, or "" on the midline."""
+    return next((side for side in _SIDES if side in joint.split("_")), "")
 
 
 def _both(*limbs):

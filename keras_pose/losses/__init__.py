@@ -2,5 +2,12 @@
 
 from keras_pose.losses.heatmap_mse import HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.losses.hsm import HSM
+from keras_pose.losses.structure_aware import LossTerm, StructureAware
 
-__all__ = ["HSM", "HeatmapMSE", "HeatmapMSESigmoid"]
+__all__ = [
+    "HSM",
+    "HeatmapMSE",
+    "HeatmapMSESigmoid",
+    "LossTerm",
+    "StructureAware",
+]

@@ -62,25 +62,37 @@ class HeatmapLoss(keras.losses.Loss):
 
     def call(self, labels, maps):
         """One number per sample and joint."""
+        target, known = self.target(labels, maps)
+        cost = self.pixel_loss(ops.cast(maps, "float32"), target)
+        cost = self.over_pixels(cost)
+        return cost * known if self.unlabelled == "ignore" else cost
+
+    def target(self, labels, maps):
+        """What the maps should be, and for which joints that is known.
+
+        Returns:
+            target (B, 1, h, w, K), and known (B, K), 1 or 0: is the joint
+            labelled and, when such joints are ignored, not off the map?
+        """
         labels = ops.cast(labels, "float32")
-        maps = ops.cast(maps, "float32")
         height, width = maps.shape[2:4]
         cells = heatmaps.to_cells(labels[..., :2], self.stride, self.alignment)
         labelled = ops.cast(labels[..., 2] > 0, "float32")
         target = heatmaps.encode(cells, (height, width), self.sigma)
         target = target * labelled[:, None, None, :]
-        cost = self.pixel_loss(maps, target[:, None])
+        if self.unlabelled != "ignore":
+            return target[:, None], labelled
+        reach = 3 * self.sigma  # beyond it a Gaussian is below 0.012
+        x, y = cells[..., 0], cells[..., 1]
+        inside = (x > -reach) & (x < width - 1 + reach)
+        inside = inside & (y > -reach) & (y < height - 1 + reach)
+        return target[:, None], labelled * ops.cast(inside, "float32")
+
+    def over_pixels(self, cost):
+        """Cost of pixels (B, S, h, w, N) to cost of maps (B, N)."""
         if self.pixels == "mean":
-            cost = ops.mean(cost, axis=(1, 2, 3))
-        else:
-            cost = ops.sum(cost, axis=(1, 2, 3)) / 2
-        if self.unlabelled == "ignore":
-            reach = 3 * self.sigma  # beyond it a Gaussian is below 0.012
-            x, y = cells[..., 0], cells[..., 1]
-            inside = (x > -reach) & (x < width - 1 + reach)
-            inside = inside & (y > -reach) & (y < height - 1 + reach)
-            cost = cost * labelled * ops.cast(inside, "float32")
-        return cost
+            return ops.mean(cost, axis=(1, 2, 3))
+        return ops.sum(cost, axis=(1, 2, 3)) / 2
 
     def get_config(self):
         """Everything `__init__` takes."""
