@@ -97,7 +97,7 @@ def load(
             augmentation=augmentation,
         )
     else:
-        crops = _as_tested(dataset, split, size, batch_size)
+        crops = _in_order(dataset, split, size, batch_size)
     batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
     return batches.prefetch(2)
 
@@ -139,20 +139,6 @@ def augmented(
     return _crops(dataset, positions, samples, size, batch_size)
 
 
-def _as_tested(dataset, split, size, batch_size, zoom=1.0):
-    """Batches of dicts, in order and as they are, see `_crops`."""
-    positions = verify(dataset, split)
-    count = len(positions)
-    chances = augment.draw(augment.NONE, count, 0, 0)
-    chances["zoom"] *= zoom
-    samples = tf.data.Dataset.from_tensor_slices(
-        {"index": tf.range(count)} | chances
-    ).batch(batch_size)
-    crops = _crops(dataset, positions, samples, size, batch_size)
-    length = -(-count // batch_size)
-    return crops.apply(tf.data.experimental.assert_cardinality(length))
-
-
 def shuffled(count, seed, epoch):
     """The order (count,) int32 in which an epoch shows the records."""
     keys = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -184,6 +170,14 @@ def views(
             (`geometry.PERSON_PIXELS` times the scale). One for all or (N, 2).
         people: (N,) indices of whom to show, also twice; all by default.
     """
+    crops = _in_order(dataset, split, size, batch_size, zoom, shift, people)
+    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
+
+
+def _in_order(
+    dataset, split, size, batch_size, zoom=1.0, shift=(0.0, 0.0), people=None
+):
+    """Batches of dicts as of `_crops`; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
         raise ValueError(f"zoom must be positive, got {zoom}")
     positions = verify(dataset, split)
@@ -197,7 +191,8 @@ def views(
         {"index": tf.range(count)} | chances
     ).batch(batch_size)
     crops = _crops(dataset, positions, samples, size, batch_size)
-    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
+    length = -(-count // batch_size)
+    return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
 def read_people(dataset, split):
