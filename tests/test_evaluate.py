@@ -13,7 +13,7 @@ import scipy.io
 from keras_pose import evaluate
 from keras_pose.data.pipeline import People
 from keras_pose.inference import Predictions
-from keras_pose.skeletons import LSP, MPII
+from keras_pose.skeletons import FLIC, LSP, MPII
 
 SHARED = Path(__file__).parents[1] / "../shared/data/mpii"
 published = pytest.mark.skipif(
@@ -134,6 +134,29 @@ def test_a_table_by_hand():
     ]
     assert table.loc["Mean", "counted"] == 27
     np.testing.assert_allclose(table.loc["Mean", "PCKh@0.5"], 100 * 26 / 27)
+
+
+def test_a_flic_table_has_elbows_and_wrists_as_the_papers():
+    """Two people with torsos of 50 and 100 pixels, wrists 15 pixels off."""
+    truth = np.zeros((2, 11, 2))
+    truth[:, FLIC.index("left_shoulder")] = [[30, 0], [60, 0]]
+    truth[:, FLIC.index("right_hip")] = [[0, 40], [0, 80]]
+    flags = np.full((2, 11), 2)
+    flags[1, FLIC.index("left_elbow")] = 0
+    predicted = truth.copy()
+    for side in ("left", "right"):
+        predicted[:, FLIC.index(f"{side}_wrist")] += [9, 12]
+    predicted[:, FLIC.index("right_eye")] += 99
+    people = people_of(truth, flags, [np.nan] * 2)
+    table = evaluate.evaluate(predicted, people, FLIC, "flic")
+    title = "PCK@0.2 of elbows and wrists"
+    assert list(table.columns) == [title, "AUC", "counted"]
+    assert table.index.tolist()[-3:] == ["Elbow", "Wrist", "Mean"]
+    assert table[title][-3:].round(4).tolist() == [100, 50, 71.4286]  # 5 of 7
+    assert table["counted"][-3:].tolist() == [3, 4, 7]
+    assert table.loc["right_eye", title] == 0
+    printed = evaluate.describe(table, people, FLIC, "flic", "val")
+    assert "Elbow  Wrist  Mean" in printed and "Shoulder" not in printed
 
 
 def test_lsp_head_column_averages_neck_and_head_top():

@@ -65,7 +65,7 @@ def main(config):
         config,
         tasks,
         skeleton=FLIC.name,
-        protocol="pck-torso",
+        protocol="flic",
         sources=paths.values(),
     )
 

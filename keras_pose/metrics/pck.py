@@ -6,6 +6,9 @@ PCKh   M. Andriluka et al., "2D Human Pose Estimation: New Benchmark and State
        of the Art Analysis", CVPR 2014, http://human-pose.mpi-inf.mpg.de:
        within a fraction of the head size, 0.6 x the diagonal of the head box.
 PDJ    B. Sapp, B. Taskar, "MODEC", CVPR 2013: within a fraction of the torso.
+       FLIC's tables call this PCK@0.2 and give elbows and wrists alone; the
+       torso is the authors' in https://github.com/bensapp/MODEC, left shoulder
+       to right hip.
 AUC    mean of PCKh over the thresholds 0, 0.01 ... 0.5.
 
 A joint counts when it is labelled (flag above 0), occluded or not, and when
@@ -22,6 +25,7 @@ from keras_pose.skeletons import SKELETONS
 
 LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
 RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
+ELBOWS_AND_WRISTS = ("elbow", "wrist")
 COLUMNS = {
     # With LSP's two joints of the head the columns average to the mean that
     # papers report (CPM: 97.8 92.5 87.0 83.9 91.5 90.8 89.9 -> 90.5).
@@ -74,7 +78,9 @@ class PCK:
 
     def columns(self, skeleton):
         """Column of the field's tables -> indices of the joints it averages."""
-        return columns(skeleton.joints, COLUMNS)
+        inside = self.in_mean(skeleton)
+        found = columns(skeleton.joints, COLUMNS)
+        return {k: v for k, v in found.items() if any(inside[i] for i in v)}
 
     def lengths(self, labels, skeleton):
         """(N, K, 4) -> (N,): pixels to divide by, NaN where not known."""
@@ -137,6 +143,19 @@ PROTOCOLS = {
     ),
     "pck-bbox": PCK("PCK@0.2, longer side of the box", "box", 0.2),
     "pdj": PCK("PDJ@0.2", LEFT_SHOULDER_RIGHT_HIP, 0.2),
+    "flic": PCK(
+        "PCK@0.2 of elbows and wrists",
+        LEFT_SHOULDER_RIGHT_HIP,
+        0.2,
+        left_out=tuple(
+            dict.fromkeys(
+                joint
+                for skeleton in SKELETONS.values()
+                for joint in skeleton.joints
+                if not joint.endswith(ELBOWS_AND_WRISTS)
+            )
+        ),
+    ),
 }
 """Named ways to score joints, the thresholds as the field reports them."""
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pose import heatmaps
 from keras_pose.metrics import AUC_THRESHOLDS, PROTOCOLS, HeatmapPCK, mean_score
-from keras_pose.skeletons import LSP, MPII
+from keras_pose.skeletons import FLIC, LSP, MPII
 
 HEAD = 10.0  # pixels
 
@@ -89,6 +89,30 @@ def test_pelvis_and_thorax_are_scored_but_not_in_the_mean():
         j for j, kept in zip(MPII.joints, inside, strict=True) if not kept
     ]
     assert left_out == ["pelvis", "thorax"]
+
+
+def test_flic_means_elbows_and_wrists_by_the_torso_by_hand():
+    truth = np.zeros((1, 11, 2))
+    truth[0, FLIC.index("left_shoulder")] = 30, 0
+    truth[0, FLIC.index("right_hip")] = 0, 40  # a torso of 50: 10 is the limit
+    found = truth.copy()
+    found[0, FLIC.index("left_elbow")] = 6, 8
+    found[0, FLIC.index("left_wrist")] = 6, 8.1
+    found[0, FLIC.index("nose")] = 99, 99
+    protocol = PROTOCOLS["flic"]
+    correct, counted = protocol.hits(labels_of(truth), found, FLIC)
+    hit = dict(zip(FLIC.joints, np.array(correct)[0, 0], strict=True))
+    assert [j for j, right in hit.items() if not right] == [
+        "left_wrist",
+        "nose",
+    ]
+    inside = protocol.in_mean(FLIC)
+    mean = mean_score(
+        np.array(correct)[0, 0] * 1.0, np.array(counted)[0] * 1.0, inside
+    )
+    assert float(mean) == 0.75
+    assert protocol.columns(FLIC) == {"Elbow": (1, 4), "Wrist": (2, 5)}
+    assert set(protocol.columns(MPII)) == {"Elbow", "Wrist"}
 
 
 def test_both_means_by_hand():

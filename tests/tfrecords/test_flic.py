@@ -47,7 +47,7 @@ def test_flic_keeps_its_own_places_and_who_shares_a_frame(
 ):
     found = convert(source, tmp_path)
     assert found["skeleton"] == "flic"
-    assert found["protocol"] == "pck-torso"
+    assert found["protocol"] == "flic"
     assert found["splits"]["train"]["joints"]["visible"] == 33
     assert "val: 1 people annotated, 1,016 expected" in capsys.readouterr().out
     paths = dataset.open_dataset(tmp_path / "out").shards("train")
