@@ -30,9 +30,10 @@ class StructureAware(HeatmapLoss):
     `Skeleton.triplets`). Its map, in the paper "the combination of the
     heatmaps", is their sum. So its error is the sum of its members' errors, and
     where two neighbours err at the same pixels it costs more than both alone:
-    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. A group with an unlabelled
-    member is dropped, whatever `unlabelled` says (under "ignore" also one with
-    a member off the map).
+    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. A pair that is
+    swapped is right as a sum: the keypoint term tells the two apart. A group
+    with an unlabelled member is dropped, whatever `unlabelled` says (under
+    "ignore" also one with a member off the map).
 
     Args:
         alpha: weight of the structure term, at least 0 (paper: not given).
