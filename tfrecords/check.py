@@ -19,7 +19,7 @@ from tqdm import tqdm
 from keras_pose import geometry
 from keras_pose.console import run
 from keras_pose.data import dataset, records
-from tfrecords import shards
+from tfrecords import crops, shards
 
 TILE, COLUMNS = 192, 8
 """Side of a person on the contact sheet in pixels, and people per row."""
@@ -128,13 +128,10 @@ def inspect(record, data):
     """
     picture = records.parse(record, len(data.skeleton.joints))
     who = picture.source
-    damage = records.jpeg_damage(picture.encoded)
-    if damage:
-        raise ValueError(f"{who}: {damage}")
-    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(picture.encoded, "uint8"), mode)
-    if image is None:
-        raise ValueError(f"{who}: the JPEG is damaged")
+    try:
+        image = crops.decode_jpeg(picture.encoded)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from None
     if image.shape[:2] != picture.size:
         raise ValueError(
             f"{who}: size {picture.size} wanted, got {image.shape[:2]}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tensorflow as tf
 
 from keras_pose import geometry
 from keras_pose.data.records import Person, Picture, jpeg_damage
@@ -149,18 +150,34 @@ def read_jpeg(path):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: empty, truncated or not a JPEG.
+        ValueError: as `decode_jpeg`, with the path.
     """
     encoded = Path(path).read_bytes()
-    # OpenCV fills a truncated picture with grey; the reader would refuse it.
+    try:
+        return encoded, decode_jpeg(encoded)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def decode_jpeg(encoded):
+    """The pixels (H, W, 3) uint8, BGR, of a JPEG that training can read.
+
+    As strict as the input pipeline, with the same decoder: OpenCV fills what is
+    damaged inside a picture with grey and says nothing.
+
+    Raises:
+        ValueError: empty, truncated, damaged inside or not a JPEG.
+    """
     damage = jpeg_damage(encoded)
     if damage:
-        raise ValueError(f"{path}: {damage}")
-    mode = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(encoded, "uint8"), mode)
-    if image is None:
-        raise ValueError(f"{path}: the JPEG is damaged")
-    return encoded, image
+        raise ValueError(damage)
+    try:
+        image = tf.io.decode_jpeg(
+            encoded, channels=3, dct_method="INTEGER_ACCURATE"
+        )
+    except tf.errors.InvalidArgumentError:
+        raise ValueError("the JPEG is damaged") from None
+    return image.numpy()[..., ::-1]
 
 
 def _check(person, path):

@@ -176,6 +176,7 @@ def _start_worker(line):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(line,), daemon=True).start()
     cv2.setNumThreads(1)
+    tf.config.set_visible_devices([], "GPU")  # only JPEGs are decoded here
 
 
 def _follow(line):

@@ -18,3 +18,16 @@ def photograph():
         return path
 
     return write
+
+
+@pytest.fixture
+def damage_inside():
+    """Overwrites the middle of a JPEG file's pixels; both ends stay whole."""
+
+    def spoil(path):
+        data = path.read_bytes()
+        middle = (data.index(b"\xff\xda") + len(data)) // 2
+        spoilt = b"\xff\xc0" * 8  # the marker of a second picture's beginning
+        path.write_bytes(data[:middle] + spoilt + data[middle + len(spoilt) :])
+
+    return spoil

@@ -1,11 +1,12 @@
 """FLIC from its h5 annotations."""
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import dataset, records
+from keras_pose.data import dataset, pipeline, records
 from tfrecords import flic
 
 JOINTS = np.stack([60 + 4.0 * np.arange(11), 41 + 5.0 * np.arange(11)], -1)
@@ -60,6 +61,29 @@ def test_flic_keeps_its_own_places_and_who_shares_a_frame(
     subject = third.people[0].moved(third.matrix)
     np.testing.assert_allclose(subject.joints, JOINTS + 2 - 1, atol=1e-4)
     np.testing.assert_allclose(subject.center, [80, 70], atol=1e-4)
+
+
+def test_a_frame_damaged_inside_is_left_out_and_training_reads_the_rest(
+    source, tmp_path, damage_inside
+):
+    """Both ends are whole: OpenCV shows grey, training stops at some crops."""
+    frame = source / "images" / "b.jpg"
+    damage_inside(frame)
+    assert cv2.imread(str(frame)) is not None
+    config = flic.Config(
+        source=source,
+        output=tmp_path / "out",
+        whole_images=True,
+        allow_missing=True,
+        workers=1,
+    )
+    found = flic.main(config)
+    assert found["missing"] == 2  # both people of the frame
+    written = (tmp_path / "out" / "missing.txt").read_text()
+    assert written == f"unusable: {frame}: the JPEG is damaged\n"
+    data = dataset.open_dataset(tmp_path / "out")
+    (images, _), *more = pipeline.load(data, "train", (32, 48), 2)
+    assert images.shape == (1, 32, 48, 3) and not more
 
 
 def test_nan_joints_are_named(source, tmp_path):
