@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-SPOTS = 16
+SPOTS = 32
 """Places per sample that are tried as background for keypoint masking."""
 
 

@@ -79,7 +79,7 @@ def place(chances, joints, flags, limbs, back, picture, size):
     reach = (room + NEARBY * side)[:, None, None]
     near = joint[:, None] + (2.0 * chances["spots"] - 1.0) * reach
     spots = tf.round(tf.where(covers[..., None], anywhere, near))
-    background = whole(spots) & ~_touches(spots, room, joints, flags, limbs)
+    background = whole(spots) & ~touches(spots, room, joints, flags, limbs)
     first = tf.argmax(tf.cast(background, tf.int32), axis=1)
     spot = tf.gather(spots, first, batch_dims=1)
     masked = tf.reduce_any(usable, axis=1) & tf.reduce_any(background, axis=1)
@@ -99,11 +99,18 @@ def _choose(points, usable, pick):
     return tf.gather(points, index, batch_dims=1)
 
 
-def _touches(spots, room, joints, flags, limbs):
-    """Which squares (B, N), `room` to each side of spots, touch anybody.
+def touches(spots, room, joints, flags, limbs):
+    """Which squares (B, N) around spots meet a joint or limb of anybody.
 
     Separating axes: a square and a line are apart if their shadows on x, on y
     or across the line are. A joint is a line without length.
+
+    Args:
+        spots: (B, N, 2) x, y of the squares' middles.
+        room: (B,) half the side of a square.
+        joints: (B, P, K, 2).
+        flags: (B, P, K) 0 is not there, and neither are its limbs.
+        limbs: (L, 2) joint indices.
     """
     ends = list(limbs) + [(k, k) for k in range(joints.shape[2])]
     ends = tf.constant(ends)

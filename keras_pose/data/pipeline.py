@@ -507,14 +507,13 @@ def warp(pixels, shape, matrix, gain, size, patch=None):
     batch = tf.shape(pixels)[0]
     x, y = tf.meshgrid(tf.range(float(width)), tf.range(float(height)))
     if patch:
-        grid = tf.stack([x, y], axis=-1)  # whole steps: a copy, not resampled
-        source, target = (
-            patch[name][:, None, None] for name in ("source", "target")
-        )
-        far = tf.reduce_max(tf.abs(grid - target), axis=-1, keepdims=True)
-        copied = far < patch["side"][:, None, None, None] / 2
-        grid = tf.where(copied, grid + source - target, grid)
-        x, y = tf.unstack(grid, axis=-1)
+        half = patch["side"][:, None, None] / 2
+        copied = tf.abs(x - patch["target"][:, 0, None, None]) < half
+        copied &= tf.abs(y - patch["target"][:, 1, None, None]) < half
+        far = (patch["source"] - patch["target"])[:, :, None, None]
+        # By whole steps: a copy that is not resampled.
+        x = tf.where(copied, x + far[:, 0], x)
+        y = tf.where(copied, y + far[:, 1], y)
     m = matrix[:, :, :, None, None]
     x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
     left, top = tf.floor(x), tf.floor(y)

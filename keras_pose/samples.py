@@ -1,0 +1,130 @@
+"""Draws training samples as the network gets them, with joints and limbs.
+
+Each tile is one augmented crop: turned, zoomed, mirrored, recoloured and, with
+--masking, with a patch copied within it. A red square is where the patch was
+pasted, the thin white one at the other end of the line is where it was copied
+from. Hollow joints are occluded.
+
+Run      python -m keras_pose.samples --data DIR --masking 1
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from keras_pose import figures
+from keras_pose.console import run
+from keras_pose.data import pipeline
+from keras_pose.data.augment import Augmentation
+from keras_pose.data.dataset import open_dataset
+
+TILE, COLUMNS, GAP = 288, 6, 4
+"""Height of a crop on the sheet at least, crops per row, pixels between."""
+SOURCE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is drawn."""
+
+    data: Path
+    """Folder of records with a dataset.json."""
+    split: str = "train"
+    """Split of the data."""
+    people: int = 24
+    """How many of the first samples of the first epoch are drawn."""
+    image_size: tuple[int, int] = (256, 256)
+    """Height and width of the crops, pixels."""
+    masking: float = Augmentation.masking
+    """Share of the samples with a covered or copied joint."""
+    masking_size: float = Augmentation.masking_size
+    """Side of the masking patch / side of the square around the person."""
+    rotation: float = Augmentation.rotation
+    """Deviation of the rotation, degrees, clipped at twice that."""
+    zoom: float = Augmentation.scale
+    """Deviation of the zoom, octaves, clipped at twice that."""
+    seed: int = 0
+    """Of order and augmentation, as in training."""
+    output: Path = Path("samples.png")
+    """The sheet, .png or .jpg."""
+
+
+def main(config):
+    """Writes the sheet and says how many of the samples are masked."""
+    if config.people < 1 or min(config.image_size) < 1:
+        raise ValueError(
+            "people and image_size must be at least 1, "
+            f"got {config.people} and {config.image_size}"
+        )
+    dataset = open_dataset(config.data)
+    people = min(config.people, dataset.people(config.split))
+    batches = pipeline.augmented(
+        dataset,
+        config.split,
+        config.image_size,
+        people,
+        seed=config.seed,
+        augmentation=Augmentation(
+            scale=config.zoom,
+            scale_limit=2 * config.zoom,
+            rotation=config.rotation,
+            rotation_limit=2 * config.rotation,
+            masking=config.masking,
+            masking_size=config.masking_size,
+        ),
+    )
+    batch = {k: v.numpy() for k, v in next(iter(batches)).items()}
+    tiles = [
+        draw_sample({k: v[i] for k, v in batch.items()}, dataset.skeleton)
+        for i in range(people)
+    ]
+    figures.save(sheet(tiles), config.output)
+    masked = np.count_nonzero(batch.get("side", 0))
+    print(f"{people} samples of split {config.split}, {masked} of them masked.")
+    print(f"Next: open {config.output}.")
+
+
+def draw_sample(sample, skeleton):
+    """One training sample, enlarged to see what was done: (h, w, 3) uint8.
+
+    Args:
+        sample: dict of image (H, W, 3) uint8, labels (K, 4) and, if patches are
+            copied, source (2,), target (2,) and side (), as
+            `pipeline.augmented` gives them.
+        skeleton: whose joints these are.
+    """
+    image, labels = sample["image"], sample["labels"]
+    zoom = -(-TILE // len(image))
+    joints = (labels[:, :2] + 0.5) * zoom - 0.5
+    drawn = figures.draw_skeleton(
+        figures.enlarge(image, zoom), joints, skeleton, labels[:, 2]
+    )
+    if sample.get("side", 0):
+        ends = []
+        for name, color in (("source", SOURCE), ("target", figures.WRONG)):
+            corner = sample[name] - (sample["side"] - 1) / 2
+            start = (corner * zoom).astype(int)
+            stop = ((corner + sample["side"]) * zoom).astype(int) - 1
+            width = 2 if name == "target" else 1
+            cv2.rectangle(drawn, start.tolist(), stop.tolist(), color, width)
+            ends.append(((start + stop) // 2).tolist())
+        cv2.line(drawn, *ends, SOURCE, 1, cv2.LINE_AA)
+    return drawn
+
+
+def sheet(tiles):
+    """Tiles (h, w, 3) of one size in rows of COLUMNS, one picture."""
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    height, width = tiles[0].shape[:2]
+    grid = np.zeros((rows * columns, height + GAP, width + GAP, 3), "uint8")
+    grid[: len(tiles), :height, :width] = tiles
+    grid = grid.reshape(rows, columns, *grid.shape[1:]).swapaxes(1, 2)
+    grid = grid.reshape(rows * (height + GAP), columns * (width + GAP), 3)
+    return grid[:-GAP, :-GAP]
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
