@@ -502,7 +502,9 @@ def _metric(history):
     names = (
         name
         for name in history.columns
-        if name not in NOT_METRICS and not name.startswith("val_")
+        if name not in NOT_METRICS
+        and not name.startswith("val_")
+        and not name.endswith("_loss")  # of one of several outputs
     )
     return next(names, None)
 

@@ -1,12 +1,14 @@
 """What every paper's `main` begins and ends with."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
 from keras_pose import files, training
+from keras_pose.comparison import compare
 from keras_pose.data import pipeline, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.evaluate import describe, evaluate, save
@@ -52,6 +54,42 @@ def start(config, name, doc):
     data = open_data(config.data, config.smoke)
     title = doc.splitlines()[0].rstrip(".")
     return training.Run(title, config, origin, data, score_name(data))
+
+
+def compare_runs(config, name, variants, seeds, reproduce):
+    """Every variant and seed on the same people in the same order.
+
+    Args:
+        config: of the paper; `output`: the folder of all the runs.
+        name: of its module: runs/<name>-compare is the default output.
+        variants: {variant: settings to replace}, the baseline first.
+        seeds: how many, counted up from `config.seed`.
+        reproduce: trains and scores one config: its `Run` and history.
+
+    Returns:
+        the table of `comparison.compare`.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    output = Path(config.output or Path("runs") / f"{name}-compare")
+    runs = {}
+    # Seeds outermost: stopped early, it has every variant equally often.
+    for seed in range(config.seed, config.seed + seeds):
+        for variant, settings in variants.items():
+            slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
+            folder = output / f"{slug}-seed{seed}"
+            runs.setdefault(variant, []).append(folder)
+            keras.backend.clear_session()
+            reproduce(replace(config, output=folder, seed=seed, **settings))
+    data = open_data(config.data, config.smoke)
+    table = compare(runs, data, held_out(data), output, score_name(data))
+    print(table.round(2).to_string())
+    print(
+        f"\nIn {output}: comparison.csv, figure3.png (curves), figure4.png "
+        "(side by side), figure5.png (bad cases).\n"
+        "Next: open them, and report.html in the folders of the runs"
+    )
+    return table
 
 
 def score_name(data):

@@ -12,27 +12,17 @@ Departs    eq. (1) has its sign mended (`keras_pose.losses.HSM`); the last bias
            starts at -4 under a sigmoid; validation is a fixed split
 """
 
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
 
 from keras_pose import console, training
-from keras_pose.comparison import compare
 from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
-from reproductions import (
-    finish,
-    held_out,
-    is_finished,
-    open_data,
-    score_name,
-    start,
-)
+from reproductions import compare_runs, finish, is_finished, start
 
 
 @dataclass(frozen=True)
@@ -131,35 +121,6 @@ def variants(config):
     } | hsm
 
 
-def compare_losses(config):
-    """Every variant and seed on the same people in the same order."""
-    if config.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
-    output = Path(config.output or "runs/hsm_loss-compare")
-    one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
-    runs = {}
-    # Seeds outermost: stopped early, it has every variant equally often.
-    for seed in range(config.seed, config.seed + config.seeds):
-        for name, settings in variants(config).items():
-            slug = re.sub("[^a-z0-9.]+", "-", name.lower()).strip("-")
-            folder = output / f"{slug}-seed{seed}"
-            runs.setdefault(name, []).append(folder)
-            keras.backend.clear_session()
-            run, _ = train(replace(one, output=folder, seed=seed, **settings))
-            if not is_finished(run):  # it may be the rerun of a stopped one
-                finish(run)
-    data = open_data(config.data, config.smoke)
-    split = held_out(data)
-    table = compare(runs, data, split, output, score_name(data))
-    print(table.round(2).to_string())
-    print(
-        f"\nIn {output}: comparison.csv, figure3.png (curves), figure4.png "
-        "(side by side), figure5.png (bad cases).\n"
-        f"Next: open them, and report.html in the folders of the runs"
-    )
-    return table
-
-
 def train(config):
     """Trains as section IV-A says; the loop itself is the shared one."""
     run = start(config, "hsm_loss", __doc__)
@@ -180,10 +141,21 @@ def train(config):
     return run, training.fit(model, run)
 
 
+def reproduce(config):
+    """Trains one network and scores it: its `Run` and history."""
+    run, history = train(config)
+    if not is_finished(run):  # it may be the rerun of a stopped one
+        finish(run)
+    return run, history
+
+
 def main(config):
     """Trains one network and reports on it, or compares the losses."""
     if config.compare:
-        return compare_losses(config)
+        one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
+        return compare_runs(
+            one, "hsm_loss", variants(config), config.seeds, reproduce
+        )
     run, history = train(config)
     finish(run)
     print(

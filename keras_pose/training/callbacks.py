@@ -73,6 +73,34 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         self.best = state["best"]
 
 
+class LastOutput(keras.callbacks.Callback):
+    """Drops the last output's name from the names of its metrics.
+
+    With several outputs Keras logs "maps_pckh" for what is "pckh" otherwise.
+    First in the list: the callbacks behind it see the names they know.
+    """
+
+    def __init__(self, name):
+        super().__init__()
+        self.prefixes = {f"{name}_": "", f"val_{name}_": "val_"}
+
+    def on_train_batch_end(self, batch, logs=None):
+        """For the progress bar."""
+        self._rename(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """For everyone."""
+        self._rename(logs)
+
+    def _rename(self, logs):
+        """In place; the loss of the last output keeps its name."""
+        for old in list(logs or {}):
+            for long, short in self.prefixes.items():
+                new = short + old.removeprefix(long)
+                if old.startswith(long) and new not in logs:
+                    logs[new] = logs.pop(old)
+
+
 class Guard(keras.callbacks.Callback):
     """Stops a run whose loss or weights break; reports maps that stay empty."""
 

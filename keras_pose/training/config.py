@@ -36,6 +36,10 @@ class Config:
     zoom: float | None = None
     """Deviation of the random zoom, octaves, clipped at twice that; None: from
     the preset."""
+    masking: float = 0.0
+    """Share of the samples with a masked or copied joint (keypoint masking)."""
+    masking_size: float = 0.15
+    """Side of the masking patch / side of the square around the person."""
     plateau_factor: float = 0.5
     """What the rate is multiplied by on a plateau."""
     clip_norm: float | None = None

@@ -21,6 +21,7 @@ from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.callbacks import (
     Guard,
+    LastOutput,
     Plateau,
     Record,
     WarmUp,
@@ -43,9 +44,12 @@ class Run:
     """Opened."""
     metric: str
     """What the data set's score is called in logs: "pckh" or "pck"."""
+    starts_from: Path | None = None
+    """Folder of the run whose best weights this one begins with."""
 
 
 SMOKE_STEPS = 2
+BEST, UNTRAINED = "best.keras", "untrained.keras"
 FREE = {"epochs", "output", "restart", "data", "preset"}
 """Settings that may differ when a run is continued; the data is compared by its
 content."""
@@ -60,7 +64,8 @@ def fit(model, run):
     for bit. A longer `epochs` continues a finished run.
 
     Args:
-        model: compiled, with a metric of the name `run.metric`.
+        model: compiled, with a metric of the name `run.metric`. A model with
+            several outputs has one loss for each, and its metrics on the last.
         run: a `Run`; its data has splits train and val.
 
     Returns:
@@ -93,8 +98,12 @@ def fit(model, run):
     record = Record(folder, f"val_{run.metric}", plateau)
     done = record.resume(model)
     if done == 0:
-        with files.whole(folder / "untrained.keras") as temporary:
-            model.save(temporary)
+        with files.whole(folder / UNTRAINED) as temporary:
+            if run.starts_from:  # the untrained network is the first run's
+                shutil.copyfile(run.starts_from / UNTRAINED, temporary)
+                take_weights(model, run.starts_from / BEST)
+            else:
+                model.save(temporary)
     if done >= config.epochs:
         print(f"{folder} has its {done} epochs: nothing to train")
     elif done:
@@ -113,17 +122,28 @@ def fit(model, run):
             scale_limit=2 * config.zoom,
             rotation=config.rotation,
             rotation_limit=2 * config.rotation,
+            masking=config.masking,
+            masking_size=config.masking_size,
         ),
     )
+    held_out = pipeline.load(data, "val", size, batch)
+    outputs = len(model.outputs)
+    if outputs > 1:  # Keras wants labels for each
+
+        def repeat(images, labels):
+            return images, (labels,) * outputs
+
+        train, held_out = train.map(repeat), held_out.map(repeat)
     if done < config.epochs:
         model.fit(
             train,
             epochs=config.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
-            validation_data=pipeline.load(data, "val", size, batch),
+            validation_data=held_out,
             shuffle=False,  # the pipeline does it
             callbacks=[
+                *[LastOutput(model.output_names[-1])] * (outputs > 1),
                 WarmUp(config.learning_rate, config.warmup_epochs, steps),
                 plateau,
                 Guard(config.warmup_epochs),
@@ -134,6 +154,26 @@ def fit(model, run):
             ],
         )
     return pd.DataFrame(record.rows)
+
+
+def take_weights(model, path):
+    """Gives layers the weights that layers of their names have in a .keras.
+
+    Raises:
+        FileNotFoundError: `path` is not there.
+        ValueError: a layer of the file is not in `model`, or of another shape.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not there: train that stage first")
+    for layer in keras.saving.load_model(path, compile=False).layers:
+        if not layer.weights:
+            continue
+        try:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is of another architecture: {error}"
+            ) from None
 
 
 def show(origin, settings, title):
@@ -165,6 +205,12 @@ def _claim(folder, run):
         "command": "python -m " + _command(),
         "versions": _versions(),
     }
+    if run.starts_from:
+        begins = run.starts_from / BEST
+        if begins.is_file():
+            said["starts_from"] = str(begins)
+            digest = hashlib.sha256(begins.read_bytes())
+            said["starts_from_sha256"] = digest.hexdigest()
     path = folder / "run.json"
     if path.exists() and checkpoints(folder):
         _compare(folder, json.loads(path.read_text()), said)
@@ -183,6 +229,9 @@ def _compare(folder, before, now):
     ]
     if before["data_sha256"] != now["data_sha256"]:
         differences.append(f"data: {before['data']} there, {now['data']} here")
+    begins = "starts_from_sha256"
+    if before.get(begins) != now.get(begins):
+        differences.append("it began with other weights than there are now")
     if differences:
         raise ValueError(
             f"{folder} holds a run with other settings "

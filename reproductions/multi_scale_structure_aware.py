@@ -1,0 +1,319 @@
+"""Multi-Scale Structure-Aware network.
+
+L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for
+Human Pose Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894. Code by the
+authors: none released.
+
+New here   supervision at every scale (MSS-net), a regression network over all
+           heatmaps (MSR-net), a loss on joined joints, keypoint masking
+Run        python -m reproductions.multi_scale_structure_aware
+One stage  python -m reproductions.multi_scale_structure_aware --stage msr
+Compare    python -m reproductions.multi_scale_structure_aware --compare
+Reported   PCKh@0.5 on MPII val (section 4.3), by --method: hourglass 87.1,
+           mss 87.6, msr 88.1, structure 88.3, full 88.4
+Measured   reproductions/README.md
+Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
+           the start of stages 2 and 3 are ours: the paper gives none; the
+           laptop preset has Adam
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import keras
+
+from keras_pose import console, files, training
+from keras_pose.losses import LossTerm, StructureAware
+from keras_pose.metrics import HeatmapPCK, PeakHeight
+from keras_pose.models import msr_net as msr
+from keras_pose.models.heads import PoseMaps
+from keras_pose.models.hourglass import STRIDE, stack_hourglasses
+from keras_pose.models.mss_net import SCALES
+from reproductions import compare_runs, finish, is_finished, start
+
+STAGES = {"mss": 2, "msr": 1, "joint": 1}
+"""Shares of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
+NAME = "multi_scale_structure_aware"
+METHODS = ("hourglass", "mss", "msr", "structure", "full")
+"""Rows of section 4.3; each has what those before it have."""
+SAME = {
+    ("mss", "msr"): "mss",
+    ("mss", "full"): "structure",
+    ("msr", "full"): "structure",
+}
+"""(stage, method) -> simplest method with the same stage."""
+SHARED = {"mss": ("msr", "mss"), "full": ("structure", "msr")}
+"""method -> the method with which it shares stages, and the last of them."""
+
+
+@dataclass(frozen=True)
+class Config(training.Config):
+    """All four parts in three stages."""
+
+    stage: Literal["all", "mss", "msr", "joint"] = "all"
+    """Train one stage alone; msr and joint begin where the one before ended."""
+    method: Literal["hourglass", "mss", "msr", "structure", "full"] = "full"
+    """Parts, cumulative (section 4.3): Newell's baseline, + MSS-net, + MSR-net,
+    + structure-aware loss, + keypoint masking. The first two have one stage of
+    all the epochs."""
+    alpha: float = 0.5
+    """Weight of the structure term, eq. 2 (paper: unsaid)."""
+    norm: Literal["squared", "l2"] = "squared"
+    """Error of a map: squares, or eq. 2's norm as printed."""
+    pixels: Literal["mean", "half_sum"] = "mean"
+    """Squares over the pixels of a map. Their mean makes an error at 1/8 cost
+    64 times what it costs at full size; half their sum costs the same."""
+    masking: float = 0.5
+    """Share of masked samples in the joint stage (paper: unsaid)."""
+    optimizer: Literal["sgd", "adam"] | None = None
+    """SGD as in section 4.1, or Adam; None: from the preset."""
+    momentum: float = 0.9
+    """Of SGD (paper: unsaid)."""
+    plateau_factor: float = 0.2
+    """The rate is divided by 5 (section 4.1)."""
+    unlabelled: Literal["zero", "ignore"] = "zero"
+    """Joints without a label: an empty map that counts, or weight 0."""
+    sigma: float = 1.0
+    """Width of the Gaussians at every scale, cells (section 3.1)."""
+    stacks: int | None = None
+    """Hourglasses in a row; None: from the preset."""
+    filters: int | None = None
+    """Channels of the features; None: from the preset."""
+    compare: bool = False
+    """Train every method with every seed, equally long: section 4.3."""
+    seeds: int = 1
+    """Seeds per method of a comparison, counted up from --seed."""
+
+    PRESETS: ClassVar[dict] = {
+        "paper": {  # section 4.1; its augmentation is Newell's; no warm-up
+            "epochs": 300,
+            "batch_size": 16,
+            "image_size": (256, 256),
+            "optimizer": "sgd",
+            "learning_rate": 5e-4,
+            "warmup_epochs": 0,
+            "patience": 8,
+            "rotation": 30.0,
+            "zoom": 0.25,
+            "filters": 256,
+            "stacks": 8,
+        },
+        "laptop": {
+            "epochs": 28,
+            "batch_size": 16,
+            "image_size": (128, 128),
+            "optimizer": "adam",  # SGD hardly leaves the start in so few steps
+            "learning_rate": 2e-3,
+            "warmup_epochs": 1,
+            "patience": 2,
+            "rotation": 15.0,
+            "zoom": 0.15,
+            "filters": 64,
+            "stacks": 2,
+        },
+    }
+
+    def check(self):
+        """What the shared settings check, and the paper's own."""
+        super().check()
+        parts = sum(STAGES.values())
+        if self.epochs % parts and not self.smoke:
+            raise ValueError(
+                f"epochs must be divisible by {parts} (stages of 1/2, 1/4 and "
+                f"1/4), got {self.epochs}"
+            )
+        if not self.alpha >= 0:
+            raise ValueError(f"alpha must not be negative, got {self.alpha}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"momentum must be in 0 ... 1, got {self.momentum}"
+            )
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        if self.stage not in ("all", *stages(self.method)):
+            raise ValueError(
+                f"stage {self.stage}: method {self.method} has the stages "
+                f"{', '.join(stages(self.method))}"
+            )
+
+
+def stages(method):
+    """{stage: its share of the epochs} of a method."""
+    return STAGES if has(method, "msr") else {"mss": sum(STAGES.values())}
+
+
+def has(method, part):
+    """Whether a method comprises a part."""
+    return METHODS.index(method) >= METHODS.index(part)
+
+
+def build_model(config, skeleton, stage="joint"):
+    """(B, H, W, 3) uint8 -> maps (B, T, h, w, K) per scale, the finest last.
+
+    T is `stacks` in the first stage, 1 in the second (MSR-net alone is
+    supervised, the MSS-net is frozen, its batch statistics too), and
+    `stacks` + 1 in the joint one.
+    """
+    joints, width = len(skeleton.joints), config.filters
+    images = keras.Input((*config.image_size, 3), dtype="uint8")
+    maps, features = stack_hourglasses(
+        images,
+        joints,
+        stacks=config.stacks,
+        filters=width,
+        scales=SCALES if has(config.method, "mss") else 1,
+    )
+    if stage != "mss":
+        refined = msr.msr_net(maps, features, joints, filters=width)
+        before = maps if stage == "joint" else [[]] * len(maps)
+        maps = [[*b, r] for b, r in zip(before, refined, strict=True)]
+    strides = [STRIDE * 2**step for step in reversed(range(len(maps)))]
+    outputs = [
+        PoseMaps(
+            skeleton.name,
+            stride=stride,
+            activation="linear",
+            name="maps" if stride == STRIDE else f"stride{stride}",
+        )(scale)
+        for stride, scale in zip(strides, maps, strict=True)
+    ]
+    outputs = outputs if len(outputs) > 1 else outputs[0]
+    model = keras.Model(images, outputs, name=f"{config.method}_{stage}")
+    if stage == "msr":
+        for layer in model.layers:
+            layer.trainable = layer.name.startswith(f"{msr.NAME}_")
+    return model
+
+
+def build_losses(config, skeleton, scales):
+    """One `StructureAware` per scale, the finest last (eq. 2)."""
+    return [
+        StructureAware(
+            config.alpha if has(config.method, "structure") else 0.0,
+            skeleton.name,
+            config.norm,
+            config.pixels,
+            unlabelled=config.unlabelled,
+            sigma=config.sigma,
+            stride=STRIDE * 2**step,
+        )
+        for step in reversed(range(scales))
+    ]
+
+
+def build_optimizer(config):
+    """SGD of section 4.1, or Adam where there are few steps."""
+    clip = {"global_clipnorm": config.clip_norm}
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(config.learning_rate, **clip)
+    return keras.optimizers.SGD(
+        config.learning_rate, momentum=config.momentum, **clip
+    )
+
+
+def train(run, stage):
+    """Trains one stage as section 4.1 says; the loop is the shared one."""
+    config, data = run.config, run.data
+    model = build_model(config, data.skeleton, stage)
+    losses = build_losses(config, data.skeleton, len(model.outputs))
+    metrics = [
+        HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
+        PeakHeight("linear"),
+    ]
+    if losses[-1].alpha:
+        metrics += [LossTerm(losses[-1], t) for t in ("keypoint", "structure")]
+    several = len(losses) > 1
+    model.compile(
+        optimizer=build_optimizer(config),
+        loss=losses if several else losses[0],
+        metrics={"maps": metrics} if several else metrics,
+        jit_compile=config.xla,
+    )
+    return run, training.fit(model, run)
+
+
+def staged(run, stage):
+    """The `Run` of one stage; the last has the folder, others one inside."""
+    config, method = run.config, run.config.method
+    shares = stages(method)
+    names = list(shares)
+    number = names.index(stage)
+    folders = [
+        Path(config.output) / f"{i + 1}-{n}" for i, n in enumerate(names)
+    ]
+    folders[-1] = Path(config.output)
+    masked = stage == "joint" and has(method, "full")
+    epochs = config.epochs * shares[stage] // sum(shares.values())
+    config = replace(
+        config,
+        output=folders[number],
+        stage=stage,
+        # As far as this stage goes, it is a run of the simplest such method.
+        method=SAME.get((stage, method), method),
+        epochs=max(1, epochs),
+        masking=config.masking if masked else 0.0,
+    )
+    before = folders[number - 1] if number else None
+    return replace(run, config=config, starts_from=before)
+
+
+def reproduce(config):
+    """Trains the stages that are wanted and scores the last: its `Run`."""
+    run = start(config, NAME, __doc__)
+    wanted = stages(run.config.method)
+    if run.config.stage != "all":
+        wanted = [run.config.stage]
+    for stage in wanted:
+        keras.backend.clear_session()
+        last, history = train(staged(run, stage), stage)
+    if not is_finished(last):  # it may be the rerun of a stopped one
+        finish(last)
+    return last, history
+
+
+def reproduce_beside(config):
+    """`reproduce` in a comparison: a stage that two methods share runs once."""
+    folder = Path(config.output)
+    method, stage = SHARED.get(config.method, (None, None))
+    if method:
+        twin = folder.with_name(f"{method}-seed{config.seed}")
+        other = start(
+            replace(config, method=method, output=twin), NAME, __doc__
+        )
+        here = start(config, NAME, __doc__)
+        names = list(STAGES)
+        for name in names[: names.index(stage) + 1]:
+            done, _ = train(staged(other, name), name)
+            copy = Path(staged(here, name).config.output)
+            if not (copy / "run.json").exists():
+                with files.whole(copy) as temporary:
+                    shutil.copytree(
+                        done.config.output, temporary, dirs_exist_ok=True
+                    )
+    return reproduce(config)
+
+
+def main(config):
+    """Trains one method, or all of section 4.3 side by side."""
+    if config.compare:
+        one = replace(config, compare=False, seeds=1)
+        variants = {method: {"method": method} for method in METHODS}
+        return compare_runs(one, NAME, variants, config.seeds, reproduce_beside)
+    last, history = reproduce(config)
+    stage, names = last.config.stage, list(STAGES)
+    if config.stage in names[:-1]:
+        following = names[names.index(stage) + 1]
+        print(f"Next: the same command with --stage {following}")
+    else:
+        model = Path(last.config.output) / "best.keras"
+        print(
+            f"Next: python -m keras_pose.conditional --model {model} --data "
+            f"{last.data.folder} chooses the thresholds of section 4.1"
+        )
+    return history
+
+
+if __name__ == "__main__":
+    console.run(main, Config, __doc__)
