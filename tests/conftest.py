@@ -179,15 +179,50 @@ def wrists_model():
     return build
 
 
+@pytest.fixture(scope="session")
+def save():
+    """Writes a data set of one shard: of pictures, or serialized records."""
+
+    def write(folder, pictures, split="train", skeleton="mpii", empty=()):
+        path = folder / f"{split}-00000-of-00001.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as file:
+            for picture in pictures:
+                raw = isinstance(picture, bytes)
+                file.write(picture if raw else records.write(picture))
+        sides = [max(p.size) for p in pictures if not isinstance(p, bytes)]
+        content = path.read_bytes()
+        shard = {
+            "file": path.name,
+            "records": len(pictures),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        nobody = {"people": 0, "shards": []}
+        splits = {split: {"people": len(pictures), "shards": [shard]}}
+        datasets.write_description(
+            folder,
+            {
+                "skeleton": skeleton,
+                "protocol": "pckh",
+                "max_side": max(sides, default=512),
+                "splits": splits | dict.fromkeys(empty, nobody),
+            },
+        )
+        return datasets.open_dataset(folder)
+
+    return write
+
+
 @pytest.fixture
-def wrists_data(tmp_path):
+def wrists_data(tmp_path, save):
     """Writes a data set of such blobs; returns it and the joints.
 
     joints {name: (x, y)} are in pixels of photographs twice as large as the
-    pictures in the records and moved by (10, 20).
+    pictures in the records and moved by (10, 20). `center` is that of the boxes
+    in the records, one for all or one each.
     """
 
-    def write(head_sizes=(40.0, 40.0), skeleton=MPII):
+    def write(head_sizes=(40.0, 40.0), skeleton=MPII, center=(80.0, 60.0)):
         seen = {
             "left_wrist": (100.3, 50.7),
             "right_wrist": (55.6, 62.2),
@@ -207,50 +242,26 @@ def wrists_data(tmp_path):
             picture.round().clip(0, 255).astype("uint8")[..., ::-1],
             [cv2.IMWRITE_JPEG_QUALITY, 100],
         )[1].tobytes()
-        path = tmp_path / "val-00000-of-00001.tfrecord"
-        with tf.io.TFRecordWriter(str(path)) as file:
-            for number, head_size in enumerate(head_sizes):
-                person = records.Person(
-                    joints,
-                    flags,
-                    np.array([80.0, 60.0]),
-                    0.5,
-                    head_size,
-                    name=f"photo.jpg#{number + 1}",
-                )
-                file.write(
-                    records.write(
-                        records.Picture(
-                            encoded,
-                            (120, 160),
-                            (person,),
-                            "photo.jpg",
-                            np.array([[2.0, 0, 10], [0, 2, 20]]),
-                        )
-                    )
-                )
-        content = path.read_bytes()
-        shard = {
-            "file": path.name,
-            "records": len(head_sizes),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        datasets.write_description(
-            tmp_path,
-            {
-                "skeleton": skeleton.name,
-                "protocol": "pckh",
-                "max_side": 160,
-                "splits": {
-                    "val": {"people": len(head_sizes), "shards": [shard]},
-                    "test": {"people": 0, "shards": []},
-                },
-            },
+        people = (
+            records.Person(
+                joints,
+                flags,
+                np.array([80.0, 60.0]),
+                0.5,
+                head_size,
+                name=f"photo.jpg#{number + 1}",
+            )
+            for number, head_size in enumerate(head_sizes)
         )
+        matrix = np.array([[2.0, 0, 10], [0, 2, 20]])
+        pictures = [
+            records.Picture(encoded, (120, 160), (person,), "photo.jpg", matrix)
+            for person in people
+        ]
+        data = save(tmp_path, pictures, "val", skeleton.name, empty=["test"])
         moved = {
             name: (2 * u + 10, 2 * v + 20) for name, (u, v) in seen.items()
         }
-        return datasets.open_dataset(tmp_path), moved
+        return data, moved
 
     return write

@@ -1,13 +1,10 @@
 """Joints drawn as dots must lie where the labels say, whatever was done."""
 
-import hashlib
-
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import dataset as datasets
 from keras_pose.data import pipeline, records
 from keras_pose.data.augment import NONE, Augmentation
 from keras_pose.skeletons import MPII
@@ -21,33 +18,6 @@ FLIP = Augmentation(scale=0, rotation=0, flip_chance=1, color=0)
 ALL = Augmentation(
     scale=ALWAYS, rotation=ALWAYS, rotation_chance=1, flip_chance=0.5, color=0
 )
-
-
-def save(folder, pictures, skeleton="mpii"):
-    """A data set of one shard with these pictures, or serialized records."""
-    path = folder / "train-00000-of-00001.tfrecord"
-    with tf.io.TFRecordWriter(str(path)) as file:
-        for picture in pictures:
-            raw = isinstance(picture, bytes)
-            file.write(picture if raw else records.write(picture))
-    sides = [max(p.size) for p in pictures if not isinstance(p, bytes)]
-    content = path.read_bytes()
-    shard = {
-        "file": path.name,
-        "records": len(pictures),
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    datasets.write_description(
-        folder,
-        {
-            "skeleton": skeleton,
-            "protocol": "pckh",
-            "max_side": max(sides, default=512),
-            "splits": {"train": {"people": len(pictures), "shards": [shard]}},
-        },
-    )
-    return datasets.open_dataset(folder)
 
 
 def jpeg(image):
@@ -121,7 +91,9 @@ PICTURES = {
     [NONE, TURN, ZOOM, FLIP, ALL],
     ids="none turn zoom flip all".split(),
 )
-def test_a_dot_lands_where_its_label_says(tmp_path, kind, size, augmentation):
+def test_a_dot_lands_where_its_label_says(
+    tmp_path, kind, size, augmentation, save
+):
     data = save(tmp_path, [dots(**PICTURES[kind], seed=s) for s in range(4)])
     batches = pipeline.load(
         data, "train", size, 4, training=True, augmentation=augmentation
@@ -137,7 +109,7 @@ def test_a_dot_lands_where_its_label_says(tmp_path, kind, size, augmentation):
     assert seen >= 16
 
 
-def test_a_flip_swaps_left_and_right(tmp_path):
+def test_a_flip_swaps_left_and_right(tmp_path, save):
     data = save(tmp_path, [dots(**PICTURES["crop"], seed=0, wide=1 / 25)])
     size = (128, 96)
     flipped = pipeline.load(
@@ -156,7 +128,7 @@ def test_a_flip_swaps_left_and_right(tmp_path):
     np.testing.assert_allclose(level, BRIGHTNESS[mirror], atol=10)
 
 
-def test_labels_by_hand(tmp_path):
+def test_labels_by_hand(tmp_path, save):
     joints = np.zeros((16, 2))
     joints[0], joints[1], joints[2] = (50, 40), (60, 40), (np.nan, 7)
     flags = np.array([2, 1] + 14 * [0])
@@ -185,7 +157,7 @@ def someone(center, side, **more):
 
 
 @pytest.mark.parametrize("zoom", [0.6, 1.0, 1.4])
-def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom):
+def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom, save):
     image = textured((150, 210))
     centers = [(70.2, 80.6), (0, 0), (200, 149), (300, 400)]
     people = [picture(image, someone(center, 90)) for center in centers]
@@ -203,7 +175,7 @@ def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom):
     assert crops[3].numpy().max() == 0  # a person outside of the picture
 
 
-def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path):
+def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path, save):
     image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), "uint8")
     # Crops that begin just right of columns 83, 84 and 96 (a block of 16).
     people = [someone((101.41 + i, 70.9), 50) for i in (0, 1, 13)]
@@ -220,7 +192,7 @@ def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path):
     assert np.abs(crops.numpy().astype(int) - wanted.numpy()).max() <= 1
 
 
-def test_views_lead_back_to_the_photograph(tmp_path):
+def test_views_lead_back_to_the_photograph(tmp_path, save):
     # The record is a half-size crop that began at (100, 60).
     matrix = ((2, 0, 100.5), (0, 2, 60.5))
     person = someone(
@@ -241,7 +213,7 @@ def test_views_lead_back_to_the_photograph(tmp_path):
     assert people.names == ["a"] and people.sources == ["photo.jpg"]
 
 
-def test_a_shift_is_in_sides_of_the_persons_square(tmp_path):
+def test_a_shift_is_in_sides_of_the_persons_square(tmp_path, save):
     """Side 64 in a record of half size: 1/4 right is 32 of its pixels."""
     matrix = ((2, 0, 0.5), (0, 2, 0.5))
     image = np.zeros((70, 90, 3), "uint8")
@@ -265,7 +237,7 @@ def test_a_shift_is_in_sides_of_the_persons_square(tmp_path):
 
 
 @pytest.fixture
-def seven(tmp_path):
+def seven(tmp_path, save):
     """Seven people who differ in colour and place."""
     pictures = [
         picture(textured((60 + s, 80), s), someone((40 + s, 30), 40))
@@ -327,7 +299,7 @@ def test_a_test_pass_ends_and_keeps_the_last_people(seven):
     assert sizes == [3, 3, 1]
 
 
-def test_color_noise_is_a_gain_per_channel(tmp_path):
+def test_color_noise_is_a_gain_per_channel(tmp_path, save):
     grey = np.full((60, 80, 3), 100, "uint8")
     data = save(tmp_path, [picture(grey, someone((40, 30), 20))])
     gain = Augmentation(scale=0, rotation=0, flip_chance=0, color=0.4)
@@ -340,7 +312,7 @@ def test_color_noise_is_a_gain_per_channel(tmp_path):
     assert (60 <= levels).all() and (levels <= 140).all()
 
 
-def test_one_pixel_is_a_picture(tmp_path):
+def test_one_pixel_is_a_picture(tmp_path, save):
     image = np.full((1, 1, 3), 200, "uint8")
     data = save(tmp_path, [picture(image, someone((0, 0), 1))])
     ((images, labels),) = take(1, data, "train", (8, 12), 1)
@@ -393,7 +365,7 @@ def test_a_damaged_shard_is_named_with_its_record(seven, what, monkeypatch):
         assert "\n" not in str(error.value)
 
 
-def test_another_file_in_the_place_of_a_shard_is_refused(seven, tmp_path):
+def test_another_file_in_the_place_of_a_shard_is_refused(seven, tmp_path, save):
     other = tmp_path / "other"
     other.mkdir()
     save(other, [picture(textured((60, 80), 9), someone((40, 30), 40))] * 7)
@@ -415,7 +387,9 @@ GOOD = textured((60, 80))
     ],
     ids=["empty", "truncated", "png"],
 )
-def test_a_bad_picture_is_named_before_training(tmp_path, encoded, message):
+def test_a_bad_picture_is_named_before_training(
+    tmp_path, encoded, message, save
+):
     good = picture(GOOD, someone((40, 30), 40))
     bad = records.Picture(
         encoded, (60, 80), good.people, "bad.jpg", good.matrix
@@ -427,13 +401,13 @@ def test_a_bad_picture_is_named_before_training(tmp_path, encoded, message):
 
 
 @pytest.mark.parametrize("side", [0.0, -40.0, np.nan, np.inf], ids=str)
-def test_a_person_of_no_size_is_named(tmp_path, side):
+def test_a_person_of_no_size_is_named(tmp_path, side, save):
     data = save(tmp_path, [picture(GOOD, someone((40, 30), side))])
     with pytest.raises(ValueError, match="record 0 .*scale must be positive"):
         pipeline.views(data, "train", (16, 24), 1)
 
 
-def test_a_record_of_another_skeleton_is_named(tmp_path):
+def test_a_record_of_another_skeleton_is_named(tmp_path, save):
     data = save(
         tmp_path, [picture(GOOD, someone((40, 30), 40))], skeleton="lsp"
     )
@@ -441,7 +415,7 @@ def test_a_record_of_another_skeleton_is_named(tmp_path):
         pipeline.verify(data, "train")
 
 
-def test_records_of_another_program_are_named(tmp_path):
+def test_records_of_another_program_are_named(tmp_path, save):
     data = save(tmp_path, [tf.train.Example().SerializeToString(), b"junk"])
     with pytest.raises(ValueError, match="record 0 .*not of this suite"):
         pipeline.verify(data, "train")
