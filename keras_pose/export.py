@@ -182,6 +182,9 @@ def export(
         The folder as a Path.
     """
     folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    old = folder.with_name(f".{folder.name}.old")
+    _tidy(folder, temporary, old)  # what a killed export left
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(f"{folder} is there and is not an export of ours")
@@ -194,25 +197,28 @@ def export(
     }
     kept = tf.Module()  # all of the model would take 4 times as long
     kept.weights = [variable.value for variable in model.variables]
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         tf.saved_model.save(kept, str(temporary), signatures)
         (temporary / SERVING).write_text(
             json.dumps(_serving(server, model.name), indent=2)
         )
-        shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
             folder.rename(old)
         temporary.rename(folder)
     except tf.errors.OpError as error:
         raise OSError(f"{folder} cannot be written: {error.message}") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _tidy(folder, temporary, old)
     return folder
+
+
+def _tidy(folder, temporary, old):
+    """Leaves `folder` alone; the old export goes back if no new one came."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for rest in (temporary, old):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def _serving(server, name):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import keras
@@ -312,6 +313,36 @@ def test_a_full_disk_leaves_the_old_export(
         export.export(oracle_model, folder)
     assert (folder / "serving.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
+
+
+def test_a_kill_between_the_renames_loses_no_export(
+    oracle_model, tmp_path, monkeypatch
+):
+    folder, old = tmp_path / "saved_model", tmp_path / ".saved_model.old"
+    for left in (old, tmp_path / ".saved_model.tmp"):
+        left.mkdir()
+        (left / "serving.json").write_text(left.name)
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(tf.saved_model, "save", interrupt)
+        export.export(oracle_model, folder)
+    assert (folder / "serving.json").read_text() == ".saved_model.old"
+    assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        rename = Path.rename
+        broken.setattr(
+            Path,
+            "rename",
+            lambda path, target: (
+                interrupt() if path.suffix == ".tmp" else rename(path, target)
+            ),
+        )
+        export.export(oracle_model, folder)
+    assert (folder / "serving.json").read_text() == ".saved_model.old"
+    assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_another_backend_is_refused(oracle_model, tmp_path, monkeypatch):
