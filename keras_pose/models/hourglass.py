@@ -97,8 +97,8 @@ def read_scales(x, joints, filters, bias, scales, name):
         bias: initial bias of the maps.
         scales: at how many sizes maps are read, from h, w downwards, each half
             of the one before. At the full size two more layers lie between
-            (Newell); at the others the 1x1 convolution reads the sum of the
-            two branches itself (MSS-net, section 3.1).
+            (Newell); at the others only a norm and a ReLU, since the sum of
+            the two branches is not normalised and begins ten times as large.
         name: prefix of the layers.
 
     Returns:
@@ -110,10 +110,9 @@ def read_scales(x, joints, filters, bias, scales, name):
     y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
     maps = [read_maps(y, joints, bias, f"{name}_maps")]
     for step in range(1, scales):
-        low = read_maps(
-            levels[-1 - step], joints, bias, f"{name}_maps_{2**step}"
-        )
-        maps.insert(0, low)
+        part = f"{name}_maps_{2**step}"
+        low = norm_relu(levels[-1 - step], part)
+        maps.insert(0, read_maps(low, joints, bias, part))
     return maps, y
 
 

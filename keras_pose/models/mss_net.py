@@ -8,6 +8,9 @@ https://arxiv.org/abs/1803.09894
          |    |     |     |
         1x1  1x1   1x1   1x1    to one map per joint, each with its own loss
 
+Ours is a norm with ReLU in front of the 1x1 convolutions: in Newell's graph the
+features there are sums of branches that nothing has normalised yet.
+
 Only the 64-cell maps go on to the next stack, as in Newell's network. The paper
 takes maps down to 1/8 of the output.
 """

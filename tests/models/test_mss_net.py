@@ -26,13 +26,13 @@ def network(joints=3, stacks=1, filters=8, size=(64, 128), refine=False):
 
 @pytest.mark.parametrize(
     ("stacks", "hourglass"),
-    # Newell's graph, see test_hourglass; each stack reads 16 maps of 256
-    # features, with a bias, at three more scales.
+    # Newell's graph, see test_hourglass; each stack normalises 256 features
+    # and reads 16 maps of them, with a bias, at three more scales.
     [(1, 3_426_448), (2, 6_570_400), (8, 25_434_112)],
 )
 def test_supervision_costs_three_1x1_convolutions_a_stack(stacks, hourglass):
     model = network(16, stacks, 256, (64, 64))
-    assert trainable(model) == hourglass + stacks * 3 * (256 * 16 + 16)
+    assert trainable(model) == hourglass + stacks * 3 * (2 * 256 + 256 * 16 + 16)
 
 
 def test_the_parameters_of_the_regression_network_by_hand():
@@ -43,8 +43,8 @@ def test_the_parameters_of_the_regression_network_by_hand():
         return norms + convolutions + (a * b + b if a != b else 0)
 
     f, k, stacks = 8, 3, 2
-    # 14 residuals, the linear layer with its norm, maps at four scales
-    hourglass = 14 * residual(f, f) + (f * f + f + 2 * f) + 4 * (f * k + k)
+    # 14 residuals, the linear layer, maps at four scales, each with its norm
+    hourglass = 14 * residual(f, f) + (f * f + f) + 4 * (2 * f + f * k + k)
     into = f + 4 * stacks * k
     alone = trainable(network(k, stacks, f))
     both = trainable(network(k, stacks, f, refine=True))
