@@ -21,7 +21,7 @@ import pandas as pd
 import scipy.io
 from keras import ops
 
-from keras_pose import files, inference
+from keras_pose import conditional, files, inference
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
@@ -51,6 +51,9 @@ class Config:
     """Average with the mirrored picture: twice the time."""
     scales: int = 1
     """Crops per person, 0.7 ... 1.3 times as large; papers use 6."""
+    conditional: Path | None = None
+    """Thresholds of keras_pose.conditional: who has a joint below its own is
+    looked at again in perturbed boxes."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
     """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
     batch_size: int = 32
@@ -166,20 +169,31 @@ def main(config):
     dataset.people(config.split)  # is there such a split?
     skeleton, protocol = dataset.skeleton, config.protocol or dataset.protocol
     find_protocol(protocol)
+    thresholds = _thresholds(config, skeleton)
     model = inference.load_model(config.model)
     people = pipeline.read_people(dataset, config.split)
     countable(people, skeleton, protocol)  # before the long part
-    predictions = inference.predict_people(
-        model,
-        dataset,
-        config.split,
-        batch_size=config.batch_size,
-        flip=config.flip,
-        scales=config.scales,
-        decoding=config.decoding,
-    )
+    settings = {
+        "batch_size": config.batch_size,
+        "flip": config.flip,
+        "decoding": config.decoding,
+    }
+    if thresholds:
+        predictions = conditional.predict_conditionally(
+            model, dataset, config.split, thresholds, **settings
+        )
+    else:
+        predictions = inference.predict_people(
+            model, dataset, config.split, scales=config.scales, **settings
+        )
     table = evaluate(predictions.joints, people, skeleton, protocol)
     print(describe(table, people, skeleton, protocol, config.split))
+    if thresholds:
+        crops = predictions.crops
+        print(
+            f"Looked again at {(crops > 1).sum():,} of {len(crops):,} people: "
+            f"{crops.mean():.2f} crops per person."
+        )
     output = config.output or config.model.parent
     save(output, table, predictions, people, skeleton)
     print(f"Wrote table.csv and predictions.npz, .mat, .json to {output}.")
@@ -189,6 +203,22 @@ def main(config):
         next_one = f"keras_pose.predict --model {config.model} photo.jpg"
     print(f"Next: python -m {next_one}")
     return table
+
+
+def _thresholds(config, skeleton):
+    """Those of --conditional, if given and if they fit the other flags."""
+    if config.conditional is None:
+        return None
+    if config.scales > 1:
+        raise ValueError("--conditional or --scales, not both")
+    thresholds = conditional.load(config.conditional, skeleton)
+    if thresholds.flip != config.flip:
+        flags = ("without --flip", "with --flip")
+        raise ValueError(
+            f"{config.conditional} was chosen {flags[thresholds.flip]}: "
+            f"evaluate {flags[thresholds.flip]} too"
+        )
+    return thresholds
 
 
 def describe(table, people, skeleton, protocol, split):

@@ -35,6 +35,8 @@ class Predictions:
     """(N, K) height of each joint's peak, 0 ... 1."""
     maps: np.ndarray | None = None
     """(N, h, w, K) float32 heights of the Gaussians, if they were kept."""
+    crops: np.ndarray | None = None
+    """(N,) how often each was looked at, if that differs."""
 
 
 def load_model(path):
@@ -119,6 +121,9 @@ def predict_people(
     scales=1,
     decoding="quarter",
     keep_maps=False,
+    zoom=1.0,
+    shift=(0.0, 0.0),
+    people=None,
 ):
     """Joints of each record's subject.
 
@@ -131,6 +136,9 @@ def predict_people(
         scales: crops per person; more than one is the pyramid test.
         decoding: one of `heatmaps.DECODINGS`.
         keep_maps: also return the maps.
+        zoom: factor on the side of the box, see `pipeline.views`.
+        shift: how far the box is moved, as there.
+        people: indices of whom to look at, as there.
 
     Returns:
         `Predictions`.
@@ -147,25 +155,32 @@ def predict_people(
         )
     if scales < 1:
         raise ValueError(f"scales must be 1 or more, got {scales}")
-    people = dataset.people(split)  # first of all: is there such a split?
+    count = dataset.people(split)  # first of all: is there such a split?
+    count = count if people is None else len(people)
     size = model.input_shape[1:3]
     zooms = np.linspace(*PYRAMID, scales) if scales > 1 else [1.0]
     views = [
-        pipeline.views(dataset, split, size, batch_size, zoom) for zoom in zooms
+        pipeline.views(
+            *(dataset, split, size, batch_size),
+            zoom=np.multiply(zoom, step),
+            shift=shift,
+            people=people,
+        )
+        for step in zooms
     ]
     joints, scores, kept = [], [], []
-    with tqdm(total=people, desc=f"predict {split}", unit="person") as bar:
+    with tqdm(total=count, desc=f"predict {split}", unit="person") as bar:
         for batch in zip(*views, strict=True):
             maps = _average(
                 [
-                    _padded(model, images, flip, min(batch_size, people))
+                    _padded(model, images, flip, min(batch_size, count))
                     for images, _ in batch
                 ],
                 zooms,
                 size,
                 head,
             )
-            _check_finite(maps, dataset, split, bar.n)
+            _check_finite(maps, dataset, split, bar.n, people)
             cells, peaks = heatmaps.decode(maps, decoding)
             points = heatmaps.to_pixels(cells, head.stride, head.alignment)
             matrices = _usual(batch[0][1], zooms[0], size)
@@ -180,6 +195,42 @@ def predict_people(
         np.concatenate(scores),
         np.concatenate(kept) if keep_maps else None,
     )
+
+
+def predict_boxes(
+    model, dataset, split, boxes, *, batch_size, people=None, **settings
+):
+    """Joints of each subject as seen in T perturbed boxes.
+
+    Args:
+        model: ends in `PoseMaps`; of the data set's skeleton.
+        dataset: `data.dataset.Dataset`.
+        split: name of the split.
+        boxes: T of (zoom, x, y): factor on the side, and shift in sides of the
+            person's square, see `pipeline.views`.
+        batch_size: crops per step.
+        people: indices of the N people to look at; all by default.
+        settings: of `predict_people`.
+
+    Returns:
+        joints (T, N, K, 2), photograph pixels, and scores (T, N, K).
+    """
+    if people is None:
+        people = np.arange(dataset.people(split))
+    boxes = np.tile(np.asarray(boxes, "float64"), (len(people), 1))
+    each = len(boxes) // len(people)
+    found = predict_people(
+        *(model, dataset, split),
+        batch_size=batch_size,
+        zoom=boxes[:, 0],
+        shift=boxes[:, 1:],
+        people=np.repeat(people, each),
+        **settings,
+    )
+    return [
+        values.reshape(-1, each, *values.shape[1:]).swapaxes(0, 1)
+        for values in (found.joints, found.scores)
+    ]
 
 
 def _padded(model, images, flip, count):
@@ -234,11 +285,12 @@ def _usual(matrices, zoom, size):
     return geometry.compose(np.asarray(matrices, "float64"), usual)
 
 
-def _check_finite(maps, dataset, split, first):
+def _check_finite(maps, dataset, split, first, people=None):
     """ValueError that names the first person whose maps are not numbers."""
     bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2, 3)))
     if bad.size:
         person = first + bad[0]
+        person = person if people is None else people[person]
         name = pipeline.read_people(dataset, split).names[person]
         raise ValueError(
             f"the model's maps are NaN or infinite for {name} (person {person} "

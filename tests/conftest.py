@@ -246,7 +246,7 @@ def wrists_data(tmp_path, save):
             records.Person(
                 joints,
                 flags,
-                np.array([80.0, 60.0]),
+                np.broadcast_to(center, (len(head_sizes), 2))[number],
                 0.5,
                 head_size,
                 name=f"photo.jpg#{number + 1}",

@@ -1,0 +1,386 @@
+"""Conditional testing: another look where a first look was not sure enough.
+
+    python -m keras_pose.conditional --model runs/hsm/best.keras --data DIR
+        --split val
+
+L. Ke et al., "Multi-Scale Structure-Aware Network for Human Pose Estimation",
+ECCV 2018, https://arxiv.org/abs/1803.09894, section 4.1: the box as it is comes
+first; a person with a joint whose confidence is below that joint's tau_c is
+looked at again in perturbed boxes; trials that score above tau_s are fused.
+The command runs all trials for everyone once, chooses tau_c and tau_s for the
+data set's own metric, and writes conditional.json for `keras_pose.evaluate`.
+
+What the paper leaves open, and what is done here:
+
+* confidence and score of a joint are the height of its peak;
+* the perturbed boxes are `TRIALS`;
+* scores are compared joint by joint: a trial that sees the legs well and the
+  head badly helps the legs. All joints of the person are fused, since the paper
+  gives up the whole pose;
+* fused is the mean weighted by the scores, of the trials that agree: the middle
+  between two places a joint might be at is a place where it is not. The group
+  within `AGREE` of one trial that has the largest sum of scores is taken;
+* a joint that no trial scores above tau_s stays where the first look saw it;
+* thresholds may cost `MOST_CROPS` per person: this is to replace the six-scale
+  test, not to cost more.
+
+tau_c = 0 is the single test.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from keras_pose import files, inference
+from keras_pose.console import run
+from keras_pose.data import pipeline
+from keras_pose.data.dataset import open_dataset
+from keras_pose.failures import labels_of
+from keras_pose.geometry import PERSON_PIXELS
+from keras_pose.metrics import PROTOCOLS, mean_score
+from keras_pose.skeletons import SKELETONS
+
+TRIALS = (
+    (0.8, 0.0, 0.0),
+    (1.25, 0.0, 0.0),
+    (1.0, -0.1, -0.1),
+    (1.0, 0.1, -0.1),
+    (1.0, -0.1, 0.1),
+    (1.0, 0.1, 0.1),
+)
+"""Perturbed boxes: factor on the side, then x and y of the shift in sides."""
+AGREE = 0.05
+"""Trials agree on a joint within this share of the side of the person's square:
+about the distance that PCKh@0.5 allows."""
+GRID = np.linspace(0, 1, 21).round(2)
+"""Thresholds that are tried."""
+MOST_CROPS = 5.0
+"""Crops per person on average, at most, where thresholds are chosen: other
+people may need some more, and six are what the six-scale test looks at."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one choice of thresholds."""
+
+    model: Path
+    """A .keras file of training, for example runs/hsm/best.keras."""
+    data: Path
+    """Folder of records with a dataset.json."""
+    split: str = "val"
+    """On whose people thresholds are chosen: not those of the final test."""
+    flip: bool = False
+    """Average with the mirrored picture: twice the time."""
+    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
+    batch_size: int = 32
+    """Crops per step."""
+    output: Path | None = None
+    """The file to write; conditional.json beside the model if not given."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a person is looked at again, and which trials count."""
+
+    skeleton: str
+    """Name of the skeleton whose joints `tau_c` is about."""
+    tau_c: tuple
+    """(K,) confidence below which a joint asks for another look."""
+    tau_s: float
+    """Score above which a trial counts for a joint."""
+    trials: tuple = TRIALS
+    """The perturbed boxes."""
+    flip: bool = False
+    """Whether they were chosen for the scores of the flip test."""
+
+    def unsure(self, scores):
+        """(N,) bool: for whom the first scores (N, K) ask for another look."""
+        return (np.maximum(scores, 0) < self.tau_c).any(axis=1)
+
+
+def predict_conditionally(
+    model,
+    dataset,
+    split,
+    thresholds,
+    *,
+    batch_size,
+    flip=False,
+    decoding="quarter",
+):
+    """Joints of each record's subject, like `inference.predict_people`.
+
+    Args:
+        model: ends in `PoseMaps`; of the data set's skeleton.
+        dataset: `data.dataset.Dataset`.
+        split: name of the split.
+        thresholds: `Thresholds`, chosen with this model.
+        batch_size: crops per step.
+        flip: average with the mirrored images.
+        decoding: one of `heatmaps.DECODINGS`.
+
+    Returns:
+        `inference.Predictions` with the crops of each person.
+    """
+    settings = {
+        "batch_size": batch_size,
+        "flip": flip,
+        "decoding": decoding,
+    }
+    first = inference.predict_people(model, dataset, split, **settings)
+    joints, scores = first.joints, first.scores
+    crops = np.ones(len(joints), int)
+    unsure = np.flatnonzero(thresholds.unsure(scores))
+    if unsure.size:
+        again = inference.predict_boxes(
+            *(model, dataset, split, thresholds.trials),
+            people=unsure,
+            **settings,
+        )
+        looks = [
+            np.concatenate([one[None, unsure], more])
+            for one, more in zip((joints, scores), again, strict=True)
+        ]
+        reach = _reach(pipeline.read_people(dataset, split))[unsure]
+        joints[unsure], scores[unsure] = fuse(*looks, thresholds.tau_s, reach)
+        crops[unsure] += len(thresholds.trials)
+    return inference.Predictions(joints, scores, crops=crops)
+
+
+def fuse(joints, scores, tau_s, reach):
+    """One answer from T looks at N people, the usual box first.
+
+    Args:
+        joints: (T, N, K, 2).
+        scores: (T, N, K).
+        tau_s: a look counts for a joint if it scores above this.
+        reach: (N,) distance within which two looks agree on a joint.
+
+    Returns:
+        joints (N, K, 2) and scores (N, K): means of the looks that agree,
+        weighted by their scores; those of the first look where none counts.
+    """
+    weights = np.where(scores > tau_s, np.maximum(scores, 0), 0)
+    apart = np.linalg.norm(joints[:, None] - joints, axis=-1)
+    agree = apart <= reach[:, None]  # (T, T, N, K)
+    votes = np.einsum("abnk,bnk->ank", agree, weights)
+    best = votes.argmax(axis=0)[None, None]
+    weights = weights * np.take_along_axis(agree, best, axis=0)[0]
+    total = weights.sum(axis=0)
+    share = weights / np.where(total > 0, total, 1)
+    share[0] += total <= 0
+    return (share[..., None] * joints).sum(axis=0), (share * scores).sum(axis=0)
+
+
+def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
+    """Thresholds that score best on people whose joints are known.
+
+    For each tau_s of `GRID`: first the best tau_c that all joints share, then
+    its own for joint after joint, until nothing improves. Of equally good ones
+    those that look again at the fewest people.
+
+    Args:
+        joints: (T, N, K, 2), every look at everyone, the usual box first.
+        scores: (T, N, K).
+        people: `pipeline.People`, N.
+        skeleton: the order of the K joints.
+        protocol: name of the metric.
+        trials: the T - 1 perturbed boxes.
+
+    Returns:
+        `Thresholds`.
+    """
+    confidence = np.maximum(scores[0], 0)
+    below = confidence < GRID[:, None, None]  # (G, N, K)
+    single = hits(joints[0], people, skeleton, protocol)[0]
+    best = -np.inf, None, None
+    for tau_s in GRID[:-1]:
+        fused, _ = fuse(joints, scores, tau_s, _reach(people))
+        correct, counted = hits(fused, people, skeleton, protocol)
+
+        def value(unsure, correct=correct, counted=counted):
+            """Of G choices (G, N): the metric, and less a mite per crop."""
+            crops = 1 + len(trials) * unsure.mean(axis=1)
+            gain = unsure.astype("float64") @ (correct - single)
+            found = mean(single.sum(axis=0) + gain, counted, skeleton, protocol)
+            return np.where(crops <= MOST_CROPS, found - 1e-9 * crops, -1)
+
+        values = value(below.any(axis=2))
+        tau_c = np.full(confidence.shape[1], values.argmax())
+        before = -np.inf
+        while values.max() > before:
+            before = values.max()
+            for k in range(len(tau_c)):
+                now = confidence < GRID[tau_c]
+                others = np.delete(now, k, axis=1).any(axis=1)
+                values = value(others | below[:, :, k])
+                tau_c[k] = values.argmax()
+        if before > best[0]:
+            best = before, tau_c, tau_s
+    _, tau_c, tau_s = best
+    return Thresholds(
+        skeleton.name, tuple(GRID[tau_c].tolist()), float(tau_s), trials
+    )
+
+
+def hits(joints, people, skeleton, protocol):
+    """Which parts are right (N, P) and counted (N, P), as float64 0 or 1."""
+    chosen = PROTOCOLS[protocol]
+    correct, counted = chosen.hits(labels_of(people), joints, skeleton)
+    return [
+        ops.convert_to_numpy(seen).astype("float64")
+        for seen in (correct[0], counted)
+    ]
+
+
+def mean(correct, counted, skeleton, protocol):
+    """The protocol's mean, 0 ... 1, of sums (..., P) over counted (N, P)."""
+    chosen = PROTOCOLS[protocol]
+    found = mean_score(
+        correct,
+        counted.sum(axis=0),
+        np.array(chosen.in_mean(skeleton)),
+        chosen.mean,
+    )
+    return ops.convert_to_numpy(found)
+
+
+def save(path, thresholds, chosen_on):
+    """Writes thresholds as JSON, and what they were chosen on (a dict)."""
+    joints = SKELETONS[thresholds.skeleton].joints
+    content = asdict(thresholds) | {
+        "tau_c": dict(zip(joints, thresholds.tau_c, strict=True)),
+        "chosen_on": chosen_on,
+    }
+    with files.whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def load(path, skeleton):
+    """The `Thresholds` of a file, for a skeleton.
+
+    Raises:
+        FileNotFoundError: says how to make one.
+        ValueError: no such file, of another skeleton, or impossible numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is not there: python -m keras_pose.conditional makes it"
+        )
+    try:
+        content = json.loads(path.read_text())
+        tau_c = {joint: float(v) for joint, v in content["tau_c"].items()}
+        found = Thresholds(
+            content["skeleton"],
+            tuple(tau_c.values()),
+            float(content["tau_s"]),
+            tuple(
+                (float(z), float(x), float(y)) for z, x, y in content["trials"]
+            ),
+            bool(content["flip"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no thresholds of keras_pose.conditional: "
+            f"{type(error).__name__} {error}"
+        ) from None
+    if found.skeleton != skeleton.name:
+        raise ValueError(
+            f"{path} is about the joints of {found.skeleton}, "
+            f"{skeleton.name} wanted"
+        )
+    if tuple(tau_c) != skeleton.joints:
+        raise ValueError(
+            f"{path}: tau_c must name the {len(skeleton.joints)} joints of "
+            f"{skeleton.name} in their order, got {len(tau_c)}: "
+            f"{', '.join(tau_c)}"
+        )
+    if not np.isfinite([*found.tau_c, found.tau_s]).all():
+        raise ValueError(f"{path}: thresholds must be finite numbers")
+    if not all(zoom > 0 for zoom, _, _ in found.trials):
+        raise ValueError(f"{path}: trials must have positive zooms")
+    return found
+
+
+def main(config):
+    """Runs all trials, chooses, prints and writes; returns `Thresholds`."""
+    dataset = open_dataset(config.data)
+    people_count = dataset.people(config.split)
+    model = inference.load_model(config.model)
+    skeleton, protocol = dataset.skeleton, dataset.protocol
+    people = pipeline.read_people(dataset, config.split)
+    if not hits(people.joints, people, skeleton, protocol)[1].any():
+        raise ValueError(
+            f"{protocol} has nothing to score: none of the {people_count} "
+            f"people of {config.split} has {PROTOCOLS[protocol].needs}"
+        )
+    joints, scores = inference.predict_boxes(
+        model,
+        dataset,
+        config.split,
+        ((1.0, 0.0, 0.0), *TRIALS),
+        batch_size=config.batch_size,
+        flip=config.flip,
+        decoding=config.decoding,
+    )
+    thresholds = replace(
+        choose(joints, scores, people, skeleton, protocol), flip=config.flip
+    )
+    unsure = thresholds.unsure(scores[0])
+    fused, _ = fuse(joints, scores, thresholds.tau_s, _reach(people))
+    fused = np.where(unsure[:, None, None], fused, joints[0])
+    title = PROTOCOLS[protocol].title
+    rows = {}
+    for name, points, crops in (
+        ("single", joints[0], 1.0),
+        ("conditional", fused, 1 + len(TRIALS) * unsure.mean()),
+    ):
+        correct, counted = hits(points, people, skeleton, protocol)
+        score = mean(correct.sum(axis=0), counted, skeleton, protocol)
+        rows[name] = {title: 100 * float(score), "crops per person": crops}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    print(table.to_string(float_format="%.2f"))
+    print(f"\nOn the {people_count:,} people that chose: others gain less.")
+    if unsure.any():
+        taus = zip(skeleton.joints, thresholds.tau_c, strict=True)
+        shown = ", ".join(f"{joint} {tau:g}" for joint, tau in taus if tau)
+        print(f"tau_c {shown}, 0 elsewhere; tau_s {thresholds.tau_s:g}.")
+    else:
+        print("No thresholds beat the single test: nobody is looked at again.")
+    output = config.output or config.model.with_name("conditional.json")
+    save(
+        output,
+        thresholds,
+        {
+            "model": str(config.model),
+            "data": str(config.data),
+            "split": config.split,
+            "people": people_count,
+            "protocol": protocol,
+            "table": rows,
+        },
+    )
+    print(f"Wrote {output}.")
+    print(
+        f"Next: python -m keras_pose.evaluate --model {config.model} "
+        f"--data {config.data} --split test --conditional {output}"
+        + " --flip"
+        * config.flip
+    )
+    return thresholds
+
+
+def _reach(people):
+    """(N,) pixels of the photographs within which looks agree."""
+    return AGREE * PERSON_PIXELS * np.asarray(people.scale)
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
