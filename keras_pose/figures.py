@@ -314,6 +314,39 @@ def draw_visibility(table):
     return figure
 
 
+def draw_stability(table):
+    """A metric against the error of the box, a curve per model.
+
+    Args:
+        table: DataFrame with model, error ("scale" or "shift"), amount and, in
+            the last column, the metric in per cent.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    metric, models = table.columns[-1], table["model"].unique()
+    panels = {
+        "scale": ("(a) The box is too small or too large", "side / right side"),
+        "shift": ("(b) The box is beside the person", "shift / side"),
+    }
+    for axes, (error, (title, label)) in zip(
+        figure.subplots(1, 2, sharey=True), panels.items(), strict=True
+    ):
+        _style(axes, title)
+        rows = table[table["error"] == error]
+        for model, color in zip(models, _cycle(models), strict=True):
+            curve = rows[rows["model"] == model].sort_values("amount")
+            axes.plot(
+                *(curve["amount"], curve[metric]), color=color, label=model,
+                marker="o", markersize=4, linewidth=1.8,
+            )  # fmt: skip
+        right = 1.0 if error == "scale" else 0.0
+        axes.axvline(right, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+        axes.set_xlabel(label, color=INK)
+    axes.set_ylim(bottom=0)
+    figure.axes[0].set_ylabel(f"{metric}, per cent", color=INK)
+    _legend(figure, *axes.get_legend_handles_labels())
+    return figure
+
+
 def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
     """HSM figures 4 and 5: the same people as several models see them.
 

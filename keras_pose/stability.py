@@ -1,0 +1,184 @@
+"""How much a model suffers when the box around the person is wrong.
+
+    python -m keras_pose.stability --data DIR --split val --output stability
+        --models runs/a/best.keras runs/b/best.keras
+
+L. Ke et al., "Multi-Scale Structure-Aware Network for Human Pose Estimation",
+ECCV 2018, https://arxiv.org/abs/1803.09894, begins with a claim it does not
+measure: hourglass models depend on the scale of the box, and slight errors of a
+detector change the pose abruptly. Here it is measured: the data set's metric
+against the error of the box's side and of its centre, a curve per model, in
+stability.csv and stability.png.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_pose import figures, files, inference
+from keras_pose.console import run
+from keras_pose.data import pipeline
+from keras_pose.data.dataset import open_dataset
+from keras_pose.evaluate import countable, evaluate
+from keras_pose.metrics import PROTOCOLS
+
+DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+"""A shift's score is the mean over left, right, up and down."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one comparison."""
+
+    models: tuple[str, ...]
+    """.keras files, named after their folders, or name=file."""
+    data: Path
+    """Folder of records with a dataset.json."""
+    output: Path
+    """Folder of stability.csv and stability.png."""
+    split: str = "val"
+    """Whose people are scored."""
+    people: int | None = None
+    """At most so many of them, evenly spread over the split; all if not
+    given."""
+    scales: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+    """Side of the box / the right side."""
+    shifts: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
+    """Error of the centre in sides of the person's square, each way."""
+    flip: bool = False
+    """Average with the mirrored picture: twice the time."""
+    batch_size: int = 32
+    """Crops per step."""
+
+
+def measure(
+    model, dataset, split, scales, shifts, *, batch_size, who=None, flip=False
+):
+    """The data set's metric under each error of the box.
+
+    Args:
+        model: ends in `PoseMaps`; of the data set's skeleton.
+        dataset: `data.dataset.Dataset`.
+        split: name of the split.
+        scales: side of the box / the right side.
+        shifts: error of the centre in sides of the person's square.
+        batch_size: crops per step.
+        who: indices of the people; all by default.
+        flip: average with the mirrored images.
+
+    Returns:
+        DataFrame: error ("scale" or "shift"), amount, and the metric's title,
+        per cent.
+    """
+    boxes = [(scale, 0.0, 0.0) for scale in scales]
+    boxes += [(1.0, x * by, y * by) for by in shifts for x, y in DIRECTIONS]
+    people = _subset(pipeline.read_people(dataset, split), who)
+    countable(people, dataset.skeleton, dataset.protocol)
+    joints, _ = inference.predict_boxes(
+        *(model, dataset, split, boxes),
+        batch_size=batch_size,
+        people=who,
+        flip=flip,
+    )
+    scores = np.array(
+        [
+            evaluate(found, people, dataset.skeleton, dataset.protocol)
+            .loc["Mean"]
+            .iloc[0]
+            for found in joints
+        ]
+    )
+    shifted = scores[len(scales) :].reshape(-1, len(DIRECTIONS))
+    title = PROTOCOLS[dataset.protocol].title
+    return pd.DataFrame(
+        {
+            "error": ["scale"] * len(scales) + ["shift"] * len(shifts),
+            "amount": [*scales, *shifts],
+            title: [*scores[: len(scales)], *shifted.mean(axis=1)],
+        }
+    )
+
+
+def main(config):
+    """Measures, prints, writes; returns the long table."""
+    paths = named(config.models)
+    if not config.scales or not config.shifts:
+        raise ValueError("--scales and --shifts: one number each at least")
+    if not min(config.scales) > 0:
+        raise ValueError(f"scales must be positive, got {min(config.scales)}")
+    dataset = open_dataset(config.data)
+    who = spread(dataset.people(config.split), config.people)
+    models = {name: inference.load_model(path) for name, path in paths.items()}
+    tables = {}
+    for name, model in models.items():
+        print(f"{name}:")
+        tables[name] = measure(
+            *(model, dataset, config.split, config.scales, config.shifts),
+            batch_size=config.batch_size,
+            who=who,
+            flip=config.flip,
+        )
+    table = pd.concat(tables, names=["model"]).reset_index("model")
+    title = table.columns[-1]
+    for error, rows in table.groupby("error"):
+        wide = rows.pivot(index="model", columns="amount", values=title)
+        print(f"\n{title} in per cent, {error} of the box:")
+        print(wide.loc[list(paths)].to_string(float_format="%.2f"))
+    with files.whole(config.output / "stability.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    figures.save(figures.draw_stability(table), config.output / "stability.png")
+    print(f"\n{len(who):,} people of split {config.split}.")
+    print(f"Wrote stability.csv and stability.png to {config.output}.")
+    first = next(iter(paths.values()))
+    print(
+        f"Next: python -m keras_pose.conditional --model {first} "
+        f"--data {config.data}"
+    )
+    return table
+
+
+def named(models):
+    """{name: path} of "path" (named after its folder) and "name=path"."""
+    found = {}
+    for model in models:
+        name, _, path = model.rpartition("=")
+        path = Path(path)
+        name = name or path.absolute().parent.name
+        if name in found:
+            raise ValueError(
+                f"two models are called {name}: {found[name]} and {path}; "
+                f"write other={path}"
+            )
+        found[name] = path
+    if not found:
+        raise ValueError("--models: at least one .keras file wanted")
+    return found
+
+
+def spread(count, most=None):
+    """Indices of `most` of `count` people, evenly spread; of all if None."""
+    if most is not None and most < 1:
+        raise ValueError(f"people must be 1 or more, got {most}")
+    kept = min(count, most or count)
+    return np.arange(kept) * count // kept
+
+
+def _subset(people, who):
+    """`People` of these indices."""
+    if who is None:
+        return people
+    columns = {f.name: getattr(people, f.name) for f in fields(people)}
+    return pipeline.People(
+        **{
+            name: [column[i] for i in who]
+            if isinstance(column, list)
+            else column[who]
+            for name, column in columns.items()
+        }
+    )
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
