@@ -279,6 +279,11 @@ def test_unlabelled_joints_may_be_anything():
         found, wanted = (place(numbers, j, flags) for j in (broken, joints))
         for name, value in wanted.items():
             np.testing.assert_array_equal(found[name], value)
+        nobody = place(
+            numbers, np.full((2, 16, 2), np.nan), np.zeros_like(flags)
+        )
+        assert not nobody["side"].any()
+        assert np.isfinite(nobody["source"] + nobody["target"]).all()
 
 
 def test_a_sample_without_visible_joints_is_as_without_masking(
