@@ -14,7 +14,7 @@ Reported   PCKh@0.5 on MPII val (section 4.3), by --method: hourglass 87.1,
 Measured   reproductions/README.md
 Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
            the start of stages 2 and 3 are ours: the paper gives none; the
-           laptop preset has Adam
+           laptop preset has Adam; eq. (1)'s sum over pixels is kept
 """
 
 import shutil
@@ -62,9 +62,9 @@ class Config(training.Config):
     """Weight of the structure term, eq. 2 (paper: unsaid)."""
     norm: Literal["squared", "l2"] = "squared"
     """Error of a map: squares, or eq. 2's norm as printed."""
-    pixels: Literal["mean", "half_sum"] = "mean"
-    """Squares over the pixels of a map. Their mean makes an error at 1/8 cost
-    64 times what it costs at full size; half their sum costs the same."""
+    pixels: Literal["half_sum", "mean"] = "half_sum"
+    """Squares over the pixels of a map. With their mean an error at 1/8 weighs
+    64 times as much as one at full size; with half their sum, the same."""
     masking: float = 0.5
     """Share of masked samples in the joint stage (paper: unsaid)."""
     optimizer: Literal["sgd", "adam"] | None = None
@@ -253,6 +253,7 @@ def staged(run, stage):
         # As far as this stage goes, it is a run of the simplest such method.
         method=SAME.get((stage, method), method),
         epochs=max(1, epochs),
+        warmup_epochs=0 if number else config.warmup_epochs,
         masking=config.masking if masked else 0.0,
     )
     before = folders[number - 1] if number else None
