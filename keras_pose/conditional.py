@@ -368,11 +368,11 @@ def main(config):
         },
     )
     print(f"Wrote {output}.")
+    test = "test" if "test" in dataset.splits else config.split
+    flip = " --flip" if config.flip else ""
     print(
         f"Next: python -m keras_pose.evaluate --model {config.model} "
-        f"--data {config.data} --split test --conditional {output}"
-        + " --flip"
-        * config.flip
+        f"--data {config.data} --split {test} --conditional {output}{flip}"
     )
     return thresholds
 

@@ -41,8 +41,7 @@ class Config:
     split: str = "val"
     """Whose people are scored."""
     people: int | None = None
-    """At most so many of them, evenly spread over the split; all if not
-    given."""
+    """At most so many of them, evenly spread; all if not given."""
     scales: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
     """Side of the box / the right side."""
     shifts: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
