@@ -118,6 +118,9 @@ class Config(training.Config):
     def check(self):
         """What the shared settings check, and the paper's own."""
         super().check()
+        if self.method not in METHODS:
+            known = ", ".join(METHODS)
+            raise ValueError(f"method: one of {known}, got {self.method!r}")
         parts = sum(STAGES.values())
         if self.epochs % parts and not self.smoke:
             raise ValueError(
@@ -213,9 +216,17 @@ def build_optimizer(config):
     )
 
 
-def train(run, stage):
+def train(whole, stage):
     """Trains one stage as section 4.1 says; the loop is the shared one."""
+    run = staged(whole, stage)
     config, data = run.config, run.data
+    print(
+        f"\n{whole.config.method}, stage {run.origin['stage']}: {stage}, "
+        f"{config.epochs} epochs",
+        flush=True,
+    )
+    # A stage is the same whether it runs alone, after others or once more.
+    keras.utils.set_random_seed(config.seed)
     model = build_model(config, data.skeleton, stage)
     losses = build_losses(config, data.skeleton, len(model.outputs))
     metrics = [
@@ -244,20 +255,31 @@ def staged(run, stage):
         Path(config.output) / f"{i + 1}-{n}" for i, n in enumerate(names)
     ]
     folders[-1] = Path(config.output)
-    masked = stage == "joint" and has(method, "full")
-    epochs = config.epochs * shares[stage] // sum(shares.values())
-    config = replace(
-        config,
-        output=folders[number],
-        stage=stage,
+    parts = sum(shares.values())
+    changes = {
+        "output": folders[number],
+        "stage": stage,
+        "epochs": max(1, config.epochs * shares[stage] // parts),
         # As far as this stage goes, it is a run of the simplest such method.
-        method=SAME.get((stage, method), method),
-        epochs=max(1, epochs),
-        warmup_epochs=0 if number else config.warmup_epochs,
-        masking=config.masking if masked else 0.0,
+        "method": SAME.get((stage, method), method),
+    }
+    origin = run.origin | {"stage": f"{number + 1} of {len(names)}"}
+    if len(names) > 1 and not config.smoke:
+        origin["epochs"] = f"{shares[stage]}/{parts} of {config.epochs}"
+    if changes["method"] != method:
+        origin["method"] = f"part of {method}"
+    if number:
+        changes["warmup_epochs"] = 0
+        origin["warmup_epochs"] = "first stage only"
+    if stage != "joint" or not has(method, "full"):
+        changes["masking"] = 0.0
+        origin["masking"] = "joint stage of full only"
+    return replace(
+        run,
+        config=replace(config, **changes),
+        origin=origin,
+        starts_from=folders[number - 1] if number else None,
     )
-    before = folders[number - 1] if number else None
-    return replace(run, config=config, starts_from=before)
 
 
 def reproduce(config):
@@ -268,7 +290,7 @@ def reproduce(config):
         wanted = [run.config.stage]
     for stage in wanted:
         keras.backend.clear_session()
-        last, history = train(staged(run, stage), stage)
+        last, history = train(run, stage)
     if not is_finished(last):  # it may be the rerun of a stopped one
         finish(last)
     return last, history
@@ -278,7 +300,7 @@ def reproduce_beside(config):
     """`reproduce` in a comparison: a stage that two methods share runs once."""
     folder = Path(config.output)
     method, stage = SHARED.get(config.method, (None, None))
-    if method:
+    if method and not config.restart:  # that would forget the twin's stages
         twin = folder.with_name(f"{method}-seed{config.seed}")
         other = start(
             replace(config, method=method, output=twin), NAME, __doc__
@@ -286,7 +308,7 @@ def reproduce_beside(config):
         here = start(config, NAME, __doc__)
         names = list(STAGES)
         for name in names[: names.index(stage) + 1]:
-            done, _ = train(staged(other, name), name)
+            done, _ = train(other, name)
             copy = Path(staged(here, name).config.output)
             if not (copy / "run.json").exists():
                 with files.whole(copy) as temporary:
@@ -303,8 +325,8 @@ def main(config):
         variants = {method: {"method": method} for method in METHODS}
         return compare_runs(one, NAME, variants, config.seeds, reproduce_beside)
     last, history = reproduce(config)
-    stage, names = last.config.stage, list(STAGES)
-    if config.stage in names[:-1]:
+    stage, names = last.config.stage, list(stages(config.method))
+    if stage in names[:-1]:
         following = names[names.index(stage) + 1]
         print(f"Next: the same command with --stage {following}")
     else:

@@ -73,10 +73,13 @@ def fit(model, run):
 
     Raises:
         ValueError: the folder holds another run; too few people; a loss that
-            is not finite.
+            is not finite; the run to start from lacks epochs.
+        FileNotFoundError: the run to start from has no weights.
     """
     config, data = run.config, run.data
     folder = Path(config.output)
+    if run.starts_from:
+        _check_finished(run.starts_from)
     if config.restart and folder.exists():
         _forget(folder)
     _claim(folder, run)
@@ -160,11 +163,8 @@ def take_weights(model, path):
     """Gives layers the weights that layers of their names have in a .keras.
 
     Raises:
-        FileNotFoundError: `path` is not there.
         ValueError: a layer of the file is not in `model`, or of another shape.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is not there: train that stage first")
     for layer in keras.saving.load_model(path, compile=False).layers:
         if not layer.weights:
             continue
@@ -183,6 +183,21 @@ def show(origin, settings, title):
         style = None if origin[name] == "default" else "bold"
         table.add_row(name, str(value), origin[name], style=style)
     Console().print(table)
+
+
+def _check_finished(folder):
+    """Raises unless `folder` holds a run with all its epochs."""
+    best = folder / BEST
+    if not best.is_file():
+        raise FileNotFoundError(f"{best} is not there: train that stage first")
+    said = json.loads((folder / "run.json").read_text())
+    wanted = said["settings"]["epochs"]["value"]
+    done = len(pd.read_csv(folder / "history.csv"))
+    if done < wanted:
+        raise ValueError(
+            f"{folder} has {done} of its {wanted} epochs: finish that stage "
+            "first"
+        )
 
 
 def _claim(folder, run):
@@ -207,10 +222,9 @@ def _claim(folder, run):
     }
     if run.starts_from:
         begins = run.starts_from / BEST
-        if begins.is_file():
-            said["starts_from"] = str(begins)
-            digest = hashlib.sha256(begins.read_bytes())
-            said["starts_from_sha256"] = digest.hexdigest()
+        said["starts_from"] = str(begins)
+        digest = hashlib.sha256(begins.read_bytes())
+        said["starts_from_sha256"] = digest.hexdigest()
     path = folder / "run.json"
     if path.exists() and checkpoints(folder):
         _compare(folder, json.loads(path.read_text()), said)
