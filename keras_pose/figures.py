@@ -406,7 +406,7 @@ def save(drawing, path):
 
 def encode(image, suffix=".png"):
     """A picture (H, W, 3) uint8 RGB as the bytes of a .png or .jpg."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix == ".jpg" else []
     image = np.ascontiguousarray(image[..., ::-1])
     done, encoded = cv2.imencode(suffix, image, quality)
     if not done:
