@@ -30,6 +30,7 @@ setup(
         "opencv-python-headless>=4.10",
         "scipy>=1.13",
         "h5py>=3.11",
+        "pycocotools>=2.0.10",
         "rich>=13.7",
         "tqdm>=4.66",
         "tyro>=0.9",

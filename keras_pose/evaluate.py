@@ -6,7 +6,8 @@
 Prints the data set's own metric per joint, and writes beside the model (or to
 --output): table.csv, predictions.npz (pixels of the photographs from 0),
 predictions.mat (MPII's layout, pixels from 1) and predictions.json (like COCO's
-results). Joints that are labelled count, occluded or not.
+results). Joints that are labelled count, occluded or not. People of COCO are
+scored by OKS-AP; predictions.json can be sent to COCO's server then.
 """
 
 import io
@@ -21,7 +22,7 @@ import pandas as pd
 import scipy.io
 from keras import ops
 
-from keras_pose import conditional, files, inference
+from keras_pose import coco_results, conditional, files, inference
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
@@ -46,7 +47,7 @@ class Config:
     """Whose people are scored."""
     protocol: str | None = None
     """How to score: pckh, pck-torso, pcp-strict ... (a wrong name lists all);
-    the data set's own if not given."""
+    the data set's own if not given. COCO's is oks: average precision."""
     flip: bool = False
     """Average with the mirrored picture: twice the time."""
     scales: int = 1
@@ -125,7 +126,10 @@ def find_protocol(name):
     """A protocol by its name; ValueError lists the names there are."""
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
-        raise ValueError(f"protocol: one of {known}, got {name!r}")
+        raise ValueError(
+            f"protocol: one of {known}, or {coco_results.PROTOCOL} for people "
+            f"of COCO, got {name!r}"
+        )
     return PROTOCOLS[name]
 
 
@@ -168,11 +172,16 @@ def main(config):
     dataset = open_dataset(config.data)
     dataset.people(config.split)  # is there such a split?
     skeleton, protocol = dataset.skeleton, config.protocol or dataset.protocol
-    find_protocol(protocol)
+    truth = None
+    if config.protocol in (None, coco_results.PROTOCOL):
+        truth = coco_results.read_truth(dataset, config.split)
+    if not truth:
+        find_protocol(protocol)
     thresholds = _thresholds(config, skeleton)
     model = inference.load_model(config.model)
     people = pipeline.read_people(dataset, config.split)
-    countable(people, skeleton, protocol)  # before the long part
+    if not truth:
+        countable(people, skeleton, protocol)  # before the long part
     settings = {
         "batch_size": config.batch_size,
         "flip": config.flip,
@@ -186,8 +195,19 @@ def main(config):
         predictions = inference.predict_people(
             model, dataset, config.split, scales=config.scales, **settings
         )
-    table = evaluate(predictions.joints, people, skeleton, protocol)
-    print(describe(table, people, skeleton, protocol, config.split))
+    if truth:
+        height, width = model.input_shape[1:3]
+        results = coco_results.find_results(
+            predictions, people, truth, skeleton, width / height
+        )
+        table = coco_results.average_precision(results, truth, skeleton)
+        print(
+            coco_results.describe(table, results, people, truth, config.split)
+        )
+    else:
+        results = None
+        table = evaluate(predictions.joints, people, skeleton, protocol)
+        print(describe(table, people, skeleton, protocol, config.split))
     if thresholds:
         crops = predictions.crops
         print(
@@ -195,7 +215,7 @@ def main(config):
             f"{crops.mean():.2f} crops per person."
         )
     output = config.output or config.model.parent
-    save(output, table, predictions, people, skeleton)
+    save(output, table, predictions, people, skeleton, results)
     print(f"Wrote table.csv and predictions.npz, .mat, .json to {output}.")
     if (output / "run.json").is_file():
         next_one = f"keras_pose.report --run {output} --data {config.data}"
@@ -257,7 +277,7 @@ def describe(table, people, skeleton, protocol, split):
     return "\n".join(lines)
 
 
-def save(folder, table, predictions, people, skeleton):
+def save(folder, table, predictions, people, skeleton, results=None):
     """Writes the table and the predictions, each file whole or not at all.
 
     Args:
@@ -266,6 +286,7 @@ def save(folder, table, predictions, people, skeleton):
         predictions: `inference.Predictions`.
         people: `pipeline.People` of the same split.
         skeleton: names the joints.
+        results: of OKS-AP, for predictions.json; `as_coco` if not given.
     """
     folder = Path(folder)
     arrays = io.BytesIO()
@@ -281,12 +302,13 @@ def save(folder, table, predictions, people, skeleton):
     scipy.io.savemat(
         matlab, as_mpii(predictions, people, skeleton), do_compression=True
     )
-    results = json.dumps(as_coco(predictions, people))
+    results = results or as_coco(predictions, people)
+    label = table.index.name or "joint"
     contents = {
-        "table.csv": table.to_csv(index_label="joint").encode(),
+        "table.csv": table.to_csv(index_label=label).encode(),
         "predictions.npz": arrays.getvalue(),
         "predictions.mat": matlab.getvalue(),
-        "predictions.json": results.encode(),
+        "predictions.json": json.dumps(results).encode(),
     }
     for name, content in contents.items():
         with files.whole(folder / name) as temporary:

@@ -76,12 +76,15 @@ def resize_matrix(source, target):
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
 
 
-def box_to_center_scale(box, padding=1.25, xp=np):
+def box_to_center_scale(box, padding=1.25, aspect=1.0, xp=np):
     """Centre (..., 2) and scale (...) of boxes (..., 4) x, y, w, h.
 
-    The scale is that of the longer side, padded: `padding` is the room around a
-    tight box (Simple Baselines, section 4.1).
+    The box is made wider or higher until width / height is `aspect`, that of
+    the network's input, and padded: `padding` is the room around a tight box
+    (Simple Baselines, section 4.1). The scale is that of its height; in a
+    square, of the longer side.
     """
     box = xp.array(box)
     center = box[..., :2] + (box[..., 2:] - 1) / 2
-    return center, xp.max(box[..., 2:], axis=-1) * padding / PERSON_PIXELS
+    height = xp.maximum(box[..., 3], box[..., 2] / aspect)
+    return center, height * padding / PERSON_PIXELS
