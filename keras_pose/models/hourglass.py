@@ -55,23 +55,30 @@ def residual(x, filters, name):
     return layers.Add(name=f"{name}_add")([x, shortcut])
 
 
-def hourglass(x, filters, depth, name):
+def hourglass(x, filters, depth, name, block=residual):
     """One hourglass (section 3.1, figure 3): `depth` halvings and back.
+
+    Args:
+        x: (B, h, w, filters) features.
+        filters: channels.
+        depth: halvings.
+        name: prefix of the layers.
+        block: what each level is made of: (x, filters, name) -> features.
 
     Returns:
         the features on the way back up, list of `depth` (B, h, w, filters),
         each twice as fine as the one before; the last is of the size of `x`.
     """
-    skip = residual(x, filters, f"{name}_skip{depth}")
+    skip = block(x, filters, f"{name}_skip{depth}")
     low = layers.MaxPooling2D(name=f"{name}_pool{depth}")(x)
-    low = residual(low, filters, f"{name}_down{depth}")
+    low = block(low, filters, f"{name}_down{depth}")
     coarser = []
     if depth > 1:
-        coarser = hourglass(low, filters, depth - 1, name)
+        coarser = hourglass(low, filters, depth - 1, name, block)
         low = coarser[-1]
     else:
-        low = residual(low, filters, f"{name}_bottom")
-    low = residual(low, filters, f"{name}_up{depth}")
+        low = block(low, filters, f"{name}_bottom")
+    low = block(low, filters, f"{name}_up{depth}")
     low = layers.UpSampling2D(name=f"{name}_upsample{depth}")(low)
     return [*coarser, layers.Add(name=f"{name}_merge{depth}")([skip, low])]
 
@@ -87,7 +94,9 @@ def read_maps(x, joints, bias, name):
     )(x)
 
 
-def read_scales(x, joints, filters, bias, scales, name):
+def read_scales(
+    x, joints, filters, bias, scales, name, depth=DEPTH, block=residual
+):
     """An hourglass and its maps: where and how the network is supervised.
 
     Args:
@@ -100,13 +109,15 @@ def read_scales(x, joints, filters, bias, scales, name):
             (Newell); at the others only a norm and a ReLU, since the sum of
             the two branches is not normalised and begins ten times as large.
         name: prefix of the layers.
+        depth: halvings of the hourglass.
+        block: what it is made of.
 
     Returns:
         list of `scales` maps (B, ., ., K), the coarsest first, and the features
         (B, h, w, filters) that the last ones were read from.
     """
-    levels = hourglass(x, filters, DEPTH, name)
-    y = residual(levels[-1], filters, f"{name}_after")
+    levels = hourglass(x, filters, depth, name, block)
+    y = block(levels[-1], filters, f"{name}_after")
     y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
     maps = [read_maps(y, joints, bias, f"{name}_maps")]
     for step in range(1, scales):
