@@ -1,0 +1,192 @@
+"""ResNet-50, 101 and 152 of keras.applications, as backbones of heatmap models.
+
+K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition",
+CVPR 2016, https://arxiv.org/abs/1512.03385
+
+The library's graph is not the one that pose papers were trained with:
+
+                          keras.applications    torchvision, pose papers
+    halving of a stage    first 1x1             the 3x3 ("ResNet v1.5")
+    convolutions          with bias             without
+    batch normalisation   0.99, 1.001e-5        momentum 0.9, epsilon 1e-5
+    pixels                BGR, less the mean    RGB, less the mean, / deviation
+
+The biases are 26,560 / 52,672 / 75,712 trainable numbers (6 f a block of width
+f, 4 f more in the first of a stage, 64 in the stem) that do nothing: the
+normalisation behind each convolution takes them out again. Where the stride is
+costs no parameter, but three 3x3 convolutions then see four times the pixels,
+and it is another function: weights of one form are wrong in the other.
+
+So the graph is cloned from keras.applications without biases and with the
+constants of the right column, and the weights decide the rest:
+
+    "none"      the right column, to the last parameter: what published pose
+                weights need, and the better network
+    "imagenet"  stride and pixels of the left column, which these weights were
+    or a file   trained with. Biases go into the means of the normalisation, the
+                epsilons' difference into its variances, BGR into the order of
+                the first kernel: the same function as the library's model.
+
+All weights are trained, none is frozen. Every downsampling layer has its own
+batch normalisation: the stem's convolution, and in the first block of a stage
+both the strided convolution and the 1x1 that downsamples the shortcut.
+"""
+
+from pathlib import Path
+
+import keras
+from keras import layers
+from keras.applications import resnet
+
+DEPTHS = {50: resnet.ResNet50, 101: resnet.ResNet101, 152: resnet.ResNet152}
+STRIDE = 32
+"""Input pixels per cell of the features."""
+STEM = "conv1_conv"
+MEAN = (123.68, 116.779, 103.939)
+"""Of ImageNet's R, G, B: what keras.applications (and Caffe) subtract."""
+TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's R, G, B over 255, as torchvision has them."""
+URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+
+
+def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
+    """The network up to its last block.
+
+    Args:
+        images: (B, H, W, 3) uint8 RGB; H and W divisible by 32.
+        depth: 50, 101 or 152.
+        weights: "none", "imagenet", or a file of keras.applications' own
+            weights without the top, see the module's docstring.
+        width: factor on the channels of every convolution, ours, for machines
+            without a GPU; only with weights "none".
+
+    Returns:
+        (B, H / 32, W / 32, 2048 * width) features.
+
+    Raises:
+        ValueError: a size, depth, width or file that does not fit.
+        OSError: the weights are not there and cannot be fetched.
+    """
+    height, columns = images.shape[1:3]
+    if not height or not columns or height % STRIDE or columns % STRIDE:
+        raise ValueError(
+            f"image size must be divisible by {STRIDE}, "
+            f"got {height} x {columns}"
+        )
+    if depth not in DEPTHS:
+        known = ", ".join(str(d) for d in DEPTHS)
+        raise ValueError(f"depth: one of {known}, got {depth}")
+    if not width > 0 or 64 * width % 1:
+        raise ValueError(
+            f"width must make a whole number of 64 channels, got {width}"
+        )
+    trained = str(weights) != "none"
+    if trained and width != 1:
+        raise ValueError(
+            f"weights {weights} are for width 1, got {width}: --weights none"
+        )
+    source = _load(depth, weights)
+    clone = _clone(source, images, width, strided_3x3=not trained)
+    if trained:
+        for layer in clone.layers:
+            if layer.weights:
+                layer.set_weights(_translated(source, layer))
+    return clone.output
+
+
+def _load(depth, weights):
+    """The library's model without its top.
+
+    Its download fails with a bare Exception that names no remedy, its loader
+    with pages about layers: one message instead.
+    """
+    build = DEPTHS[depth]
+    if str(weights) == "none":
+        return build(include_top=False, weights=None)
+    name = f"resnet{depth}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    if str(weights) == "imagenet":
+        try:
+            return build(include_top=False, weights="imagenet")
+        except Exception as error:
+            reason = str(error).splitlines()[0].rpartition(" -- ")[2]
+            raise OSError(
+                f"ImageNet weights: {name} could not be loaded ({reason}): "
+                f"fetch {URL}{name} and put it "
+                "into ~/.keras/models, or name the file with --weights PATH, "
+                "or begin without it: --weights none"
+            ) from None
+    if not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"weights: none, imagenet or a file like {name} wanted, got "
+            f"{weights}, which is not there"
+        )
+    try:
+        return build(include_top=False, weights=str(weights))
+    except Exception as error:
+        raise ValueError(
+            f"{weights} holds no weights of keras.applications' ResNet-{depth} "
+            f"without its top ({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _clone(source, images, width, strided_3x3):
+    """The graph anew on `images`, without biases and with Torch's constants.
+
+    keras.applications offers neither choice, but a clone may change each layer
+    on its way; layers keep their names, conv1_conv to conv5_block3_3_bn.
+    """
+    strided = {
+        layer.name
+        for layer in source.layers
+        if layer.name.endswith("_1_conv") and layer.strides == (2, 2)
+    }
+    moved = {name.replace("_1_conv", "_2_conv") for name in strided}
+
+    def change(layer):
+        config = layer.get_config()
+        if isinstance(layer, layers.Conv2D):
+            config["use_bias"] = False
+            config["filters"] = int(config["filters"] * width)
+            config["kernel_initializer"] = "he_normal"
+            if strided_3x3 and layer.name in strided:
+                config["strides"] = 1
+            if strided_3x3 and layer.name in moved:
+                config |= {"strides": 2, "padding": "valid"}
+        if isinstance(layer, layers.BatchNormalization):
+            config |= {"momentum": 0.9, "epsilon": 1e-5}
+        return type(layer).from_config(config)
+
+    def call(layer, x, **settings):  # training and mask
+        if layer.name == "conv1_pad":
+            x = _normalise(torch=strided_3x3)(x)
+        if strided_3x3 and layer.name in moved:  # "same" pads one side alone
+            x = layers.ZeroPadding2D(1, name=f"{layer.name}_pad")(x)
+        return layer(x, **settings)
+
+    return keras.models.clone_model(
+        source, images, clone_function=change, call_function=call
+    )
+
+
+def _normalise(torch):
+    """The layer from RGB bytes to what the weights were trained with."""
+    if not torch:
+        return layers.Rescaling(1.0, [-m for m in MEAN], name="scale")
+    return layers.Rescaling(
+        [1 / (255 * d) for d in TORCH_DEVIATION],
+        [-m / d for m, d in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)],
+        name="scale",
+    )
+
+
+def _translated(source, layer):
+    """The weights of the source's layer of that name, for a layer of ours."""
+    there = source.get_layer(layer.name)
+    if isinstance(layer, layers.Conv2D):
+        kernel = there.get_weights()[0]
+        # RGB comes in where the weights know BGR
+        return [kernel[:, :, ::-1] if layer.name == STEM else kernel]
+    scale, offset, mean, variance = there.get_weights()
+    convolution = source.get_layer(layer.name.removesuffix("bn") + "conv")
+    mean = mean - convolution.get_weights()[1]
+    return [scale, offset, mean, variance + there.epsilon - layer.epsilon]

@@ -1,0 +1,76 @@
+"""Head of ResNet-FCN: convolutions and upsampling instead of deconvolutions.
+
+Y. Wang, C. Hao, "Human Pose Estimation from a Single Image", a student report,
+section 4.2. Each transposed convolution of Simple Baselines becomes a block of
+1x1, 3x3 and 1x1 convolutions; three 1x1 convolutions read the maps.
+
+    (B, H / 32, W / 32, 2048)
+      -> 3 x (1x1 to 128, twice the size, 3x3 of 128, 1x1 to 256)
+      -> 1x1 of 256 -> 1x1 of 256 -> 1x1 -> (B, H / 4, W / 4, K)
+
+The report names neither widths nor any upsampling, without which there would be
+8 x 8 cells. Ours: a bottleneck of half the channels, as in the hourglass, no
+shortcut, and the pixels repeated between the first and the second convolution:
+in front of a 1x1 convolution the result is the same and costs four times as
+much. Every convolution but the last has batch normalisation and ReLU. "A batch
+normalization to every down sample layer" is a matter of the backbone, see
+`keras_pose.models.resnet`.
+"""
+
+from keras import layers
+
+from keras_pose.models.hourglass import norm_relu, read_maps
+from keras_pose.models.resnet import STRIDE
+
+OUTPUT_STRIDES = (2, 4, 8, 16, 32)
+UPSAMPLINGS = ("nearest", "bilinear")
+
+
+def fcn_head(
+    features, joints, *, output_stride=4, filters=256, upsampling="nearest"
+):
+    """Features of stride 32 to maps of `output_stride` (section 4.2, figure 2).
+
+    Args:
+        features: (B, h, w, C) of a ResNet.
+        joints: number K of maps.
+        output_stride: input pixels per cell of the maps; a block a halving.
+        filters: channels of the blocks and of the 1x1 convolutions.
+        upsampling: "nearest" or "bilinear".
+
+    Returns:
+        (B, h * n, w * n, K) maps, n = 32 / output_stride, not activated.
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        known = ", ".join(str(stride) for stride in OUTPUT_STRIDES)
+        raise ValueError(f"output_stride: one of {known}, got {output_stride}")
+    if filters < 2 or filters % 2:
+        raise ValueError(f"filters must be even, got {filters}")
+    if upsampling not in UPSAMPLINGS:
+        known = ", ".join(UPSAMPLINGS)
+        raise ValueError(f"upsampling: one of {known}, got {upsampling!r}")
+    x = features
+    for step in range(1, (STRIDE // output_stride).bit_length()):
+        name = f"block{step}"
+        x = _convolve(x, filters // 2, 1, f"{name}_1")
+        x = layers.UpSampling2D(
+            interpolation=upsampling, name=f"{name}_upsample"
+        )(x)
+        x = _convolve(x, filters // 2, 3, f"{name}_2")
+        x = _convolve(x, filters, 1, f"{name}_3")
+    for step in (1, 2):
+        x = _convolve(x, filters, 1, f"head_{step}")
+    return read_maps(x, joints, 0.0, "head_maps")
+
+
+def _convolve(x, filters, kernel, name):
+    """A convolution, its normalisation and ReLU."""
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return norm_relu(x, name)
