@@ -179,6 +179,17 @@ def test_a_phones_orientation_is_applied(oracle, with_exif, turn):
     assert np.abs(crop.numpy().astype(int) - other).mean() > 20
 
 
+def test_a_wide_box_is_seen_whole_in_a_high_crop():
+    """60 x 20 at 48:64 is 60 x 80, padded 75 x 100: 100 / 64 per pixel."""
+    image = np.zeros((90, 120, 3), "uint8")
+    box = tf.constant([30.0, 40.0, 60.0, 20.0])
+    _, back = photograph.crop(image, box, (64, 48))
+    step = 100 / 64
+    middle = [59.5 - 23.5 * step, 49.5 - 31.5 * step]
+    wanted = np.column_stack([step * np.eye(2), middle])
+    np.testing.assert_allclose(back, wanted, atol=1e-4)
+
+
 def test_an_orientation_beyond_eight_is_none(with_exif):
     jpeg = cv2.imencode(".jpg", np.zeros((8, 12, 3), "uint8"))[1].tobytes()
     for encoded in (jpeg, with_exif(jpeg, 9), with_exif(jpeg, 6)[:40]):

@@ -95,3 +95,11 @@ def test_a_box_to_center_and_scale():
     center, scale = geometry.box_to_center_scale((10, 20, 10, 40))
     np.testing.assert_allclose(center, (14.5, 39.5))
     np.testing.assert_allclose(scale, 40 * 1.25 / 200)
+
+
+def test_a_box_is_fitted_into_the_aspect_of_the_network():
+    """40 high at 3:4 is 30 wide: enough for 10 pixels, not for 60."""
+    boxes = np.array([(10, 20, 10, 40), (10, 20, 60, 40)])
+    center, scale = geometry.box_to_center_scale(boxes, aspect=192 / 256)
+    np.testing.assert_allclose(center, [(14.5, 39.5), (39.5, 39.5)])
+    np.testing.assert_allclose(scale, np.array([40, 80]) * 1.25 / 200)

@@ -79,8 +79,8 @@ def open_dataset(folder) -> Dataset:
         is_folder = folder.is_dir()
         what = f"has no {DESCRIPTION}" if is_folder else "is not a folder"
         raise FileNotFoundError(
-            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, "
-            "flic or synthetic (each answers --help)."
+            f"{folder} {what}. Make it with python -m tfrecords.mpii, coco, "
+            "lsp, flic or synthetic (each answers --help)."
         )
     try:
         description = json.loads(path.read_text())

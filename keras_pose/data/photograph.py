@@ -45,7 +45,8 @@ def crop_encoded(encoded, box, size):
     """The person in a box as the network sees it, from the bytes of a file.
 
     The box's longer side, padded by `geometry.box_to_center_scale`, fills the
-    crop's height. A box that is the whole picture is not padded: then the whole
+    crop's height; in a crop that is higher than wide a wide box fills the width
+    instead. A box that is the whole picture is not padded: then the whole
     picture is seen. What lies outside the picture is black.
 
     Args:
@@ -92,7 +93,9 @@ def _back(box, shape, size):
     wanted = "a box x, y, width, height with an area, over the picture, wanted"
     said = [wanted, "got", box, "height and width of the picture", shape]
     with tf.control_dependencies([tf.debugging.Assert(good, said, 4)]):
-        center, scale = geometry.box_to_center_scale(box, xp=tnp)
+        center, scale = geometry.box_to_center_scale(
+            box, aspect=min(1, width / height), xp=tnp
+        )
     whole = tf.reduce_all(box == tf.concat([[0.0, 0.0], edge], 0))
     fits = tf.maximum(edge[1], edge[0] * height / width)
     side = tf.where(whole, fits, scale * geometry.PERSON_PIXELS)

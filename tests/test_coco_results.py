@@ -1,0 +1,304 @@
+"""OKS-AP of made predictions, by hand; and the command from end to end."""
+
+import gzip
+import hashlib
+import json
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from keras_pose import coco_results, evaluate
+from keras_pose.data.dataset import open_dataset
+from keras_pose.data.pipeline import People
+from keras_pose.inference import Predictions
+from keras_pose.metrics import oks
+from keras_pose.models.heads import PoseMaps
+from keras_pose.skeletons import COCO
+from tfrecords import coco
+
+SIGMAS = oks.sigmas(COCO)
+POSE = np.random.default_rng(0).uniform(10, 90, (17, 2)).round()
+MEDIUM, LARGE = 50.0**2, 100.0**2
+
+
+def annotation(image, pose=POSE, area=LARGE, flags=2, **other):
+    flags = np.broadcast_to(flags, 17)
+    low = pose.min(axis=0)
+    return {
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,
+        "num_keypoints": int((flags > 0).sum()),
+        "area": area,
+        "bbox": [*low, *(pose.max(axis=0) - low)],
+        "keypoints": np.column_stack([pose, flags]).ravel().tolist(),
+    } | other
+
+
+def truth_of(*rows, **other):
+    ids = sorted({row["image_id"] for row in rows})
+    images = [{"id": n, "file_name": f"{n}.jpg"} for n in ids]
+    rows = [row | {"id": n} for n, row in enumerate(rows, start=1)]
+    categories = [{"id": 1, "name": "person"}]
+    return {
+        "images": images,
+        "annotations": rows,
+        "categories": categories,
+    } | other
+
+
+def result(image, pose=POSE, score=1.0):
+    keypoints = np.column_stack([pose, np.ones(17)]).ravel().tolist()
+    return {
+        "image_id": image,
+        "category_id": 1,
+        "keypoints": keypoints,
+        "score": score,
+    }
+
+
+def scores(results, truth):
+    table = coco_results.average_precision(results, truth, COCO)
+    return table[coco_results.COLUMN]
+
+
+def apart(alike, area):
+    """(17, 2): how far each joint has to be off for this OKS."""
+    far = 2 * SIGMAS * np.sqrt(-2 * area * np.log(alike))
+    return np.column_stack([0.6 * far, -0.8 * far])
+
+
+TWO = truth_of(annotation(7), annotation(9, area=MEDIUM))
+
+
+def test_the_truth_itself_scores_100():
+    found = scores([result(7), result(9)], TWO)
+    assert list(found.index) == list(coco_results.MEASURES)
+    assert found.tolist() == pytest.approx([100] * 10)
+
+
+@pytest.mark.parametrize("alike, survive", [(0.72, 5), (0.951, 10), (0.49, 0)])
+def test_shifted_joints_pass_the_thresholds_below_their_oks(alike, survive):
+    """OKS 0.72 passes 0.50, 0.55, 0.60, 0.65 and 0.70: five of the ten."""
+    found = scores(
+        [
+            result(7, POSE + apart(alike, LARGE)),
+            result(9, POSE - apart(alike, MEDIUM)),
+        ],
+        TWO,
+    )
+    assert found["AP"] == pytest.approx(10 * survive)
+    assert found["AR"] == pytest.approx(10 * survive)
+    assert found["AP medium"] == pytest.approx(10 * survive)
+    assert found["AP@0.50"] == pytest.approx(100 * (alike > 0.5))
+    assert found["AP@0.75"] == pytest.approx(100 * (alike > 0.75))
+
+
+def test_one_of_two_people_found_is_half_the_recall():
+    """Precision 1 up to recall 0.5: 51 of COCO's 101 steps of recall."""
+    found = scores([result(7)], TWO)
+    assert found["AP"] == pytest.approx(100 * 51 / 101)
+    assert found["AR"] == pytest.approx(50)
+    assert found["AP large"] == pytest.approx(100)
+    assert found["AP medium"] == 0
+
+
+def test_where_there_is_nobody_there_is_no_number():
+    found = scores([result(7)], truth_of(annotation(7)))
+    assert found["AP large"] == pytest.approx(100)
+    assert np.isnan(found["AP medium"])
+
+
+def test_a_false_alarm_before_the_person_halves_precision():
+    alarm = result(7, POSE + 500, score=2.0)
+    found = scores([result(7), alarm], truth_of(annotation(7)))
+    assert found["AP"] == pytest.approx(50)
+    assert found["AR"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_crowds_and_people_without_keypoints_may_be_found(crowd):
+    """The same alarm upon one of them does no harm."""
+    nobody = annotation(7, POSE + 500, flags=0, iscrowd=crowd)
+    alarm = result(7, POSE + 500, score=2.0)
+    found = scores([result(7), alarm], truth_of(annotation(7), nobody))
+    assert found["AP"] == pytest.approx(100)
+
+
+def people_of(sources, scale=1.0):
+    number = len(sources)
+    return People(
+        joints=np.zeros((number, 17, 2)),
+        flags=np.zeros((number, 17), int),
+        center=np.zeros((number, 2)),
+        scale=np.full(number, scale),
+        head_size=np.full(number, np.nan),
+        box=np.full((number, 4), np.nan),
+        names=[f"{source}#{n}" for n, source in enumerate(sources)],
+        sources=sources,
+    )
+
+
+def test_results_are_rescored_and_people_seen_twice_are_dropped():
+    people = people_of(["9.jpg", "7.jpg", "9.jpg", "9.jpg"])
+    boxes = zip(people.names, (0.5, 0.6, 0.9, 0.8), strict=True)
+    truth = TWO | {"boxes": [{"name": n, "score": s} for n, s in boxes]}
+    poses = np.stack([POSE, POSE, POSE + 0.25, POSE + 40])
+    heights = np.full((4, 17), 0.5)
+    heights[3, :9] = 0.1  # not certain, and not in the mean
+    predictions = Predictions(poses, heights)
+    found = coco_results.find_results(predictions, people, truth, COCO, 0.75)
+    # The first is the third again, with a worse box; 7.jpg is another picture.
+    assert [(row["image_id"], round(row["score"], 9)) for row in found] == [
+        (7, 0.3),
+        (9, 0.45),
+        (9, 0.4),
+    ]
+    np.testing.assert_allclose(
+        np.reshape(found[1]["keypoints"], (17, 3)),
+        np.column_stack([POSE + 0.25, np.full(17, 0.5)]),
+    )
+    assert json.loads(json.dumps(found)) == found
+    # Annotated boxes are all as good: the mean of the joints alone, and of
+    # equals the first is kept.
+    found = coco_results.find_results(predictions, people, TWO, COCO, 0.75)
+    assert [row["score"] for row in found] == [0.5, 0.5, 0.5]
+    assert found[1]["keypoints"][0] == POSE[0, 0]
+
+
+def test_poses_are_compared_by_the_area_of_the_crop():
+    """Crops of 100 x 75 and 40 x 30 pixels: OKS 0.92 falls below 0.9."""
+    away = POSE + apart(0.92, 100 * 75)
+    predictions = Predictions(np.stack([POSE, away]), np.ones((2, 17)))
+    for height, number in ((100, 1), (40, 2)):
+        people = people_of(["7.jpg"] * 2, height / 200)
+        found = coco_results.find_results(predictions, people, TWO, COCO, 0.75)
+        assert len(found) == number
+
+
+CELLS = np.stack([np.arange(17) % 10 + 1, np.arange(17) % 13 + 1], axis=-1)
+"""Column and row of each joint in maps 12 wide and 16 high."""
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A network of 64 x 48 pixels that sees everybody in the same pose."""
+    maps = np.zeros((16, 12, 17), "float32")
+    maps[CELLS[:, 1], CELLS[:, 0], np.arange(17)] = 0.8
+    images = keras.Input((64, 48, 3), dtype="uint8")
+    dense = layers.Dense(maps.size, kernel_initializer="zeros")
+    x = dense(layers.GlobalAveragePooling2D()(layers.Rescaling(0.0)(images)))
+    dense.bias.assign(maps.ravel())
+    head = PoseMaps("coco", 4, activation="linear")
+    x = head([layers.Reshape(maps.shape)(x)])
+    path = tmp_path / "best.keras"
+    keras.Model(images, x).save(path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two people, narrow and wide, just where the network sees them."""
+    folder = tmp_path / "coco"
+    rows = []
+    for number, box in ((3, [20, 30, 40, 80]), (5, [60, 20, 120, 80])):
+        # The height of 3:4 around the box, padded, fills the crop's.
+        side = 1.25 * max(box[3], box[2] * 4 / 3)
+        middle = np.add(box[:2], np.subtract(box[2:], 1) / 2)
+        pixels = 4 * CELLS + 1.5
+        pose = middle + (pixels - [23.5, 31.5]) * side / 64
+        area = box[2] * box[3]
+        rows.append(
+            annotation(number, pose, area) | {"id": number, "bbox": box}
+        )
+    rows.append(annotation(5, POSE, flags=0, iscrowd=1) | {"id": 6})
+    images = [
+        {"id": n, "file_name": f"{n:012d}.jpg", "width": 200, "height": 150}
+        for n in (3, 5)
+    ]
+    folder.mkdir()
+    for image in images:
+        picture = np.zeros((150, 200, 3), "uint8")
+        cv2.imwrite(str(folder / image["file_name"]), picture)
+    truth = {"images": images, "annotations": rows}
+    (folder / "made.json").write_text(json.dumps(truth))
+    boxes = [
+        {
+            "image_id": row["image_id"],
+            "category_id": 1,
+            "bbox": np.add(row["bbox"], shift).tolist(),
+            "score": score,
+        }
+        for row in rows[:2]
+        for shift, score in ((0, 0.9), (0.25, 0.5), (30, 0.3))
+    ]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    coco.main(
+        coco.Config(
+            source=folder,
+            output=tmp_path / "records",
+            annotations=("val=made.json",),
+            images=folder,
+            boxes=folder / "boxes.json",
+            workers=1,
+        )
+    )
+    return open_dataset(tmp_path / "records")
+
+
+def test_the_command_scores_coco_by_oks(model, data, tmp_path, capsys):
+    output = tmp_path / "out"
+
+    def run(**settings):
+        capsys.readouterr()
+        config = evaluate.Config(model, data.folder, output=output, **settings)
+        return evaluate.main(config), capsys.readouterr().out
+
+    table, printed = run()
+    assert table.loc["AP"].tolist() == pytest.approx([100])
+    assert "2 people with keypoints, 1 crowds and people without" in printed
+    assert "2 annotated boxes, 2 left" in printed
+    rows = json.loads((output / "predictions.json").read_text())
+    assert [row["image_id"] for row in rows] == [3, 5]
+    assert rows[0]["score"] == pytest.approx(0.8)
+    written = pd.read_csv(output / "table.csv", index_col="measure")
+    np.testing.assert_allclose(written, table)
+
+    table, _ = run(protocol="pck-bbox")
+    assert table.loc["Mean"].iloc[0] == 100
+
+    # Of three boxes each, one finds the person, one finds it again and is
+    # suppressed, and one misses it, with the worst score.
+    table, printed = run(split="detected")
+    assert table.loc["AP"].tolist() == pytest.approx([100])
+    assert "6 a detector's boxes, 4 left" in printed
+    rows = json.loads((output / "predictions.json").read_text())
+    np.testing.assert_allclose(
+        [row["score"] for row in rows], [0.72, 0.24, 0.72, 0.24], rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="pck-bbox has nothing to score"):
+        run(split="detected", protocol="pck-bbox")
+
+
+def test_a_truth_that_is_not_the_listed_one_is_refused(data):
+    path = data.folder / "truth-val.json.gz"
+    content = gzip.decompress(path.read_bytes())
+    listed = data.description["truth"]["val"]["sha256"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == listed
+    path.write_bytes(gzip.compress(content + b" "))
+    with pytest.raises(ValueError, match="truth-val.json.gz is not the file"):
+        coco_results.read_truth(data, "val")
+    path.unlink()
+    with pytest.raises(ValueError, match="truth-val.json.gz is missing"):
+        coco_results.read_truth(data, "val")
+
+
+def test_oks_needs_the_truth_of_coco(model, data, tmp_path, wrists_data):
+    other, _ = wrists_data()
+    config = evaluate.Config(model, other.folder, protocol="oks")
+    with pytest.raises(ValueError, match="oks for people of COCO, got 'oks'"):
+        evaluate.main(config)
