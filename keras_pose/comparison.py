@@ -8,7 +8,7 @@ import pandas as pd
 from keras_pose import figures, files
 from keras_pose.data.pipeline import read_people
 from keras_pose.evaluate import evaluate
-from keras_pose.report import compare_people
+from keras_pose.report import compare_people, read_history
 
 
 def compare(runs, dataset, split, output, metric):
@@ -46,7 +46,7 @@ def compare(runs, dataset, split, output, metric):
     with files.whole(output / "comparison.csv") as temporary:
         table.to_csv(temporary)
     histories = {
-        variant: [pd.read_csv(Path(f) / "history.csv") for f in folders]
+        variant: [read_history(folder) for folder in folders]
         for variant, folders in runs.items()
     }
     figures.save(figures.draw_curves(histories, metric), output / "figure3.png")

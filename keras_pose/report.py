@@ -91,7 +91,7 @@ def write_report(
     """
     folder = Path(run_folder)
     said = _read_json(folder / RUN)
-    history = _read_history(folder / HISTORY)
+    history = read_history(folder)
     curves = page.section("Curves", _curves(history))
     if dataset.description["splits"].get(split, {}).get("people"):
         model = model or inference.load_model(folder / MODEL)
@@ -489,11 +489,26 @@ def _read_json(path):
         raise ValueError(f"{path} is not JSON: {error}") from None
 
 
-def _read_history(path):
-    """history.csv as a DataFrame; None if there is none or no epoch in it."""
-    if not path.is_file() or not path.stat().st_size:
+def read_history(folder):
+    """history.csv of a run, behind that of the run whose weights it began with.
+
+    Args:
+        folder: of the run; run.json names the one before, if there is one.
+
+    Returns:
+        DataFrame, epochs counted through; None if there is no epoch.
+    """
+    folder = Path(folder)
+    path = folder / HISTORY
+    if not path.is_file():
         return None
     history = pd.read_csv(path)
+    if (folder / RUN).is_file():
+        begins = _read_json(folder / RUN).get("starts_from")
+        earlier = read_history((folder / begins).parent) if begins else None
+        if earlier is not None:
+            history["epoch"] += earlier["epoch"].max()
+            history = pd.concat([earlier, history], ignore_index=True)
     return history if len(history) else None
 
 

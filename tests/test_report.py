@@ -168,3 +168,22 @@ def test_figures_4_and_5_choose_their_people(wrists_data):
     ):
         found = [a.texts[0].get_text() for a in figure.axes if a.texts]
         assert found == notes
+
+
+def test_a_stage_shows_the_epochs_that_it_began_with(tmp_path):
+    """Stage 2 lies beside stage 1; each counts its epochs from 1."""
+    for name, begins, scores in (
+        ("1-mss", None, (0.1, 0.2)),
+        ("2-msr", "../1-mss/best.keras", (0.3,)),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        said = {"starts_from": begins} if begins else {}
+        (folder / "run.json").write_text(json.dumps(said))
+        rows = [f"{epoch + 1},{score}" for epoch, score in enumerate(scores)]
+        text = "\n".join(["epoch,pckh", *rows])
+        (folder / "history.csv").write_text(text + "\n")
+    history = report.read_history(tmp_path / "2-msr")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["pckh"].tolist() == [0.1, 0.2, 0.3]
+    assert report.read_history(tmp_path) is None
