@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from pathlib import Path
 
 import cv2
 import keras
@@ -12,6 +13,7 @@ import pytest
 from keras import layers
 
 from keras_pose import coco_results, evaluate
+from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.data.pipeline import People
 from keras_pose.inference import Predictions
@@ -302,3 +304,33 @@ def test_oks_needs_the_truth_of_coco(model, data, tmp_path, wrists_data):
     config = evaluate.Config(model, other.folder, protocol="oks")
     with pytest.raises(ValueError, match="oks for people of COCO, got 'oks'"):
         evaluate.main(config)
+
+
+SHARED = Path(__file__).parents[1] / "../shared/data/coco"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs COCO's subset")
+@pytest.mark.parametrize("person_pixels", [64, 384])
+def test_the_records_of_coco_score_100(tmp_path, person_pixels):
+    """Joints go into the crops' pixels and come back, at any resolution."""
+    coco.main(
+        coco.Config(
+            source=SHARED,
+            output=tmp_path,
+            annotations=("val=annotations/person_keypoints_val2017.json",),
+            person_pixels=person_pixels,
+            workers=1,
+        )
+    )
+    data = open_dataset(tmp_path)
+    people = pipeline.read_people(data, "val")
+    truth = coco_results.read_truth(data, "val")
+    images = {row["file_name"]: row["id"] for row in truth["images"]}
+    results = [
+        result(images[source], joints)
+        for source, joints in zip(people.sources, people.joints, strict=True)
+    ]
+    assert len(results) == 46
+    assert scores(results, truth).tolist() == pytest.approx([100] * 10)
+    results[0]["keypoints"] = result(0, people.joints[0] + 1000)["keypoints"]
+    assert scores(results, truth)["AR"] == pytest.approx(100 * 45 / 46)
