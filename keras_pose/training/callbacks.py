@@ -45,6 +45,25 @@ class WarmUp(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = rate
 
 
+class Drops(keras.callbacks.Callback):
+    """Multiplies the rate by `factor` after each of some epochs.
+
+    The rate follows from the number of the epoch alone, so that a resumed run
+    has the same. `epochs` count from 1.
+    """
+
+    def __init__(self, rate, epochs, factor):
+        super().__init__()
+        self.rate = rate
+        self.epochs = epochs
+        self.factor = factor
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """`epoch` counts from 0: so many are done."""
+        drops = sum(epoch >= done for done in self.epochs)
+        self.model.optimizer.learning_rate = self.rate * self.factor**drops
+
+
 class Plateau(keras.callbacks.ReduceLROnPlateau):
     """Lowers the rate when the objective stalls, but not during the warm-up."""
 

@@ -42,6 +42,11 @@ class Config:
     """Side of the masking patch / side of the square around the person."""
     plateau_factor: float = 0.5
     """What the rate is multiplied by on a plateau."""
+    drop_epochs: tuple[int, ...] | None = ()
+    """Epochs after which the rate drops; then no plateau is waited for. None:
+    from the preset."""
+    drop_factor: float = 0.1
+    """What the rate is multiplied by after each of --drop-epochs."""
     clip_norm: float | None = None
     """Largest norm of the whole gradient; None: not clipped."""
     seed: int = 0
@@ -87,7 +92,10 @@ class Config:
 
     def check(self):
         """Raises ValueError for a value that no run can use."""
-        for name in ("epochs", "batch_size", "learning_rate", "patience"):
+        positive = ["epochs", "batch_size", "learning_rate"]
+        if not self.drop_epochs:
+            positive.append("patience")
+        for name in positive:
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
@@ -95,10 +103,16 @@ class Config:
             value = getattr(self, name)
             if not value >= 0:
                 raise ValueError(f"{name} must not be negative, got {value}")
-        if not 0 < self.plateau_factor < 1:
+        for name in ("plateau_factor", "drop_factor"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(
+                    f"{name} must lie between 0 and 1, got {value}"
+                )
+        drops = (0, *(self.drop_epochs or ()))
+        if sorted(set(drops)) != list(drops):
             raise ValueError(
-                "plateau_factor must lie between 0 and 1, "
-                f"got {self.plateau_factor}"
+                f"drop_epochs must be positive and rise, got {self.drop_epochs}"
             )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(

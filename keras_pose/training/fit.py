@@ -20,6 +20,7 @@ from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.callbacks import (
+    Drops,
     Guard,
     LastOutput,
     Plateau,
@@ -98,6 +99,11 @@ def fit(model, run):
         patience=config.patience,
         verbose=1,
     )
+    lower = plateau
+    if config.drop_epochs:
+        lower = Drops(
+            config.learning_rate, config.drop_epochs, config.drop_factor
+        )
     record = Record(folder, f"val_{run.metric}", plateau)
     done = record.resume(model)
     if done == 0:
@@ -148,7 +154,7 @@ def fit(model, run):
             callbacks=[
                 *[LastOutput(model.output_names[-1])] * (outputs > 1),
                 WarmUp(config.learning_rate, config.warmup_epochs, steps),
-                plateau,
+                lower,
                 Guard(config.warmup_epochs),
                 keras.callbacks.TensorBoard(
                     folder / "tensorboard", write_graph=False, profile_batch=0
@@ -233,14 +239,18 @@ def _claim(folder, run):
 
 
 def _compare(folder, before, now):
-    """ValueError if `folder` was trained with other settings or data."""
-    differences = [
-        f"{name}: {before['settings'].get(name, {}).get('value')} there, "
-        f"{entry['value']} here"
-        for name, entry in now["settings"].items()
-        if name not in FREE
-        and before["settings"].get(name, {}).get("value") != entry["value"]
-    ]
+    """ValueError if `folder` was trained with other settings or data.
+
+    A setting that there was not yet had the value that is now its default.
+    """
+    differences = []
+    for name, here in now["settings"].items():
+        unknown = here if here["from"] == "default" else {"value": None}
+        there = before["settings"].get(name, unknown)
+        if name not in FREE and there["value"] != here["value"]:
+            differences.append(
+                f"{name}: {there['value']} there, {here['value']} here"
+            )
     if before["data_sha256"] != now["data_sha256"]:
         differences.append(f"data: {before['data']} there, {now['data']} here")
     begins = "starts_from_sha256"

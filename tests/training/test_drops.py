@@ -1,0 +1,68 @@
+"""A rate that drops after given epochs, also in a run that was stopped."""
+
+import json
+from dataclasses import replace
+
+import keras
+import pytest
+
+from keras_pose.training.callbacks import Drops
+from reproductions import hsm_loss
+from tfrecords import synthetic
+
+
+def test_the_rate_drops_after_each_of_the_epochs():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    drops = Drops(0.8, epochs=(2, 3), factor=0.1)
+    drops.set_model(model)
+    rates = []
+    for epoch in (0, 1, 2, 3, 4, 2):  # the last: as if resumed there
+        drops.on_epoch_begin(epoch)
+        rates.append(float(model.optimizer.learning_rate))
+    assert rates == pytest.approx([0.8, 0.8, 0.08, 0.008, 0.008, 0.08])
+
+
+@pytest.fixture
+def config(tmp_path):
+    folder = tmp_path / "people"
+    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    return hsm_loss.Config(
+        data=folder,
+        output=tmp_path / "run",
+        epochs=1,
+        batch_size=4,
+        image_size=(64, 64),
+        stacks=1,
+        filters=8,
+        learning_rate=0.01,
+        warmup_epochs=0,
+        drop_epochs=(1,),
+        drop_factor=0.5,
+    )
+
+
+def test_a_run_that_goes_on_drops_where_it_should(config):
+    hsm_loss.train(config)
+    path = config.output / "run.json"
+    run = json.loads(path.read_text())
+    del run["settings"]["masking"]  # as if made before there was one
+    path.write_text(json.dumps(run))
+    _, history = hsm_loss.train(replace(config, epochs=2))
+    assert list(history["learning_rate"]) == pytest.approx([0.01, 0.005])
+    with pytest.raises(ValueError, match="masking: 0.0 there, 0.5 here"):
+        hsm_loss.train(replace(config, masking=0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"drop_epochs": (0, 2)}, r"positive and rise, got \(0, 2\)"),
+        ({"drop_epochs": (3, 2)}, r"positive and rise, got \(3, 2\)"),
+        ({"drop_factor": 1.0}, "drop_factor must lie between 0 and 1, got 1"),
+    ],
+)
+def test_impossible_drops_are_named(config, change, named):
+    with pytest.raises(ValueError, match=named):
+        replace(config, preset="laptop", **change).resolved()
