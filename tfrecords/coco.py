@@ -12,9 +12,9 @@ Run      python -m tfrecords.coco --source coco --output records/coco
          python -m tfrecords.coco --source coco --output records/coco
              --boxes COCO_val2017_detections_AP_H_56_person.json
 
-Expect   149,813 train and 6,352 val people with keypoints, on 118,287 and 5,000
-         photographs: what the code of Simple Baselines, from which most others
-         descend, prints when it has read them.
+Expect   149,813 train and 6,352 val people with keypoints; the files list
+         118,287 and 5,000 photographs. Logs of code that descends from that of
+         Simple Baselines say so.
 
 A subject is a person with at least one labelled keypoint. People without any
 stand beside the subjects in the records, with no joint labelled. Crowds
