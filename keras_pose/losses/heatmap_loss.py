@@ -13,7 +13,8 @@ class HeatmapLoss(keras.losses.Loss):
     """Base class: labels (B, K, 3 or more) and maps (B, S, h, w, K) -> (B, K).
 
     A subclass says what one pixel costs. The target is a Gaussian of peak 1 per
-    labelled joint, occluded or not, rendered at the size of the maps.
+    labelled joint, occluded or not (see `occluded_amplitude`), rendered at the
+    size of the maps.
 
     Args:
         unlabelled: "zero": the map of a joint without a label should be empty,
@@ -25,10 +26,14 @@ class HeatmapLoss(keras.losses.Loss):
             6 sigma + 1 of sigma 1).
         stride: input pixels per cell.
         alignment: see `keras_pose.heatmaps`.
+        occluded_amplitude: peak of an occluded joint's Gaussian (flag 1), 1 or
+            -1 (MSSH, eq. 1): then the sign of a map says whether its joint is
+            occluded, and its absolute value where it is. Not under a sigmoid.
     """
 
     activation = "linear"
-    """What turns maps into heights of Gaussians: of the loss and inference."""
+    """What turns maps into heights of Gaussians: of the loss and inference.
+    "absolute" with an occluded amplitude of -1."""
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class HeatmapLoss(keras.losses.Loss):
         sigma=1.0,
         stride=4,
         alignment="center",
+        occluded_amplitude=1,
         name=None,
         reduction="sum_over_batch_size",
         **kwargs,
@@ -50,6 +56,18 @@ class HeatmapLoss(keras.losses.Loss):
             raise ValueError(f"pixels: one of {known}, got {pixels!r}")
         if sigma <= 0:
             raise ValueError(f"sigma must be positive, got {sigma}")
+        if occluded_amplitude not in (1, -1):
+            raise ValueError(
+                f"occluded_amplitude must be 1 or -1, got {occluded_amplitude}"
+            )
+        if occluded_amplitude < 0:
+            if self.activation == "sigmoid":
+                raise ValueError(
+                    "occluded_amplitude -1 needs maps that can be negative: "
+                    f"{self.name} has a sigmoid, which is 0 ... 1"
+                )
+            self.activation = "absolute"
+        self.occluded_amplitude = occluded_amplitude
         self.unlabelled = unlabelled
         self.pixels = pixels
         self.sigma = sigma
@@ -79,7 +97,9 @@ class HeatmapLoss(keras.losses.Loss):
         cells = heatmaps.to_cells(labels[..., :2], self.stride, self.alignment)
         labelled = ops.cast(labels[..., 2] > 0, "float32")
         target = heatmaps.encode(cells, (height, width), self.sigma)
-        target = target * labelled[:, None, None, :]
+        occluded = labels[..., 2] == 1
+        peaks = ops.where(occluded, self.occluded_amplitude, 1.0) * labelled
+        target = target * peaks[:, None, None, :]
         if self.unlabelled != "ignore":
             return target[:, None], labelled
         reach = 3 * self.sigma  # beyond it a Gaussian is below 0.012
@@ -102,4 +122,5 @@ class HeatmapLoss(keras.losses.Loss):
             "sigma": self.sigma,
             "stride": self.stride,
             "alignment": self.alignment,
+            "occluded_amplitude": self.occluded_amplitude,
         }

@@ -1,0 +1,170 @@
+"""Adaptive joint weights: each hourglass minds what the one before found hard.
+
+Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
+paper under double-blind review, section 4, eqs. (3) to (6), algorithm 1. The
+rule is AdaBoost.R2's (H. Drucker, "Improving Regressors using Boosting
+Techniques", ICML 1997) with joints for training examples and hourglasses for
+regressors:
+
+    w_1 = 1 / N
+    L_j = sum over joints of w_ji L_ji          alpha_j = L_j / (1 - L_j)
+    w_j+1,i = w_ji alpha_j^(1 - L_ji), divided by the sum over joints
+
+Drucker wants losses in 0 ... 1: L_ji is divided by the largest of the sample.
+L_j is kept within 0.001 ... 0.499, because above 0.5 alpha exceeds 1 and the
+rule turns round: then easy joints would gain weight. (So says the sentence
+behind eq. 6, against the section's introduction and the rule itself. The
+paper's sums of squares exceed 1, which makes alpha negative.) Weights are
+constants to the gradient.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+LOWEST, HIGHEST = 1e-3, 0.499
+"""Bounds of a sample's weighted loss: alpha stays in 0.001 ... 0.996."""
+
+
+def next_weights(weights, losses):
+    """AdaBoost.R2's step: weights (B, K) of the next hourglass, sum 1.
+
+    Args:
+        weights: (B, K) of this hourglass, sum 1.
+        losses: (B, K) of this hourglass, not negative, of any unit.
+    """
+    losses = ops.stop_gradient(losses)
+    largest = ops.max(losses, axis=-1, keepdims=True)
+    losses = losses / ops.maximum(largest, keras.config.epsilon())
+    mean = ops.sum(weights * losses, axis=-1, keepdims=True)
+    mean = ops.clip(mean, LOWEST, HIGHEST)
+    weights = weights * ops.power(mean / (1 - mean), 1 - losses)
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class JointWeighted(keras.losses.Loss):
+    """Sum over all hourglasses of the weighted losses of the joints, eq. (3).
+
+    labels (B, K, 3 or more) and a list of maps (B, S, h, w, K), one for each
+    scale, coarse to fine -> (B, K). It is N times eq. (3), so that with even
+    weights it is the plain loss of each joint, and its mean over joints that of
+    the network.
+
+    Args:
+        losses: a `HeatmapLoss` for each scale, coarse to fine.
+        adaptive: False: every joint weighs 1 / N in every hourglass.
+    """
+
+    def __init__(self, losses, adaptive=True, name="joint_weighted", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.losses = list(losses)
+        self.adaptive = adaptive
+
+    def call(self, labels, outputs):
+        """One number per sample and joint."""
+        losses, weights = self.parts(labels, outputs)
+        return ops.sum(losses * weights, axis=1) * losses.shape[-1]
+
+    def parts(self, labels, outputs):
+        """Losses and weights of all hourglasses, (B, T, K) each."""
+        if len(outputs) != len(self.losses):
+            raise ValueError(
+                f"{len(self.losses)} losses need as many outputs, "
+                f"got {len(outputs)}"
+            )
+        losses = [
+            loss.call(labels, maps[:, stack : stack + 1])
+            for loss, maps in zip(self.losses, outputs, strict=True)
+            for stack in range(maps.shape[1])
+        ]
+        weights = [ops.ones_like(losses[0]) / losses[0].shape[-1]]
+        for before in losses[:-1]:
+            last = weights[-1]
+            weights.append(
+                next_weights(last, before) if self.adaptive else last
+            )
+        return ops.stack(losses, axis=1), ops.stack(weights, axis=1)
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "losses": [keras.losses.serialize(loss) for loss in self.losses],
+            "adaptive": self.adaptive,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The losses come as their settings."""
+        losses = [keras.losses.deserialize(loss) for loss in config["losses"]]
+        return cls(**config | {"losses": losses})
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class JointWeights(keras.metrics.Metric):
+    """Mean weight of each joint in each hourglass, of `JointWeighted`.
+
+    weights (B, T, K) -> `mean` (T, K). The log of training has no room for so
+    many numbers: `result`, what Keras logs, is empty.
+    """
+
+    def __init__(self, stacks, joints, name="joint_weights", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.stacks = stacks
+        self.joints = joints
+        self.total = self.add_weight(
+            shape=(stacks, joints), initializer="zeros", name="total"
+        )
+        self.people = self.add_weight(initializer="zeros", name="people")
+
+    def update_state(self, weights, sample_weight=None):
+        """Adds a batch."""
+        self.total.assign_add(ops.sum(weights, axis=0))
+        self.people.assign_add(ops.cast(ops.shape(weights)[0], self.dtype))
+
+    def mean(self):
+        """(T, K) numpy; NaN before the first batch."""
+        total = ops.convert_to_numpy(self.total)
+        with np.errstate(invalid="ignore"):
+            return total / ops.convert_to_numpy(self.people)
+
+    def result(self):
+        """Nothing to log."""
+        return {}
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        return super().get_config() | {
+            "stacks": self.stacks,
+            "joints": self.joints,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class JointlyTrained(keras.Model):
+    """A functional model whose one loss sees all its outputs together.
+
+    Keras gives each output a loss of its own, and here the loss of one depends
+    on those before it. `compile` takes a `JointWeighted` as loss;
+    `joint_weights` then holds the mean weights since the epoch began.
+    """
+
+    def compile(self, *args, loss=None, **settings):
+        """As `keras.Model.compile`, the loss apart."""
+        super().compile(*args, **settings)
+        stacks = sum(output.shape[1] for output in self.outputs)
+        self.joint_loss = loss
+        self.joint_weights = JointWeights(stacks, self.outputs[-1].shape[-1])
+
+    def compile_from_config(self, config):
+        """A saved model comes back untrained: compile it anew."""
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The labels of all outputs are the same."""
+        labels = y[0] if isinstance(y, (list, tuple)) else y
+        outputs = y_pred if isinstance(y_pred, (list, tuple)) else [y_pred]
+        _, weights = self.joint_loss.parts(labels, outputs)
+        self.joint_weights.update_state(weights)
+        return self.joint_loss(labels, outputs, sample_weight)
