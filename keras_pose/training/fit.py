@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -228,7 +229,7 @@ def _claim(folder, run):
     }
     if run.starts_from:
         begins = run.starts_from / BEST
-        said["starts_from"] = str(begins)
+        said["starts_from"] = os.path.relpath(begins, folder)
         digest = hashlib.sha256(begins.read_bytes())
         said["starts_from_sha256"] = digest.hexdigest()
     path = folder / "run.json"
