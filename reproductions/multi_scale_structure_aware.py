@@ -25,6 +25,7 @@ from typing import ClassVar, Literal
 import keras
 
 from keras_pose import console, files, training
+from keras_pose.data.augment import Augmentation
 from keras_pose.losses import LossTerm, StructureAware
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models import msr_net as msr
@@ -127,6 +128,8 @@ class Config(training.Config):
                 f"epochs must be divisible by {parts} (stages of 1/2, 1/4 and "
                 f"1/4), got {self.epochs}"
             )
+        # The last stage alone masks: a mistake should not wait for it.
+        Augmentation(masking=self.masking, masking_size=self.masking_size)
         if not self.alpha >= 0:
             raise ValueError(f"alpha must not be negative, got {self.alpha}")
         if not 0 <= self.momentum < 1:

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose.training.callbacks import Guard, Plateau, WarmUp
+from keras_pose.training.callbacks import (
+    Guard,
+    LastOutput,
+    Plateau,
+    WarmUp,
+)
 
 
 @pytest.fixture
@@ -109,3 +114,24 @@ def test_a_weight_that_does_not_move_is_named(model):
     model.set_weights([kernel + 1, bias])
     with pytest.warns(UserWarning, match="1 of 2 weights .*bias"):
         guard.on_epoch_end(0, {})
+
+
+def test_the_last_output_s_metrics_have_the_names_of_a_single_one():
+    """Its loss keeps its own, which is not the loss of all outputs."""
+    callback = LastOutput("maps")
+    logs = {
+        "loss": 3.0,
+        "stride8_loss": 2.0,
+        "maps_loss": 1.0,
+        "maps_pckh": 0.5,
+    }
+    callback.on_train_batch_end(0, logs)
+    usual = {"loss": 3.0, "stride8_loss": 2.0, "maps_loss": 1.0, "pckh": 0.5}
+    assert logs == usual
+    logs |= {"val_loss": 5.0, "val_maps_loss": 4.0, "val_maps_pckh": 0.25}
+    callback.on_epoch_end(0, logs)
+    assert logs == usual | {
+        "val_loss": 5.0,
+        "val_maps_loss": 4.0,
+        "val_pckh": 0.25,
+    }

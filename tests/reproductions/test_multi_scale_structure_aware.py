@@ -1,0 +1,389 @@
+"""Three stages in one command: what each begins with, moves and leaves."""
+
+import contextlib
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from keras_pose import console, geometry, inference, predict
+from keras_pose.data import pipeline, records
+from keras_pose.data.dataset import DESCRIPTION, open_dataset
+from keras_pose.models.msr_net import NAME as MSR
+from keras_pose.skeletons import MPII, SKELETONS, Skeleton
+from keras_pose.training.callbacks import Plateau
+from reproductions import multi_scale_structure_aware as paper
+from reproductions import start
+from tfrecords import synthetic
+
+MSS, JOINT = "1-mss", "."
+"""Folders of the stages, inside that of the run; stage 2 has `REGRESSION`."""
+REGRESSION = "2-msr"
+ALPHA = 0.3
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    return folder
+
+
+def settings(people, output):
+    """Stages of 4, 2 and 2 epochs of two steps."""
+    return paper.Config(
+        data=people,
+        output=output,
+        epochs=8,
+        batch_size=4,
+        image_size=(64, 128),
+        stacks=1,
+        filters=8,
+        alpha=ALPHA,
+    )
+
+
+@pytest.fixture
+def config(people, tmp_path):
+    return settings(people, tmp_path / "run")
+
+
+def weights(model):
+    return {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Every training from here on: what it began with and ended with."""
+    seen, train = [], keras.Model.fit
+
+    def fit(model, *args, **kwargs):
+        entry = SimpleNamespace(
+            stage=model.name.split("_")[-1],
+            done=kwargs["initial_epoch"],
+            before=weights(model),
+        )
+        seen.append(entry)
+        history = train(model, *args, **kwargs)
+        entry.after = weights(model)
+        entry.optimizer = [
+            keras.ops.convert_to_numpy(v) for v in model.optimizer.variables
+        ]
+        return history
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", fit)
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def stopped(people, fits, tmp_path_factory):
+    """A run that was stopped in stage 2 after the first of its two epochs."""
+    folder = tmp_path_factory.mktemp("stages") / "run"
+
+    def stop(self, epoch, logs=None):
+        if epoch == 1 and fits[-1].stage == "msr":
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Plateau, "on_epoch_begin", stop)
+        with pytest.raises(KeyboardInterrupt):
+            paper.main(settings(people, folder))
+    shutil.copytree(folder, folder.with_name("stopped"))
+    return folder.with_name("stopped")
+
+
+@pytest.fixture(scope="module")
+def finished(people, fits, stopped):
+    """The same run after the same command was given again."""
+    folder, begun, said = stopped.with_name("run"), len(fits), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        paper.main(settings(people, folder))
+    return SimpleNamespace(
+        folder=folder, fits=fits[begun:], said=said.getvalue()
+    )
+
+
+def test_stage_2_moves_the_regression_network_and_nothing_else(finished):
+    """No batch statistic of the frozen network either."""
+    stage = finished.fits[0]
+    assert stage.stage == "msr"
+    moved = {
+        path: np.any(stage.before[path] != stage.after[path])
+        for path in stage.before
+    }
+    ours = {path for path in moved if path.startswith(f"{MSR}_")}
+    assert any(path.endswith("moving_variance") for path in set(moved) - ours)
+    assert {path for path in moved if moved[path]} == ours
+
+
+def test_stage_3_moves_everything(finished):
+    stage = finished.fits[-1]
+    assert stage.stage == "joint"
+    for path, value in stage.before.items():
+        assert np.any(stage.after[path] != value), path
+
+
+def test_a_stage_begins_with_the_best_weights_of_the_one_before(finished, fits):
+    begun = [fit for fit in fits if fit.done == 0]
+    assert [fit.stage for fit in begun[:3]] == ["mss", "msr", "joint"]
+    for fit, before in ((begun[1], MSS), (begun[2], REGRESSION)):
+        best = weights(keras.saving.load_model(best_of(finished, before)))
+        for path, value in best.items():
+            np.testing.assert_array_equal(fit.before[path], value, path)
+    assert fits[0].before.keys() < begun[1].before.keys()
+    assert begun[1].before.keys() == begun[2].before.keys()
+
+
+def best_of(finished, stage):
+    return finished.folder / stage / "best.keras"
+
+
+def test_the_finest_maps_of_stage_2_begin_near_those_of_stage_1(
+    finished, fits, people
+):
+    """As its first step sees them: the correction is small, but there."""
+    run = start(settings(people, finished.folder), paper.NAME, paper.__doc__)
+    model = paper.build_model(run.config, MPII, "msr")
+    begun = next(fit for fit in fits if fit.stage == "msr")
+    model.set_weights([begun.before[v.path] for v in model.weights])
+    (images, _), *_ = pipeline.load(run.data, "val", (64, 128), 4)
+    found = model(images, training=True)[-1]
+    before = inference.load_model(best_of(finished, MSS))(images)
+    change = keras.ops.convert_to_numpy(found) - before
+    assert 0 < np.std(change) < 0.05
+
+
+def test_a_run_stopped_in_stage_2_goes_on_there(finished, stopped):
+    done = [(fit.stage, fit.done) for fit in finished.fits]
+    assert done == [("msr", 1), ("joint", 0)]
+    for path in (stopped / MSS).rglob("*.*"):
+        if path.is_file() and path.name != "run.json":
+            again = finished.folder / path.relative_to(stopped)
+            assert again.read_bytes() == path.read_bytes(), path
+    assert "1-mss has its 4 epochs: nothing to train" in finished.said
+    assert "2-msr after epoch 1 of 2" in finished.said
+    for line in (
+        "full, stage 1 of 3: mss, 4 epochs",
+        "full, stage 2 of 3: msr, 2 epochs",
+        "full, stage 3 of 3: joint, 2 epochs",
+    ):
+        assert line in finished.said
+
+
+def test_the_stopped_stage_ends_as_if_it_had_never_stopped(
+    finished, stopped, people, fits, tmp_path
+):
+    """Trained alone, too: bit for bit, the optimizer included."""
+    shutil.copytree(stopped / MSS, tmp_path / "run" / MSS)
+    run = start(settings(people, tmp_path / "run"), paper.NAME, paper.__doc__)
+    paper.train(run, "msr")
+    whole, resumed = fits[-1], finished.fits[0]
+    assert (whole.stage, whole.done) == ("msr", 0)
+    for path, value in whole.after.items():
+        np.testing.assert_array_equal(value, resumed.after[path], path)
+    for one, other in zip(whole.optimizer, resumed.optimizer, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_log_has_the_usual_names_and_every_scale(finished):
+    coarse = ["stride32_loss", "stride16_loss", "stride8_loss"]
+    for stage in (MSS, REGRESSION, JOINT):
+        log = pd.read_csv(finished.folder / stage / "history.csv")
+        names = [*coarse, "maps_loss", "loss", "pckh", "peak"]
+        names += ["keypoint", "structure"]
+        assert {*names, *(f"val_{name}" for name in names)} == set(
+            log.columns
+        ) - {"epoch", "learning_rate", "seconds"}
+        for split in ("", "val_"):
+            scales = sum(log[split + name] for name in [*coarse, "maps_loss"])
+            np.testing.assert_allclose(scales, log[f"{split}loss"], rtol=1e-5)
+            terms = log[f"{split}keypoint"] + ALPHA * log[f"{split}structure"]
+            np.testing.assert_allclose(
+                terms, log[f"{split}maps_loss"], rtol=1e-5
+            )
+
+
+def test_the_settings_say_what_a_stage_made_of_them(finished):
+    """Joints are masked in the last stage only."""
+    found = [
+        json.loads((finished.folder / stage / "run.json").read_text())[
+            "settings"
+        ]
+        for stage in (MSS, REGRESSION, JOINT)
+    ]
+    assert [s["masking"]["value"] for s in found] == [0, 0, 0.5]
+    assert [s["masking"]["from"] for s in found] == [
+        *2 * ["joint stage of full only"],
+        "default",
+    ]
+    assert [s["epochs"]["value"] for s in found] == [4, 2, 2]
+    assert [s["epochs"]["from"] for s in found] == [
+        *("2/4 of 8", "1/4 of 8", "1/4 of 8")
+    ]
+    assert [s["stage"]["from"] for s in found] == [
+        *("1 of 3", "2 of 3", "3 of 3")
+    ]
+
+
+@pytest.mark.parametrize("method", ["msr", "structure"])
+def test_only_the_full_method_masks(people, tmp_path, method):
+    config = replace(settings(people, tmp_path), method=method)
+    run = start(config, paper.NAME, paper.__doc__)
+    for stage in paper.STAGES:
+        assert paper.staged(run, stage).config.masking == 0
+
+
+def test_an_export_serves_the_finest_map_s_joints(finished, people, tmp_path):
+    """As `predict` with the .keras file and as `predict_people`."""
+    data = open_dataset(people)
+    raw = tf.data.TFRecordDataset(data.shards("val"))
+    pictures = [records.parse(record, 16) for record in raw]
+    found = pipeline.read_people(data, "val")
+    sides = found.scale * geometry.PERSON_PIXELS / 1.25
+    boxes = np.c_[found.center - (sides[:, None] - 1) / 2, sides, sides]
+    served = tf.saved_model.load(str(finished.folder / "saved_model"))
+    answer = served.signatures["encoded"](
+        encoded=tf.constant([picture.encoded for picture in pictures]),
+        boxes=tf.constant(boxes, tf.float32),
+    )
+    assert answer["joints"].shape == (4, 16, 2)
+    with np.load(finished.folder / "predictions.npz") as scored:
+        # crops differ by rounding, which may move the top of a flat map
+        apart = np.abs(answer["joints"] - scored["joints"])
+        assert np.median(apart) < 0.1
+        np.testing.assert_allclose(
+            answer["scores"], scored["scores"], atol=0.02
+        )
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(pictures[0].encoded)
+    (person,) = predict.main(
+        predict.Config(
+            (photo,), model=best_of(finished, JOINT), box=tuple(boxes[0])
+        )
+    )
+    joints = [[joint["x"], joint["y"]] for joint in person["joints"].values()]
+    np.testing.assert_allclose(joints, answer["joints"][0], atol=0.1)
+
+
+def test_the_model_of_a_run_has_one_output(finished):
+    """The regression's maps come behind those of the single stack."""
+    model = inference.load_model(best_of(finished, JOINT))
+    assert [tuple(output.shape) for output in model.outputs] == [
+        (None, 2, 16, 32, 16)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"alpha": -0.1}, "alpha must not be negative, got -0.1"),
+        ({"alpha": float("nan")}, "alpha must not be negative, got nan"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"epochs": 6}, "divisible by 4 .* got 6"),
+        ({"stage": "refine"}, "stage refine: .* stages mss, msr, joint"),
+        ({"stage": "msr", "method": "mss"}, "method mss has the stages mss"),
+        ({"method": "hrnet"}, "method: one of hourglass, .* got 'hrnet'"),
+        ({"masking": 1.5}, "masking must be in 0 ... 1, got 1.5"),
+        ({"masking_size": 0.0}, "masking_size must be above 0"),
+    ],
+)
+def test_impossible_settings_are_named(config, change, named):
+    with pytest.raises(ValueError, match=named):
+        paper.main(replace(config, **change))
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "named"),
+    [
+        (["--alpha", "-1"], 1, ["error: alpha must not be negative, got -1.0"]),
+        (["--stage", "refine"], 2, ["refine", "mss", "msr", "joint"]),
+    ],
+)
+def test_the_command_refuses_them(flags, code, named, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["paper", *flags])
+    with pytest.raises(SystemExit) as exit:
+        console.run(paper.main, paper.Config, paper.__doc__)
+    assert exit.value.code == code
+    said = capsys.readouterr().err
+    for words in named:
+        assert words in said
+
+
+def test_a_stage_needs_the_one_before(config):
+    missing = Path(config.output) / REGRESSION / "best.keras"
+    with pytest.raises(FileNotFoundError) as error:
+        paper.main(replace(config, stage="joint"))
+    assert str(error.value) == f"{missing} is not there: train that stage first"
+    assert not Path(config.output).exists()
+
+
+def test_a_stage_needs_all_epochs_of_the_one_before(config, stopped):
+    shutil.copytree(stopped, config.output)
+    with pytest.raises(ValueError, match="2-msr has 1 of its 2 epochs"):
+        paper.main(replace(config, stage="joint"))
+
+
+def test_a_stage_of_other_beginnings_is_not_continued(config, stopped):
+    """Stage 1 was trained anew; stage 2 began with what it had been."""
+    shutil.copytree(stopped, config.output)
+    first = Path(config.output) / MSS
+    shutil.copyfile(first / "untrained.keras", first / "best.keras")
+    with pytest.raises(ValueError, match="2-msr .* began with other weights"):
+        paper.main(replace(config, stage="msr"))
+
+
+def test_a_skeleton_without_limbs_is_named(config, monkeypatch, tmp_path):
+    dots = Skeleton("dots", MPII.joints, limbs=())
+    monkeypatch.setitem(SKELETONS, "dots", dots)
+    folder = tmp_path / "dots"
+    shutil.copytree(config.data, folder)
+    path = folder / DESCRIPTION
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"skeleton": "dots"})
+    )
+    with pytest.raises(ValueError, match="limbs .* skeleton dots has none"):
+        paper.main(replace(config, data=folder))
+
+
+def test_a_comparison_trains_no_stage_twice(config, monkeypatch):
+    """Nine stages of five methods; four of them belong to two methods."""
+    trained = []
+
+    def train(whole, stage):
+        run = paper.staged(whole, stage)
+        folder = Path(run.config.output)
+        log = folder / "run.json"
+        done = json.loads(log.read_text())["epochs"] if log.exists() else 0
+        if done < run.config.epochs:
+            epochs = run.config.epochs - done
+            trained.append((run.config.method, stage, epochs))
+            folder.mkdir(parents=True, exist_ok=True)
+            log.write_text(json.dumps({"epochs": run.config.epochs}))
+        return run, None
+
+    monkeypatch.setattr(paper, "train", train)
+    monkeypatch.setattr(paper, "is_finished", lambda run: True)
+    for method in paper.METHODS:
+        folder = Path(config.output) / f"{method}-seed0"
+        paper.reproduce_beside(replace(config, method=method, output=folder))
+    assert trained == [
+        ("hourglass", "mss", 8),
+        ("mss", "mss", 4),  # then stage 1 of msr, too
+        ("mss", "mss", 4),
+        ("msr", "msr", 2),
+        ("msr", "joint", 2),
+        ("structure", "mss", 4),  # of full, too
+        ("structure", "msr", 2),  # of full, too
+        ("structure", "joint", 2),
+        ("full", "joint", 2),
+    ]
