@@ -13,6 +13,7 @@ scored by OKS-AP; predictions.json can be sent to COCO's server then.
 import io
 import json
 import re
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -167,6 +168,50 @@ def countable(people, skeleton, protocol):
     return counted
 
 
+def occlusion(occluded, flags):
+    """How well a model that says so knows which joints are occluded.
+
+    Args:
+        occluded: (N, K) bool, `inference.Predictions.occluded`.
+        flags: (N, K) truth, 1 occluded, 2 visible; others do not count.
+
+    Returns:
+        dict of shares: "accuracy"; "always visible", the accuracy of whoever
+        never says occluded; "balanced", the mean of the shares that are right
+        among the occluded and among the visible, NaN where one kind is missing
+        (a guess has 0.5). And "joints", how many counted.
+    """
+    flags = np.asarray(flags)
+    counted = flags > 0
+    right = np.asarray(occluded) == (flags == 1)
+    with warnings.catch_warnings():  # NaN: there is nothing to count
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return {
+            "accuracy": float(right[counted].mean()),
+            "always visible": float((flags[counted] == 2).mean()),
+            "balanced": float(
+                np.mean([right[flags == flag].mean() for flag in (1, 2)])
+            ),
+            "joints": int(counted.sum()),
+        }
+
+
+def describe_occlusion(occluded, flags):
+    """One line on `occlusion`."""
+    found = occlusion(occluded, flags)
+    accuracy, visible, balanced = (
+        f"{100 * found[name]:.1f}"
+        for name in ("accuracy", "always visible", "balanced")
+    )
+    text = (
+        f"Occlusion flags right: {accuracy} % of {found['joints']:,} labelled "
+        f"joints ({visible} % if all were called visible)"
+    )
+    if np.isnan(found["balanced"]):
+        return f"{text}; the truth has only one kind of joint here."
+    return f"{text}; balanced {balanced} %, where a guess has 50 %."
+
+
 def main(config):
     """Predicts, scores, prints and writes; returns the table."""
     dataset = open_dataset(config.data)
@@ -208,6 +253,8 @@ def main(config):
         results = None
         table = evaluate(predictions.joints, people, skeleton, protocol)
         print(describe(table, people, skeleton, protocol, config.split))
+    if predictions.occluded is not None:
+        print(describe_occlusion(predictions.occluded, people.flags))
     if thresholds:
         crops = predictions.crops
         print(
@@ -290,8 +337,12 @@ def save(folder, table, predictions, people, skeleton, results=None):
     """
     folder = Path(folder)
     arrays = io.BytesIO()
+    said = {}
+    if predictions.occluded is not None:
+        said["occluded"] = predictions.occluded
     np.savez_compressed(
         arrays,
+        **said,
         joints=predictions.joints,
         scores=predictions.scores,
         names=np.array(people.names, "U"),

@@ -37,6 +37,8 @@ class Predictions:
     """(N, h, w, K) float32 heights of the Gaussians, if they were kept."""
     crops: np.ndarray | None = None
     """(N,) how often each was looked at, if that differs."""
+    occluded: np.ndarray | None = None
+    """(N, K) bool, thought occluded; None: the model does not say."""
 
 
 def load_model(path):
@@ -70,18 +72,22 @@ def heights(maps, head):
     Like `unflip` it runs in a TensorFlow graph too.
     """
     last = maps[:, -1]
-    return ops.sigmoid(last) if head.activation == "sigmoid" else last
+    if head.activation == "sigmoid":
+        return ops.sigmoid(last)
+    return ops.abs(last) if head.activation == "absolute" else last
 
 
 def unflip(maps, head):
-    """Maps (B, h, w, K) of mirrored images as those of the images.
+    """Maps (B, h, w, K or n K) of mirrored images as those of the images.
 
     With corner alignment the two do not meet: a joint at x / s is seen at
     (W - 1 - x) / s, and mirrored back it lies 1 - 1 / s of a cell too far left.
     The maps are moved by exactly that, between the cells; the field's whole
     cell leaves a bias of 1 / s. With center alignment nothing is to be moved.
     """
-    mirror = SKELETONS[head.skeleton].mirror
+    mirror = np.array(SKELETONS[head.skeleton].mirror)
+    first = np.arange(0, maps.shape[-1], len(mirror))
+    mirror = (first[:, None] + mirror).ravel()
     maps = ops.take(ops.flip(maps, axis=2), mirror, axis=-1)
     if head.alignment == "corner":
         step = 1 - 1 / head.stride
@@ -101,12 +107,29 @@ def probabilities(model, images, flip=False):
     Returns:
         (B, h, w, K) numpy float32.
     """
+    joints = len(SKELETONS[describe(model).skeleton].joints)
+    return _seen(model, images, flip)[..., :joints]
+
+
+def _seen(model, images, flip):
+    """`probabilities`; if the sign of a map has a meaning, those maps too.
+
+    (B, h, w, K or 2 K): averaged with a sign, views that disagree on it would
+    cancel each other, and with it the place of the joint.
+    """
     head = describe(model)
     images = np.asarray(images)
-    maps = heights(model.predict_on_batch(images), head)
+
+    def look(images):
+        raw = model.predict_on_batch(images)
+        maps = heights(raw, head)
+        if head.activation != "absolute":
+            return maps
+        return ops.concatenate([maps, raw[:, -1]], axis=-1)
+
+    maps = look(images)
     if flip:
-        mirrored = np.ascontiguousarray(images[:, :, ::-1])
-        mirrored = heights(model.predict_on_batch(mirrored), head)
+        mirrored = look(np.ascontiguousarray(images[:, :, ::-1]))
         maps = (maps + unflip(mirrored, head)) / 2
     return ops.convert_to_numpy(maps)
 
@@ -168,7 +191,7 @@ def predict_people(
         )
         for step in zooms
     ]
-    joints, scores, kept = [], [], []
+    joints, scores, kept, occluded = [], [], [], []
     with tqdm(total=count, desc=f"predict {split}", unit="person") as bar:
         for batch in zip(*views, strict=True):
             maps = _average(
@@ -181,6 +204,9 @@ def predict_people(
                 head,
             )
             _check_finite(maps, dataset, split, bar.n, people)
+            maps, signed = np.split(maps, [len(dataset.skeleton.joints)], -1)
+            if signed.size:
+                occluded.append(_at_peaks(maps, signed) < 0)
             cells, peaks = heatmaps.decode(maps, decoding)
             points = heatmaps.to_pixels(cells, head.stride, head.alignment)
             matrices = _usual(batch[0][1], zooms[0], size)
@@ -194,6 +220,7 @@ def predict_people(
         np.concatenate(joints),
         np.concatenate(scores),
         np.concatenate(kept) if keep_maps else None,
+        occluded=np.concatenate(occluded) if occluded else None,
     )
 
 
@@ -234,11 +261,11 @@ def predict_boxes(
 
 
 def _padded(model, images, flip, count):
-    """`probabilities` in a batch of `count`: another size is traced anew, which
+    """`_seen` in a batch of `count`: another size is traced anew, which
     takes a two-stack hourglass longer than some hundred people."""
     images = np.asarray(images)
     padding = np.repeat(images[-1:], count - len(images), axis=0)
-    maps = probabilities(model, np.concatenate([images, padding]), flip)
+    maps = _seen(model, np.concatenate([images, padding]), flip)
     return maps[: len(images)]
 
 
@@ -261,6 +288,13 @@ def _average(views, zooms, size, head):
         seen = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
         coverage = coverage + seen[:, :, None]
     return total / np.maximum(coverage, keras.config.epsilon())
+
+
+def _at_peaks(maps, values):
+    """Values (B, h, w, K) where the maps (B, h, w, K) are highest: (B, K)."""
+    maps, values = (x.reshape(len(x), -1, x.shape[-1]) for x in (maps, values))
+    peaks = maps.argmax(axis=1)[:, None]
+    return np.take_along_axis(values, peaks, axis=1)[:, 0]
 
 
 def _resampling(cells, pixels, zoom, head):

@@ -203,6 +203,7 @@ class HeatmapPCK(keras.metrics.Metric):
         skeleton: name of the skeleton whose joints the channels are.
         stride: input pixels per cell.
         alignment: see `keras_pose.heatmaps`.
+        absolute: a negative peak is as good as a positive one.
     """
 
     def __init__(
@@ -211,6 +212,7 @@ class HeatmapPCK(keras.metrics.Metric):
         skeleton="mpii",
         stride=4,
         alignment="center",
+        absolute=False,
         name="pck",
         **kwargs,
     ):
@@ -225,6 +227,7 @@ class HeatmapPCK(keras.metrics.Metric):
         self.skeleton = skeleton
         self.stride = stride
         self.alignment = alignment
+        self.absolute = absolute
         shape = (len(SKELETONS[skeleton].joints),)
         self.correct = self.add_weight(
             shape=shape, initializer="zeros", name="correct"
@@ -236,6 +239,8 @@ class HeatmapPCK(keras.metrics.Metric):
     def update_state(self, labels, maps, sample_weight=None):
         """Adds a batch; `sample_weight` (B,) weighs people."""
         last = ops.stop_gradient(ops.cast(maps[:, -1], "float32"))
+        if self.absolute:
+            last = ops.abs(last)
         cells, _ = heatmaps.decode(last)
         points = heatmaps.to_pixels(cells, self.stride, self.alignment)
         # What argmax makes of NaN is up to the backend: never found.
@@ -279,6 +284,7 @@ class HeatmapPCK(keras.metrics.Metric):
             "skeleton": self.skeleton,
             "stride": self.stride,
             "alignment": self.alignment,
+            "absolute": self.absolute,
         }
 
 

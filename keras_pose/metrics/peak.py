@@ -12,14 +12,15 @@ class PeakHeight(keras.metrics.Metric):
     background everywhere has a low loss and a peak near 0.
 
     Args:
-        activation: "sigmoid" if the maps are logits, else "linear".
+        activation: of `PoseMaps`: "sigmoid", "linear" or "absolute".
     """
 
     def __init__(self, activation="sigmoid", name="peak", **kwargs):
         super().__init__(name=name, **kwargs)
-        if activation not in ("sigmoid", "linear"):
+        if activation not in ("sigmoid", "linear", "absolute"):
             raise ValueError(
-                f"activation must be sigmoid or linear, got {activation!r}"
+                "activation must be sigmoid, linear or absolute, "
+                f"got {activation!r}"
             )
         self.activation = activation
         self.total = self.add_weight(name="total", initializer="zeros")
@@ -27,7 +28,10 @@ class PeakHeight(keras.metrics.Metric):
 
     def update_state(self, labels, maps, sample_weight=None):
         """Labels are not looked at."""
-        peaks = ops.max(ops.cast(maps[:, -1], "float32"), axis=(1, 2))
+        maps = ops.cast(maps[:, -1], "float32")
+        if self.activation == "absolute":
+            maps = ops.abs(maps)
+        peaks = ops.max(maps, axis=(1, 2))
         if self.activation == "sigmoid":
             peaks = ops.sigmoid(peaks)
         self.total.assign_add(ops.sum(peaks))

@@ -6,7 +6,7 @@ from keras import ops
 from keras_pose import heatmaps
 from keras_pose.skeletons import SKELETONS
 
-ACTIVATIONS = ("linear", "sigmoid")
+ACTIVATIONS = ("linear", "sigmoid", "absolute")
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -24,7 +24,8 @@ class PoseMaps(keras.layers.Layer):
         skeleton: name of the skeleton whose joints the channels are.
         stride: input pixels per cell.
         alignment: "center" or "corner", see `keras_pose.heatmaps`.
-        activation: "sigmoid" (the maps are logits) or "linear".
+        activation: "sigmoid" (the maps are logits), "linear", or "absolute"
+            (a negative peak is that of an occluded joint).
     """
 
     def __init__(

@@ -1,0 +1,162 @@
+"""A negative peak: the joint is there, and occluded (MSSH, eq. 1)."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pose import evaluate, inference
+from keras_pose.data import pipeline
+from keras_pose.losses import HSM, HeatmapMSE
+from keras_pose.metrics import HeatmapPCK, PeakHeight
+from keras_pose.models.heads import PoseMaps
+from keras_pose.skeletons import MPII
+
+
+def labels(size=(8, 12)):
+    """One person of 16 joints in different cells, occluded, visible, absent."""
+    k = np.arange(16)
+    x, y = 4 * (k % size[1]) + 1.5, 4 * (k % size[0]) + 1.5
+    flags = np.where(k == 15, 0, 1 + k % 2)
+    return np.stack([x, y, flags, np.full(16, 9)], -1)[None].astype("float32")
+
+
+def truth(labels, size=(8, 12)):
+    """(1, 1, h, w, K) perfect maps: the peak of an occluded joint is -1."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    cells = (labels[0, :, :2] + 0.5) / 4 - 0.5
+    squares = (x[..., None] - cells[:, 0]) ** 2
+    squares = squares + (y[..., None] - cells[:, 1]) ** 2
+    amplitude = np.select([labels[0, :, 2] == f for f in (1, 2)], [-1, 1], 0)
+    maps = amplitude * np.exp(-squares / 2)
+    return maps[None, None].astype("float32")
+
+
+def test_the_loss_wants_negative_peaks_of_occluded_joints():
+    maps = truth(labels())
+    signed, usual = HeatmapMSE(occluded_amplitude=-1), HeatmapMSE()
+    assert float(signed(labels(), maps)) < 1e-10
+    assert float(usual(labels(), np.abs(maps))) < 1e-10
+    # where 1 was wanted and -1 came, the error is twice the Gaussian
+    errors = np.asarray(usual.call(labels(), maps))[0]
+    expected = 4 * np.square(maps[0, 0]).sum((0, 1)) / 2
+    occluded = labels()[0, :, 2] == 1
+    np.testing.assert_allclose(errors[occluded], expected[occluded], rtol=1e-5)
+    np.testing.assert_allclose(errors[~occluded], 0, atol=1e-10)
+    assert (signed.activation, usual.activation) == ("absolute", "linear")
+    again = HeatmapMSE.from_config(signed.get_config())
+    assert again.activation == "absolute"
+
+
+@pytest.mark.parametrize("amplitude", [0, -2, 0.5])
+def test_other_amplitudes_are_refused(amplitude):
+    with pytest.raises(ValueError, match=f"must be 1 or -1, got {amplitude}"):
+        HeatmapMSE(occluded_amplitude=amplitude)
+
+
+def test_a_sigmoid_cannot_be_negative():
+    with pytest.raises(ValueError, match="hsm has a sigmoid"):
+        HSM(1, 2, occluded_amplitude=-1)
+
+
+def test_metrics_find_negative_peaks():
+    maps = truth(labels())
+    metric = HeatmapPCK("pckh-0.1", absolute=True)
+    metric.update_state(labels(), maps)
+    assert float(metric.result()) == 1.0
+    again = HeatmapPCK.from_config(metric.get_config())
+    assert again.absolute
+    peak = PeakHeight("absolute")
+    peak.update_state(labels(), maps)
+    np.testing.assert_allclose(float(peak.result()), 15 / 16, rtol=1e-6)
+
+
+@pytest.fixture
+def signed_model(wrists_model):
+    """The network of `wrists_model` with a sign for each joint it sees."""
+
+    def build(negative):
+        model = wrists_model()
+        signs = [-1.0 if j in negative else 1.0 for j in MPII.joints]
+        maps = keras.layers.Rescaling(signs)(model.layers[-2].output)
+        head = PoseMaps("mpii", 4, activation="absolute")
+        model = keras.Model(model.input, head([maps]))
+        model.jit_compile = False
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize("trick", ({}, {"flip": True}, {"scales": 3}), ids=str)
+def test_the_sign_is_the_flag_and_does_not_move_the_joint(
+    signed_model, wrists_data, trick
+):
+    data, joints = wrists_data()
+    # mirrored, the network sees the left wrist as the right one
+    negative = ("left_wrist", "right_wrist")[: 1 + len(trick)]
+    found = inference.predict_people(
+        signed_model(negative),
+        *(data, "val"),
+        batch_size=2,
+        decoding="dark",
+        **trick,
+    )
+    for name, place in joints.items():
+        k = MPII.index(name)
+        np.testing.assert_allclose(
+            found.joints[:, k], [place] * 2, atol=1.0, err_msg=name
+        )
+        assert (found.occluded[:, k] == (name in negative)).all()
+
+
+def test_views_that_disagree_on_the_flag_agree_on_the_place(
+    signed_model, wrists_data
+):
+    data, joints = wrists_data()
+    found = inference.predict_people(
+        signed_model(("left_wrist",)),
+        *(data, "val"),
+        batch_size=2,
+        decoding="dark",
+        flip=True,
+    )
+    k = MPII.index("left_wrist")
+    place = joints["left_wrist"]
+    np.testing.assert_allclose(found.joints[0, k], place, atol=1.0)
+    assert found.scores[0, k] > 0.5
+
+
+def test_a_usual_model_says_nothing_of_occlusion(wrists_model, wrists_data):
+    data, _ = wrists_data()
+    found = inference.predict_people(wrists_model(), data, "val", batch_size=2)
+    assert found.occluded is None
+
+
+def test_accuracy_of_the_flags_by_hand():
+    flags = np.array([[2, 2, 2, 1, 0], [2, 2, 2, 1, 0]])
+    said = np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
+    # 8 labelled: 1 visible called occluded, 1 occluded called visible
+    found = evaluate.occlusion(said, flags)
+    assert found["joints"] == 8
+    assert found["accuracy"] == found["always visible"] == 6 / 8
+    assert found["balanced"] == pytest.approx((5 / 6 + 1 / 2) / 2)
+    line = evaluate.describe_occlusion(said, flags)
+    assert "75.0 % of 8 labelled" in line and "66.7 %" in line
+    line = evaluate.describe_occlusion(said, np.minimum(2 * flags, 2))
+    assert "only one kind" in line
+
+
+def test_evaluation_prints_and_keeps_the_flags(
+    signed_model, wrists_data, tmp_path, capsys
+):
+    data, _ = wrists_data()
+    signed_model(("left_wrist",)).save(tmp_path / "model.keras")
+    evaluate.main(
+        evaluate.Config(tmp_path / "model.keras", data.folder, batch_size=2)
+    )
+    assert "Occlusion flags right: 100.0 %" in capsys.readouterr().out
+    with np.load(tmp_path / "predictions.npz") as arrays:
+        kept = arrays["occluded"]
+    people = pipeline.read_people(data, "val")
+    np.testing.assert_array_equal(
+        kept[people.flags > 0], people.flags[people.flags > 0] == 1
+    )
