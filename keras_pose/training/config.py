@@ -42,6 +42,8 @@ class Config:
     """Side of the masking patch / side of the square around the person."""
     plateau_factor: float = 0.5
     """What the rate is multiplied by on a plateau."""
+    plateau_drops: int | None = None
+    """Times that a plateau lowers the rate; None: as often as there is one."""
     drop_epochs: tuple[int, ...] | None = ()
     """Epochs after which the rate drops; then no plateau is waited for. None:
     from the preset."""
@@ -109,6 +111,10 @@ class Config:
                 raise ValueError(
                     f"{name} must lie between 0 and 1, got {value}"
                 )
+        if self.plateau_drops is not None and self.plateau_drops < 1:
+            raise ValueError(
+                f"plateau_drops must be at least 1, got {self.plateau_drops}"
+            )
         drops = (0, *(self.drop_epochs or ()))
         if sorted(set(drops)) != list(drops):
             raise ValueError(

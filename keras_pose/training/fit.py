@@ -93,11 +93,15 @@ def fit(model, run):
             f"batch of {config.batch_size}: choose a smaller --batch-size"
         )
     model.optimizer.build(model.trainable_variables)  # else traced twice
+    lowest = 0.0
+    if config.plateau_drops:
+        lowest = config.plateau_factor**config.plateau_drops
     plateau = Plateau(
         config.warmup_epochs,
         monitor="val_loss",
         factor=config.plateau_factor,
         patience=config.patience,
+        min_lr=config.learning_rate * lowest,
         verbose=1,
     )
     lower = plateau

@@ -1,4 +1,4 @@
-"""A rate that drops after given epochs, also in a run that was stopped."""
+"""A rate that drops after given epochs or a number of times."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import keras
 import pytest
 
-from keras_pose.training.callbacks import Drops
+from keras_pose.training.callbacks import Drops, Plateau
 from reproductions import hsm_loss
 from tfrecords import synthetic
 
@@ -55,12 +55,28 @@ def test_a_run_that_goes_on_drops_where_it_should(config):
         hsm_loss.train(replace(config, masking=0.5))
 
 
+def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
+    usual = Plateau.on_epoch_end
+
+    def flat(self, epoch, logs=None):
+        usual(self, epoch, {"val_loss": 1.0})
+
+    monkeypatch.setattr(Plateau, "on_epoch_end", flat)
+    settings = {"drop_epochs": (), "patience": 1, "plateau_factor": 0.2}
+    _, history = hsm_loss.train(
+        replace(config, epochs=4, plateau_drops=1, **settings)
+    )
+    rates = [0.01, 0.002, 0.002, 0.002]
+    assert list(history["learning_rate"]) == pytest.approx(rates)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"drop_epochs": (0, 2)}, r"positive and rise, got \(0, 2\)"),
         ({"drop_epochs": (3, 2)}, r"positive and rise, got \(3, 2\)"),
         ({"drop_factor": 1.0}, "drop_factor must lie between 0 and 1, got 1"),
+        ({"plateau_drops": 0}, "plateau_drops must be at least 1, got 0"),
     ],
 )
 def test_impossible_drops_are_named(config, change, named):
