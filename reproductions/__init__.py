@@ -48,6 +48,9 @@ def start(config, name, doc):
     if config.smoke:
         config = replace(config, epochs=1)
         origin["epochs"] = "smoke"
+        if origin.get("weights", "flag") != "flag":  # needs no download
+            config = replace(config, weights="none")
+            origin["weights"] = "smoke"
     policy = "mixed_float16" if config.mixed_precision else "float32"
     keras.mixed_precision.set_global_policy(policy)
     runtime.prepare(config.seed)
