@@ -16,10 +16,13 @@ import json
 import keras
 import numpy as np
 from keras_pose import heatmaps
-from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
+from keras_pose.losses import (
+    HSM, HeatmapMSE, HeatmapMSESigmoid, LossTerm, StructureAware)
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
+from keras_pose.models.msr_net import msr_net
+from keras_pose.models.mss_net import mss_net
 
 rng = np.random.default_rng(0)
 labels = np.concatenate([
@@ -28,10 +31,14 @@ labels = np.concatenate([
 maps = rng.normal(0, 1, (2, 2, 8, 12, 16)).astype("float32")
 out = {"backend": keras.backend.backend()}
 for loss in (HSM(1, 2), HSM(2, 1.5, "saturating"), HeatmapMSE(),
-             HeatmapMSESigmoid(unlabelled="ignore")):
-    out[loss.name + str(loss.get_config().get("form", ""))] = float(
+             HeatmapMSESigmoid(unlabelled="ignore"), StructureAware(),
+             StructureAware(norm="l2", unlabelled="ignore")):
+    settings = loss.get_config()
+    kind = settings.get("form", settings.get("norm", ""))
+    out[loss.name + kind] = float(
         loss(labels, keras.ops.convert_to_tensor(maps)))
-for metric in (HeatmapPCK("pckh", "mpii"), PeakHeight()):
+for metric in (HeatmapPCK("pckh", "mpii"), PeakHeight(),
+               LossTerm(StructureAware(), "structure")):
     metric.update_state(keras.ops.convert_to_tensor(labels),
                         keras.ops.convert_to_tensor(maps))
     out[metric.name] = float(metric.result())
@@ -52,6 +59,20 @@ model.compile("adam", HSM(), metrics=[HeatmapPCK("pckh", "mpii")],
               jit_compile=False)
 history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
 out["step"] = float(history.history["loss"][0])
+scales, features = mss_net(images, 16, stacks=1, filters=8)
+refined = msr_net(scales, features, 16, filters=8)
+heads = [PoseMaps(stride=s, name=f"stride{s}")([r])
+         for s, r in zip((32, 16, 8, 4), refined)]
+model = keras.Model(images, heads)
+for weight in model.weights:
+    weight.assign(np.random.default_rng(1).uniform(0.05, 0.1, weight.shape))
+out["scales"] = [
+    float(v) for maps in model(pixels)
+    for v in np.asarray(keras.ops.convert_to_numpy(maps)).ravel()[::37]]
+model.compile("adam", [StructureAware(stride=s) for s in (32, 16, 8, 4)],
+              jit_compile=False)
+history = model.fit(np.repeat(pixels, 2, 0), [labels] * 4, verbose=0)
+out["scales step"] = float(history.history["loss"][0])
 print(json.dumps(out))
 """
 
