@@ -30,6 +30,8 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.failures import labels_of
 from keras_pose.metrics import AUC_THRESHOLDS, PCK, PROTOCOLS, mean_score
 
+BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
+"""Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
 FIRST_PIXEL = 1
 """MATLAB's, and so MPII's, name of the first pixel."""
 NAMED = 5
@@ -48,7 +50,8 @@ class Config:
     """Whose people are scored."""
     protocol: str | None = None
     """How to score: pckh, pck-torso, pcp-strict ... (a wrong name lists all);
-    the data set's own if not given. COCO's is oks: average precision."""
+    the data set's own if not given. COCO's is oks: average precision. lsp:
+    PCK@0.2 and strict PCP@0.5, also in the form of the papers' tables."""
     flip: bool = False
     """Average with the mirrored picture: twice the time."""
     scales: int = 1
@@ -217,16 +220,19 @@ def main(config):
     dataset = open_dataset(config.data)
     dataset.people(config.split)  # is there such a split?
     skeleton, protocol = dataset.skeleton, config.protocol or dataset.protocol
-    truth = None
+    truth, others = None, {}
     if config.protocol in (None, coco_results.PROTOCOL):
         truth = coco_results.read_truth(dataset, config.split)
+    protocols = BENCHMARKS.get(protocol, (protocol,))
     if not truth:
-        find_protocol(protocol)
+        for name in protocols:
+            find_protocol(name)
     thresholds = _thresholds(config, skeleton)
     model = inference.load_model(config.model)
     people = pipeline.read_people(dataset, config.split)
-    if not truth:
-        countable(people, skeleton, protocol)  # before the long part
+    if not truth:  # before the long part
+        for name in protocols:
+            countable(people, skeleton, name)
     settings = {
         "batch_size": config.batch_size,
         "flip": config.flip,
@@ -251,8 +257,18 @@ def main(config):
         )
     else:
         results = None
-        table = evaluate(predictions.joints, people, skeleton, protocol)
-        print(describe(table, people, skeleton, protocol, config.split))
+        tables = {
+            name: evaluate(predictions.joints, people, skeleton, name)
+            for name in protocols
+        }
+        for name, found in tables.items():
+            print(describe(found, people, skeleton, name, config.split))
+        table = tables.pop(protocols[0])
+        others = {f"table-{name}.csv": found for name, found in tables.items()}
+        if others:
+            for name in protocols:
+                found = tables.get(name, table)
+                print(papers_row(found, skeleton, name, config.model))
     if predictions.occluded is not None:
         print(describe_occlusion(predictions.occluded, people.flags))
     if thresholds:
@@ -263,7 +279,11 @@ def main(config):
         )
     output = config.output or config.model.parent
     save(output, table, predictions, people, skeleton, results)
-    print(f"Wrote table.csv and predictions.npz, .mat, .json to {output}.")
+    for name, found in others.items():
+        with files.whole(output / name) as temporary:
+            found.to_csv(temporary, index_label="joint")
+    tables = " and ".join(["table.csv", *others])
+    print(f"Wrote {tables} and predictions.npz, .mat, .json to {output}.")
     if (output / "run.json").is_file():
         next_one = f"keras_pose.report --run {output} --data {config.data}"
     else:
@@ -322,6 +342,22 @@ def describe(table, people, skeleton, protocol, split):
                 f"{who.sum():,} not counted for want of {why}: {shown}."
             )
     return "\n".join(lines)
+
+
+def papers_row(table, skeleton, protocol, model):
+    """A table as papers print it: a row per method, a column per group.
+
+    Args:
+        table: of `evaluate`.
+        skeleton: the order of the joints.
+        protocol: the name it was scored by.
+        model: path of the model; its folder names the row.
+    """
+    chosen = find_protocol(protocol)
+    scores = table.loc[[*chosen.columns(skeleton), "Mean"]].iloc[:, 0]
+    row = scores.rename({"Mean": "Total"}).to_frame(Path(model).parent.name).T
+    row = row.rename_axis(columns=chosen.title)
+    return "\n" + row.to_string(float_format="%.1f")
 
 
 def save(folder, table, predictions, people, skeleton, results=None):

@@ -1,5 +1,6 @@
 """Tables and files of an evaluation, against published numbers and by hand."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ import scipy.io
 from keras_pose import evaluate
 from keras_pose.data.pipeline import People
 from keras_pose.inference import Predictions
+from keras_pose.metrics import PROTOCOLS, mean_score
 from keras_pose.skeletons import FLIC, LSP, MPII
 
 SHARED = Path(__file__).parents[1] / "../shared/data/mpii"
@@ -170,6 +172,78 @@ def test_lsp_head_column_averages_neck_and_head_top():
     assert limbs.loc[["Head", "Torso"], "PCP@0.5, strict"].tolist() == [0, 100]
     assert limbs.loc["Mean", "PCP@0.5, strict"] == 90
     assert "AUC" not in limbs.columns
+
+
+def test_lsp_rows_have_the_form_of_the_papers_and_their_totals():
+    """1,000 people with as many joints right as MSSH's tables 2 and 3 say.
+
+    The totals that it prints beside them follow: 91.4 is the mean of the
+    columns, 89.5 that of ten limbs.
+    """
+    groups = {
+        "Head": 96.9, "Shoulder": 92.5, "Elbow": 87.7, "Wrist": 85.2,
+        "Hip": 92.7, "Knee": 93.3, "Ankle": 91.7,
+    }  # fmt: skip
+    rows = [f"{joint}_x" for joint in groups]
+    table = pd.DataFrame(
+        {"PCK@0.2": [0.0] * 7 + [*groups.values(), 91.43]},
+        index=[*rows, *groups, "Mean"],
+    )
+    text = evaluate.papers_row(table, LSP, "pck-torso", "runs/mssh/best.keras")
+    head, row = text.strip().splitlines()
+    assert head.split() == ["PCK@0.2", *groups, "Total"]
+    assert row.split() == ["mssh", *(f"{v}" for v in groups.values()), "91.4"]
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(100, 900, (1000, 14, 2))
+    predicted = truth.copy()
+    for column, indices in PROTOCOLS["pck-torso"].columns(LSP).items():
+        wrong = round(1000 - 10 * groups[column])
+        for index in indices:
+            predicted[rng.permutation(1000)[:wrong], index] += 5000
+    people = people_of(truth, np.full((1000, 14), 2), [np.nan] * 1000)
+    found = evaluate.evaluate(predicted, people, LSP, "pck-torso")["PCK@0.2"]
+    np.testing.assert_allclose(found[list(groups)], [*groups.values()])
+    assert round(found["Mean"], 1) == 91.4
+
+
+def test_strict_pcp_of_lsp_has_the_papers_total():
+    limbs = {
+        "Torso": 97.9, "Upper leg": 94.3, "Lower leg": 91.4, "Upper arm": 86.6,
+        "Forearm": 78.5, "Head": 95.7,
+    }  # fmt: skip
+    correct = np.zeros(10)
+    for column, indices in PROTOCOLS["pcp-strict"].columns(LSP).items():
+        correct[list(indices)] = 10 * limbs[column]  # of 1,000 people
+    total = mean_score(correct, np.full(10, 1000.0), [True] * 10)
+    assert round(100 * float(total), 1) == 89.5
+
+
+def test_the_lsp_command_prints_both_tables(
+    wrists_model, wrists_data, tmp_path, capsys
+):
+    dataset, joints = wrists_data(skeleton=LSP)
+    model = tmp_path / "mssh" / "best.keras"
+    model.parent.mkdir()
+    wrists_model(skeleton="lsp").save(model)
+    with pytest.raises(ValueError, match="pck-torso has nothing to score"):
+        evaluate.main(evaluate.Config(model, dataset.folder, protocol="lsp"))
+    # a torso that can be measured: the blobs are hips and shoulders too
+    people = evaluate.pipeline.read_people(dataset, "val")
+    flags = np.full_like(people.flags, 2)
+    whole = dataclasses.replace(
+        people,
+        flags=flags,
+        joints=np.random.default_rng(0).uniform(0, 200, people.joints.shape),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.pipeline, "read_people", lambda *_: whole)
+        evaluate.main(evaluate.Config(model, dataset.folder, protocol="lsp"))
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["PCK@0.2", "Head", "Shoulder", "Elbow"] in [x[:4] for x in lines]
+    assert "PCP@0.5, strict  Torso  Upper leg" in printed
+    assert (model.parent / "table-pcp-strict.csv").is_file()
+    assert "Total" in printed
 
 
 def test_what_cannot_be_scored_is_named():
