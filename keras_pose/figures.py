@@ -10,6 +10,7 @@ import re
 
 import cv2
 import matplotlib
+import matplotlib.colors
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
@@ -252,6 +253,65 @@ def draw_history(history, metric):
         else:
             axes.set_ylim(bottom=0)
     _legend(figure, *figure.axes[0].get_legend_handles_labels())
+    return figure
+
+
+def draw_joint_weights(table):
+    """Which joints each hourglass found hard, over time: a panel for each.
+
+    Rows are joints, left and right together, columns epochs. The colour is the
+    weight relative to even weights: twice as much is as far from the middle as
+    half as much. The first hourglass has even weights and no panel.
+
+    Args:
+        table: DataFrame with epoch, stack (from 1), joint, weight.
+    """
+    bare = table["joint"].str.replace("^(left|right)_", "", regex=True)
+    joints = table["joint"].nunique()
+    share = table.assign(
+        joint=bare.str.replace("_", " "), share=table["weight"] * joints
+    )
+    stacks = range(2, table["stack"].max() + 1)
+    names = share["joint"].unique()
+    across = min(len(stacks), 4)
+    rows = -(-len(stacks) // across)
+    figure = Figure(
+        figsize=(PAGE_WIDTH, rows * (0.9 + 0.22 * len(names))),
+        layout="constrained",
+    )
+    panels = {
+        stack: share[share["stack"] == stack].pivot_table(
+            "share", "joint", "epoch", sort=False
+        )
+        for stack in stacks
+    }
+    limit = max(
+        1.1, *(np.exp(np.abs(np.log(p)).max(None)) for p in panels.values())
+    )
+    scale = matplotlib.colors.LogNorm(1 / limit, limit)
+    grid = figure.subplots(rows, across, sharey=True, squeeze=False)
+    for axes in grid.flat[len(stacks) :]:
+        axes.set_axis_off()
+    for axes, (stack, panel) in zip(grid.flat, panels.items(), strict=False):
+        _style(axes, f"Hourglass {stack}")
+        axes.grid(visible=False)
+        first, last = panel.columns[0] - 0.5, panel.columns[-1] + 0.5
+        drawn = axes.imshow(
+            panel, norm=scale, cmap="PuOr_r", aspect="auto",
+            interpolation="nearest", extent=(first, last, len(panel), 0),
+        )  # fmt: skip
+        axes.set_yticks(np.arange(len(panel)) + 0.5, panel.index)
+        axes.xaxis.set_major_locator(
+            matplotlib.ticker.MaxNLocator(6, integer=True)
+        )
+        axes.set_xlabel("epoch", color=INK)
+    bar = figure.colorbar(drawn, ax=grid, fraction=0.03, pad=0.01)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which="both", colors=INK, length=0, labelsize=8)
+    ticks = [1 / limit, 1 / np.sqrt(limit), 1, np.sqrt(limit), limit]
+    bar.set_ticks(ticks, labels=[f"{tick:.2f}" for tick in ticks], minor=False)
+    bar.minorticks_off()
+    bar.set_label("weight / even weight", color=INK, fontsize=8.5)
     return figure
 
 

@@ -24,6 +24,7 @@ from keras_pose.models.heads import describe
 
 REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
+JOINT_WEIGHTS = "joint_weights.csv"
 RESULTS = "results.json"
 NOT_METRICS = ("epoch", "learning_rate", "loss", "seconds")
 """Columns of history.csv; the first other one is the data set's metric."""
@@ -93,6 +94,10 @@ def write_report(
     said = _read_json(folder / RUN)
     history = read_history(folder)
     curves = page.section("Curves", _curves(history))
+    if (folder / JOINT_WEIGHTS).is_file():
+        curves += page.section(
+            "Joint weights", _joint_weights(folder / JOINT_WEIGHTS)
+        )
     if dataset.description["splits"].get(split, {}).get("people"):
         model = model or inference.load_model(folder / MODEL)
         predictions = predictions or inference.predict_people(
@@ -321,6 +326,31 @@ def _curves(history):
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
     chart = figures.draw_history(history, metric)
     return page.chart(chart, "The metric and the loss per epoch")
+
+
+def _joint_weights(path):
+    """Which joints each hourglass was told to mind, epoch by epoch."""
+    table = pd.read_csv(path)
+    last = table[table["epoch"] == table["epoch"].max()]
+    joints = last["joint"].nunique()
+    end = last[last["stack"] == last["stack"].max()].set_index("joint")
+    if table["stack"].max() < 2 or np.allclose(
+        table["weight"] * joints, 1, atol=1e-3
+    ):
+        return page.notice("All joints weighed the same in every hourglass.")
+    share = end["weight"] * joints
+    hard, easy = (
+        f"{name.replace('_', ' ')} ({share[name]:.2f})"
+        for name in (share.idxmax(), share.idxmin())
+    )
+    text = (
+        "<p>Each hourglass gives more weight to the joints that the one before "
+        "found hard (the first has even weights). In the last epoch the last "
+        f"hourglass minded the {hard} most and the {easy} least; 1 is the "
+        "even weight.</p>"
+    )
+    figure = figures.draw_joint_weights(table)
+    return text + page.chart(figure, "Joint weights by hourglass and epoch")
 
 
 def _people(dataset, split, model, result, batch_size):

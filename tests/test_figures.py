@@ -159,3 +159,36 @@ def test_save_writes_whole_files_only(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         figures.save(GRAY + 1, path)
     np.testing.assert_array_equal(cv2.imread(str(path)), GRAY)
+
+
+def joint_weights(stacks=3):
+    """Two epochs; in the last hourglass ankles come to weigh twice as much."""
+    rows = [
+        (epoch, stack, joint, 1 / 4)
+        for epoch in (1, 2)
+        for stack in range(1, stacks + 1)
+        for joint in ("left_ankle", "right_ankle", "left_hip", "right_hip")
+    ]
+    table = pd.DataFrame(rows, columns=["epoch", "stack", "joint", "weight"])
+    end = (table["epoch"] == 2) & (table["stack"] == stacks)
+    ankle = table["joint"].str.contains("ankle")
+    table.loc[end & ankle, "weight"] = 0.4
+    table.loc[end & ~ankle, "weight"] = 0.1
+    return table
+
+
+def test_joint_weights_are_drawn_against_even_ones():
+    figure = figures.draw_joint_weights(joint_weights())
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title("left") for axes in panels] == [
+        "Hourglass 2",
+        "Hourglass 3",
+    ]
+    first, last = (axes.images[0].get_array() for axes in panels)
+    np.testing.assert_allclose(first, 1)
+    np.testing.assert_allclose(last, [[1, 1.6], [1, 0.4]])
+    names = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert names == ["ankle", "hip"]
+    low, high = panels[0].images[0].get_clim()
+    assert (low, high) == pytest.approx((0.4, 2.5))  # even is in the middle
+    assert "<image" in figures.svg(figure, "Joint weights")
