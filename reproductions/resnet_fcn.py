@@ -149,7 +149,12 @@ def compiled(config, data, metric):
             stride=config.output_stride,
         ),
         metrics=[
-            HeatmapPCK(data.protocol, data.skeleton.name, name=metric),
+            HeatmapPCK(
+                data.protocol,
+                data.skeleton.name,
+                stride=config.output_stride,
+                name=metric,
+            ),
             PeakHeight("linear"),
         ],
         jit_compile=config.xla,

@@ -115,6 +115,7 @@ def train(config):
     run = start(config, "simple_baselines", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
+    stride = output_stride(config.deconvolutions)
     model.compile(
         optimizer=keras.optimizers.Adam(
             config.learning_rate,
@@ -124,10 +125,15 @@ def train(config):
         loss=HeatmapMSE(
             unlabelled=config.unlabelled,
             sigma=config.sigma,
-            stride=output_stride(config.deconvolutions),
+            stride=stride,
         ),
         metrics=[
-            HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
+            HeatmapPCK(
+                data.protocol,
+                data.skeleton.name,
+                stride=stride,
+                name=run.metric,
+            ),
             PeakHeight("linear"),
         ],
         jit_compile=config.xla,

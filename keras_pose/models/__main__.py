@@ -1,0 +1,172 @@
+"""Prints what every network of the suite costs, beside the published figure.
+
+Counted in the graphs themselves, at their paper's sizes, with random weights.
+GMACs are 10^9 multiply-accumulates of the convolutions and dense layers for one
+picture, transposed convolutions on the pixels of their input; parameters are
+the trainable ones. A dash: no published figure.
+
+Run      python -m keras_pose.models
+Without the large ones, in seconds
+         python -m keras_pose.models --fast
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import keras
+import pandas as pd
+from tqdm import tqdm
+
+from keras_pose import files
+from keras_pose.console import run
+from keras_pose.models.hourglass import stacked_hourglass
+from keras_pose.models.macs import macs, parameters
+from keras_pose.models.msr_net import msr_net
+from keras_pose.models.mss_net import mss_net
+from keras_pose.models.multi_scale_stacked_hourglass import (
+    multi_scale_stacked_hourglass,
+)
+from keras_pose.models.resnet import resnet_features
+from keras_pose.models.resnet_fcn import fcn_head
+from keras_pose.models.simple_baselines import deconvolution_head
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which, and where to."""
+
+    fast: bool = False
+    """Leave out what takes long to build: 8 stacks, 101 and 152 layers."""
+    output: Path | None = None
+    """Write the table to this file, too (CSV)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network and its published figures: parameters and GMACs."""
+
+    name: str
+    build: Callable
+    """(images, joints) -> the maps, one or a structure of them."""
+    size: tuple[int, int] = (256, 256)
+    joints: int = 16
+    parameters: int | None = None
+    gmacs: float | None = None
+    large: bool = False
+
+
+def resnet(head, depth):
+    """The backbone in the form of the published weights, with `head`."""
+
+    def build(images, joints):
+        features = resnet_features(images, depth, weights="none")
+        return head(features, joints)
+
+    return build
+
+
+def refined(images, joints):
+    """MSS-net and MSR-net behind it."""
+    maps, features = mss_net(images, joints)
+    return maps, msr_net(maps, features, joints)
+
+
+HOURGLASSES = {
+    1: (3_426_448, 5.150),
+    2: (6_570_400, 8.335),
+    4: (12_858_304, 14.703),
+    8: (25_434_112, 27.440),
+}
+"""Stacks: Newell's released graph, counted in the reference code."""
+BASELINES = {
+    ((256, 192), 17): {
+        50: (33_999_697, 5.426),
+        101: (52_991_825, 9.063),
+        152: (68_635_473, 12.699),
+    },
+    ((256, 256), 16): {
+        50: (33_999_440, 7.234),
+        101: (52_991_568, 12.083),
+        152: (68_635_216, 16.931),
+    },
+}
+"""Size and joints, depth: Simple Baselines, counted in the authors' code."""
+ROWS = (
+    *(
+        Row(
+            f"Hourglass, {stacks} stack{'s' * (stacks > 1)}",
+            partial(stacked_hourglass, stacks=stacks),
+            parameters=count,
+            gmacs=gmacs,
+            large=stacks > 4,
+        )
+        for stacks, (count, gmacs) in HOURGLASSES.items()
+    ),
+    Row("MSS-net, 8 stacks", mss_net, large=True),
+    Row("MSS-net and MSR-net, 8 stacks", refined, large=True),
+    Row("MSSH, 4 stacks", partial(multi_scale_stacked_hourglass, stacks=4)),
+    Row("MSSH, 8 stacks", multi_scale_stacked_hourglass, large=True),
+    *(
+        Row(
+            f"Simple Baselines, ResNet-{depth}",
+            resnet(deconvolution_head, depth),
+            *sizes,
+            parameters=count,
+            gmacs=gmacs,
+            large=depth > 50,
+        )
+        for sizes, depths in BASELINES.items()
+        for depth, (count, gmacs) in depths.items()
+    ),
+    Row("ResNet-FCN, ResNet-50", resnet(fcn_head, 50)),
+)
+
+
+def count(row):
+    """The trainable parameters and the GMACs of a `Row`, from its graph."""
+    keras.backend.clear_session()  # else names go on being numbered
+    images = keras.Input((*row.size, 3), dtype="uint8")
+    model = keras.Model(images, row.build(images, row.joints), name="counted")
+    return parameters(model), macs(model) / 1e9
+
+
+def main(config):
+    """Prints the table."""
+    rows = [row for row in ROWS if not (config.fast and row.large)]
+    found = []
+    for row in tqdm(rows, desc="counting", unit="network"):
+        trainable, gmacs = count(row)
+        found.append(
+            {
+                "network": row.name,
+                "input": " x ".join(map(str, row.size)),
+                "joints": row.joints,
+                "parameters": trainable,
+                "published": row.parameters,
+                "GMACs": gmacs,
+                "published GMACs": row.gmacs,
+            }
+        )
+    table = pd.DataFrame(found).set_index("network")
+    numbers = {
+        "parameters": "{:,}".format,
+        "published": "{:,.0f}".format,
+        "GMACs": "{:.3f}".format,
+        "published GMACs": "{:.3f}".format,
+    }
+    print(table.to_string(formatters=numbers, na_rep="-"))
+    print(
+        "\nGMACs: 10^9 multiply-accumulates of convolutions and dense layers, "
+        "one picture;\ntransposed convolutions on the pixels of their input."
+    )
+    if config.output:
+        with files.whole(config.output) as temporary:
+            table.to_csv(temporary)
+        print(f"The same as CSV: {config.output}")
+    print("Next: python -m reproductions.simple_baselines --help")
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
