@@ -187,3 +187,26 @@ def test_a_stage_shows_the_epochs_that_it_began_with(tmp_path):
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["pckh"].tolist() == [0.1, 0.2, 0.3]
     assert report.read_history(tmp_path) is None
+
+
+def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
+    data, _ = wrists_data()
+
+    def page(weights):
+        rows = [
+            f"{epoch},{stack},{joint},{weight}"
+            for epoch in (1, 2)
+            for stack, row in enumerate(([0.5, 0.5], weights), start=1)
+            for joint, weight in zip(("neck", "left_hip"), row, strict=True)
+        ]
+        text = "\n".join(["epoch,stack,joint,weight", *rows])
+        (run_folder / "joint_weights.csv").write_text(text)
+        report.write_report(run_folder, data, "test")
+        return (run_folder / "report.html").read_text()
+
+    text = page([0.25, 0.75])
+    assert "left hip (1.50) most" in text and "neck (0.50) least" in text
+    assert "Hourglass 2" in text and "Hourglass 1" not in text
+    links = re.findall(r'href="([^"]*)', text)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "weighed the same in every hourglass" in page([0.5, 0.5])
