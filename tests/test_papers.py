@@ -22,7 +22,7 @@ def test_paper_trains_reports_and_exports(name, tmp_path, monkeypatch):
     assert f"python -m reproductions.{name}" in paper.__doc__
     assert re.search(r'"[A-Z].+"', paper.__doc__), "the paper's title"
     fields = {field.name for field in dataclasses.fields(paper.Config)}
-    small = {"stacks": 1, "filters": 8, "batch_size": 8}
+    small = {"stacks": 1, "filters": 8, "batch_size": 8, "width": 1 / 16}
     config = dataclasses.replace(
         paper.Config(),
         smoke=True,
