@@ -40,6 +40,8 @@ def test_what_the_readme_names_exists():
     ):
         assert (ROOT / path).exists(), path
     for name in re.findall(r"python -m ([\w.]+)", README):
-        assert (ROOT / (name.replace(".", "/") + ".py")).exists(), name
+        path = ROOT / name.replace(".", "/")
+        module, package = path.with_suffix(".py"), path / "__main__.py"
+        assert module.exists() or package.exists(), name
     for path in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (ROOT / path).exists(), path
