@@ -11,7 +11,13 @@ from keras_pose import files, training
 from keras_pose.comparison import compare
 from keras_pose.data import pipeline, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
-from keras_pose.evaluate import describe, evaluate, save
+from keras_pose.evaluate import (
+    describe,
+    describe_occlusion,
+    evaluate,
+    occlusion,
+    save,
+)
 from keras_pose.export import export
 from keras_pose.inference import load_model, predict_people
 from keras_pose.report import REPORT, write_report
@@ -146,6 +152,10 @@ def finish(run):
         "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
         "trained": round(float(table.iloc[-1, 0]) / 100, 4),
     }
+    said = predictions.occluded
+    if said is not None:
+        found = occlusion(said, people.flags).items()
+        results["occlusion"] = {k: round(v, 4) for k, v in found if v == v}
     with files.whole(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=2))
     written = ["report.html", "best.keras"]
@@ -156,6 +166,8 @@ def finish(run):
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
     write_report(folder, data, split, model, predictions)  # last: is_finished
     print(describe(table, people, data.skeleton, data.protocol, split))
+    if said is not None:
+        print(describe_occlusion(said, people.flags))
     print(
         f"\n{table.columns[0]} on {len(people.names):,} people of {split}: "
         f"{results['untrained']:.3f} untrained, {results['trained']:.3f} "

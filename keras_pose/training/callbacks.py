@@ -14,6 +14,7 @@ import pandas as pd
 
 from keras_pose import files
 
+JOINT_WEIGHTS = "joint_weights.csv"
 FADED = 0.05
 """Mean height of the predicted peaks below which the maps count as empty."""
 FADED_EPOCHS = 3
@@ -179,6 +180,45 @@ class Guard(keras.callbacks.Callback):
     def _weights(self):
         variables = self.model.trainable_variables
         return [keras.ops.convert_to_numpy(v) for v in variables]
+
+
+class JointWeightLog(keras.callbacks.Callback):
+    """Writes joint_weights.csv: mean weight by epoch, hourglass and joint.
+
+    Of a model with `joint_weights` (`losses.JointlyTrained`), over the people
+    that it trained on.
+
+    Args:
+        folder: of the run.
+        joints: their names.
+    """
+
+    def __init__(self, folder, joints):
+        super().__init__()
+        self.path = Path(folder) / JOINT_WEIGHTS
+        self.joints = joints
+
+    def on_train_batch_end(self, batch, logs=None):
+        """After the last; the validation that follows counts anew."""
+        if batch + 1 == self.params["steps"]:
+            self.mean = self.model.joint_weights.mean()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Behind the epochs before; a stopped one may be there already."""
+        stacks, joints = self.mean.shape
+        rows = pd.DataFrame(
+            {
+                "epoch": epoch + 1,
+                "stack": np.repeat(np.arange(stacks) + 1, joints),
+                "joint": np.tile(self.joints, stacks),
+                "weight": self.mean.ravel().round(6),
+            }
+        )
+        if epoch:
+            before = pd.read_csv(self.path)
+            rows = pd.concat([before[before["epoch"] <= epoch], rows])
+        with files.whole(self.path) as temporary:
+            rows.to_csv(temporary, index=False)
 
 
 class Record(keras.callbacks.Callback):

@@ -21,6 +21,7 @@ from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.callbacks import (
+    JOINT_WEIGHTS,
     Drops,
     Guard,
     LastOutput,
@@ -57,7 +58,7 @@ FREE = {"epochs", "output", "restart", "data", "preset"}
 content."""
 
 
-def fit(model, run):
+def fit(model, run, callbacks=()):
     """Trains a compiled model and keeps everything in `config.output`.
 
     A run that was stopped at any moment, even by kill -9, continues from its
@@ -69,6 +70,8 @@ def fit(model, run):
         model: compiled, with a metric of the name `run.metric`. A model with
             several outputs has one loss for each, and its metrics on the last.
         run: a `Run`; its data has splits train and val.
+        callbacks: more of them; they write their files before the epoch counts
+            as done.
 
     Returns:
         the history of all epochs, earlier ones included: a DataFrame.
@@ -164,6 +167,7 @@ def fit(model, run):
                 keras.callbacks.TensorBoard(
                     folder / "tensorboard", write_graph=False, profile_batch=0
                 ),
+                *callbacks,
                 record,
             ],
         )
@@ -272,7 +276,7 @@ def _forget(folder):
     """Removes what a run wrote, and nothing else that lies in the folder."""
     for name in ("checkpoint", "tensorboard", "saved_model"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("best.keras", "untrained.keras", "history.csv", "run.json"):
+    for name in (BEST, UNTRAINED, "history.csv", "run.json", JOINT_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
 
 

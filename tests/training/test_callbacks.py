@@ -1,11 +1,15 @@
 """Warm-up, the plateau that waits for it, and the guards."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_pose.training.callbacks import (
     Guard,
+    JointWeightLog,
     LastOutput,
     Plateau,
     WarmUp,
@@ -135,3 +139,29 @@ def test_the_last_output_s_metrics_have_the_names_of_a_single_one():
         "val_maps_loss": 4.0,
         "val_pckh": 0.25,
     }
+
+
+def test_joint_weights_are_kept_for_every_epoch_that_counts(tmp_path):
+    """After a stop within epoch 2 that epoch is run again."""
+    log = JointWeightLog(tmp_path, ("left_hip", "right_hip"))
+    log.set_params({"steps": 3})
+
+    def epoch(number, second):
+        mean = np.array([[0.5, 0.5], second])
+        for batch in range(3):
+            early = SimpleNamespace(mean=lambda: np.zeros((2, 2)))
+            late = SimpleNamespace(mean=lambda: mean)
+            weights = late if batch == 2 else early
+            log.set_model(SimpleNamespace(joint_weights=weights))
+            log.on_train_batch_end(batch)
+        log.on_epoch_end(number - 1)
+
+    epoch(1, [0.6, 0.4])
+    epoch(2, [0.9, 0.1])
+    epoch(2, [0.7, 0.3])
+    table = pd.read_csv(tmp_path / "joint_weights.csv")
+    assert list(table.columns) == ["epoch", "stack", "joint", "weight"]
+    assert list(table["epoch"]) == [1] * 4 + [2] * 4
+    assert list(table["stack"]) == [1, 1, 2, 2] * 2
+    assert list(table["joint"]) == ["left_hip", "right_hip"] * 4
+    assert list(table["weight"]) == [0.5, 0.5, 0.6, 0.4, 0.5, 0.5, 0.7, 0.3]

@@ -1,0 +1,270 @@
+"""Multi-Scale Stacked Hourglass network (MSSH).
+
+Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
+paper under double-blind review. Code by the authors: none released.
+
+New here   hourglasses that work at 32, 64 and 128 cells, inception-resnet
+           blocks, a loss that passes on which joints were hard
+Run        python -m reproductions.multi_scale_stacked_hourglass
+Ablations  python -m reproductions.multi_scale_stacked_hourglass --seeds 3
+           --ablation weights (also figure 6), or blocks, lateral, fusion
+Reported   PCKh@0.5 on MPII val (section 5.2): hourglass 88.78, with scales and
+           joint weights 89.25; residual 89.19, inception-resnet-A 89.91,
+           B 82.95; lateral connections 88.66, none 89.91; concatenation 89.36,
+           sum 89.91. MPII test 91.2; LSP PCK@0.2 91.4, PCP@0.5 89.5 (tables 2
+           and 3: python -m keras_pose.evaluate --protocol lsp)
+Measured   reproductions/README.md
+Departs    the layers are ours (`keras_pose.models.inception_resnet`,
+           `keras_pose.models.multi_scale_stacked_hourglass`); eq. (4) is read
+           as AdaBoost.R2 (`keras_pose.losses.joint_weights`); half of eq. (2);
+           Keras' RMSprop has epsilon under the root, Torch's beside it
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import keras
+
+from keras_pose import console, training
+from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
+from keras_pose.metrics import HeatmapPCK, PeakHeight
+from keras_pose.models.heads import PoseMaps
+from keras_pose.models.hourglass import STRIDE, residual, stacked_hourglass
+from keras_pose.models.inception_resnet import (
+    inception_resnet_a,
+    inception_resnet_b,
+)
+from keras_pose.models.multi_scale_stacked_hourglass import (
+    SCALES,
+    STEP,
+    multi_scale_stacked_hourglass,
+)
+from keras_pose.training.callbacks import JointWeightLog
+from reproductions import compare_runs, finish, is_finished, start
+
+NAME = "multi_scale_stacked_hourglass"
+BLOCKS = {
+    "residual": residual,
+    "inception_resnet_a": inception_resnet_a,
+    "inception_resnet_b": inception_resnet_b,
+}
+ABLATIONS = {
+    "weights": {  # section 5.2.1, with residual blocks throughout
+        "Hourglass": {"method": "hourglass", "adaptive": False},
+        "MSSH": {"block": "residual", "adaptive": False},
+        "MSSH, joint weights": {"block": "residual", "adaptive": True},
+    },
+    "blocks": {  # section 5.2.2
+        "Residual": {"block": "residual"},
+        "Inception-resnet-A": {"block": "inception_resnet_a"},
+        "Inception-resnet-B": {"block": "inception_resnet_b"},
+    },
+    "lateral": {  # section 5.2.3
+        "Without lateral": {"lateral": False},
+        "With lateral": {"lateral": True},
+    },
+    "fusion": {  # section 5.2.4
+        "Sum": {"fusion": "add"},
+        "Concatenation": {"fusion": "concat"},
+    },
+}
+"""What each ablation compares, the paper's baseline first."""
+
+
+@dataclass(frozen=True)
+class Config(training.Config):
+    """Inception-resnet-A, sums, no lateral connections: section 5.2's 89.91."""
+
+    method: Literal["mssh", "hourglass"] = "mssh"
+    """hourglass: Newell's, the paper's baseline, with as many stacks."""
+    block: Literal["residual", "inception_resnet_a", "inception_resnet_b"] = (
+        "inception_resnet_a"
+    )
+    """What the network is made of (section 5.2.2)."""
+    lateral: bool = False
+    """Connections between the branches of the pre-processing (figure 5)."""
+    fusion: Literal["add", "concat"] = "add"
+    """How features and the hourglass before meet (section 5.2.4)."""
+    adaptive: bool = True
+    """Joint weights of algorithm 1; otherwise every joint weighs the same."""
+    occluded_amplitude: Literal[1, -1] = 1
+    """Peak of an occluded joint's Gaussian (eq. 1); -1: the sign of a peak says
+    whether the joint is occluded."""
+    unlabelled: Literal["zero", "ignore"] = "zero"
+    """Joints without a label: an empty map that counts, or weight 0."""
+    sigma: float = 1.0
+    """Width of the Gaussians at every scale, cells (paper: unsaid)."""
+    stacks: int | None = None
+    """Hourglasses in a row; None: from the preset."""
+    scales: int | None = None
+    """Scales, the coarsest left out first; None: 3, or as many as stacks."""
+    filters: int | None = None
+    """Channels of the features; None: from the preset."""
+    drop_epochs: tuple[int, ...] | None = None
+    """Epochs after which the rate drops; None: from the preset."""
+    ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
+    """Train the variants of one part of section 5.2, equally long."""
+    seeds: int = 1
+    """Seeds per variant of an ablation, counted up from --seed."""
+
+    PRESETS: ClassVar[dict] = {
+        "paper": {  # section 5.1.3; 8 stacks: 5.2.1; augmentation: Newell's
+            "epochs": 220,
+            "batch_size": 4,
+            "image_size": (256, 256),
+            "learning_rate": 2.5e-4,
+            "drop_epochs": (150, 175, 200),
+            "warmup_epochs": 0,
+            "patience": 8,  # only of --drop-epochs without an epoch
+            "rotation": 30.0,
+            "zoom": 0.25,
+            "filters": 256,
+            "stacks": 8,
+        },
+        "laptop": {  # drops at the paper's shares of the epochs
+            "epochs": 10,
+            "batch_size": 4,
+            "image_size": (128, 128),
+            "learning_rate": 1e-3,
+            "drop_epochs": (7, 8, 9),
+            "warmup_epochs": 1,  # RMSprop's first steps are ten times as long
+            "patience": 2,
+            "rotation": 15.0,
+            "zoom": 0.15,
+            "filters": 32,
+            "stacks": 3,
+        },
+    }
+
+    def check(self):
+        """What the shared settings check, and the paper's own."""
+        super().check()
+        for name, known in (
+            ("method", ("mssh", "hourglass")),
+            ("block", BLOCKS),
+            ("ablation", (None, *ABLATIONS)),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                known = ", ".join(filter(None, known))
+                raise ValueError(f"{name}: one of {known}, got {value!r}")
+        if self.block == "inception_resnet_b" and self.method == "mssh":
+            step = 2 * STEP
+            if any(side % step for side in self.image_size):
+                raise ValueError(
+                    "inception_resnet_b halves once more: image size must be "
+                    f"divisible by {step}, got "
+                    f"{' x '.join(map(str, self.image_size))}"
+                )
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+
+def build_model(config, skeleton):
+    """(B, H, W, 3) uint8 -> maps (B, T, h, w, K) per scale, the finest last.
+
+    T: how many of the hourglasses work at that scale.
+    """
+    joints = len(skeleton.joints)
+    images = keras.Input((*config.image_size, 3), dtype="uint8")
+    size = {"stacks": config.stacks, "filters": config.filters}
+    if config.method == "hourglass":
+        maps = {STRIDE: stacked_hourglass(images, joints, **size)}
+    else:
+        maps = multi_scale_stacked_hourglass(
+            images,
+            joints,
+            scales=config.scales or min(SCALES, config.stacks),
+            block=BLOCKS[config.block],
+            lateral=config.lateral,
+            fusion=config.fusion,
+            **size,
+        )
+    finest = min(maps)
+    signed = config.occluded_amplitude < 0
+    outputs = [
+        PoseMaps(
+            skeleton.name,
+            stride=stride,
+            activation="absolute" if signed else "linear",
+            name="maps" if stride == finest else f"stride{stride}",
+        )(scale)
+        for stride, scale in maps.items()
+    ]
+    outputs = outputs if len(outputs) > 1 else outputs[0]
+    return JointlyTrained(images, outputs, name=config.method)
+
+
+def build_loss(config, strides):
+    """Eqs. (1) to (6) over all scales, coarse to fine."""
+    return JointWeighted(
+        [
+            HeatmapMSE(
+                unlabelled=config.unlabelled,
+                sigma=config.sigma,
+                stride=stride,
+                occluded_amplitude=config.occluded_amplitude,
+            )
+            for stride in strides
+        ],
+        config.adaptive,
+    )
+
+
+def train(config):
+    """Trains as section 5.1.3 says; the loop itself is the shared one."""
+    run = start(config, NAME, __doc__)
+    config, data = run.config, run.data
+    model = build_model(config, data.skeleton)
+    heads = [model.get_layer(name) for name in model.output_names]
+    metrics = [
+        HeatmapPCK(
+            data.protocol,
+            data.skeleton.name,
+            stride=heads[-1].stride,
+            absolute=heads[-1].activation == "absolute",
+            name=run.metric,
+        ),
+        PeakHeight(heads[-1].activation),
+    ]
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(
+            config.learning_rate,
+            rho=0.99,  # Torch's constants
+            epsilon=1e-8,
+            global_clipnorm=config.clip_norm,
+        ),
+        loss=build_loss(config, [head.stride for head in heads]),
+        metrics={"maps": metrics} if len(heads) > 1 else metrics,
+        jit_compile=config.xla,
+    )
+    log = JointWeightLog(config.output, data.skeleton.joints)
+    return run, training.fit(model, run, [log])
+
+
+def reproduce(config):
+    """Trains one network and scores it: its `Run` and history."""
+    run, history = train(config)
+    if not is_finished(run):  # it may be the rerun of a stopped one
+        finish(run)
+    return run, history
+
+
+def main(config):
+    """Trains one network and reports on it, or those of an ablation."""
+    if config.ablation:
+        output = config.output or Path("runs") / f"{NAME}-{config.ablation}"
+        one = replace(config, output=output, ablation=None, seeds=1)
+        variants = ABLATIONS[config.ablation]
+        return compare_runs(one, NAME, variants, config.seeds, reproduce)
+    run, history = reproduce(config)
+    print(
+        "Next: the same command with --ablation weights compares it with the "
+        "hourglass network (figure 6)"
+    )
+    return history
+
+
+if __name__ == "__main__":
+    console.run(main, Config, __doc__)

@@ -1,0 +1,106 @@
+"""MSSH: the variants of section 5.2, what they log, and what is refused."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_pose.inference import load_model
+from keras_pose.models.heads import describe
+from keras_pose.skeletons import LSP
+from reproductions import multi_scale_stacked_hourglass as mssh
+from tfrecords import synthetic
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    return folder
+
+
+def small(**settings):
+    config = mssh.Config(
+        image_size=(64, 128), stacks=3, filters=8, batch_size=4, epochs=2,
+        drop_epochs=(1,), warmup_epochs=0, learning_rate=2.5e-4,
+        preset="laptop",
+    )  # fmt: skip
+    return dataclasses.replace(config, **settings)
+
+
+@pytest.mark.parametrize("name", mssh.ABLATIONS)
+def test_an_ablation_changes_what_it_says(name):
+    variants = mssh.ABLATIONS[name]
+    settings = [
+        dataclasses.replace(mssh.Config(), **changes)
+        for changes in variants.values()
+    ]
+    assert len({str(config) for config in settings}) == len(variants)
+    field = {"blocks": "block", "weights": "adaptive"}.get(name, name)
+    assert len({getattr(c, field) for c in settings}) > 1
+
+
+def test_the_last_hourglass_makes_the_finest_maps():
+    model = mssh.build_model(small(stacks=4), LSP)
+    heads = [model.get_layer(name) for name in model.output_names]
+    assert [head.stride for head in heads] == [8, 4, 2]
+    assert [output.shape[1:] for output in model.outputs] == [
+        (2, 8, 16, 14), (1, 16, 32, 14), (1, 32, 64, 14)
+    ]  # fmt: skip
+
+
+def test_the_baseline_is_newells():
+    model = mssh.build_model(small(method="hourglass", stacks=2), LSP)
+    assert describe(model).stride == 4
+    assert model.output.shape[1:] == (2, 16, 32, 14)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"scales": 3, "stacks": 2}, "more scales than stacks"),
+        ({"block": "vgg"}, "block: one of residual, .*got 'vgg'"),
+        ({"method": "cpm"}, "method: one of mssh, hourglass, got 'cpm'"),
+        ({"ablation": "depth"}, "ablation: one of weights, .*got 'depth'"),
+        ({"image_size": (64, 100)}, "divisible by 64, got 64 x 100"),
+        ({"block": "inception_resnet_b"}, "divisible by 128, got 64 x 128"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"occluded_amplitude": 0}, "occluded_amplitude must be 1 or -1"),
+    ],
+)
+def test_impossible_settings_are_named(settings, named):
+    with pytest.raises(ValueError, match=named):
+        config, _ = small(**settings).resolved()
+        mssh.build_model(config, LSP)
+        mssh.build_loss(config, [8, 4, 2])
+
+
+def test_the_papers_recipe():
+    config, _ = mssh.Config(preset="paper").resolved()
+    assert (config.epochs, config.batch_size) == (220, 4)
+    assert config.drop_epochs == (150, 175, 200)
+    assert (config.learning_rate, config.drop_factor) == (2.5e-4, 0.1)
+    assert (config.stacks, config.filters) == (8, 256)
+
+
+def test_a_run_with_signs_logs_weights_and_serves_its_last_map(
+    people, tmp_path
+):
+    config = small(
+        data=people, output=tmp_path, image_size=(64, 64), stacks=2,
+        filters=4, block="residual", occluded_amplitude=-1,
+    )  # fmt: skip
+    _, history = mssh.train(config)
+    rates = [2.5e-4, 2.5e-5]
+    np.testing.assert_allclose(history["learning_rate"], rates, rtol=1e-5)
+    weights = pd.read_csv(tmp_path / "joint_weights.csv")
+    assert list(weights["epoch"].unique()) == [1, 2]
+    sums = weights.groupby(["epoch", "stack"])["weight"].sum()
+    np.testing.assert_allclose(sums, 1, atol=1e-4)
+    first = weights[weights["stack"] == 1]["weight"]
+    np.testing.assert_allclose(first, 1 / 16, atol=1e-5)
+    assert np.ptp(weights[weights["stack"] == 2]["weight"]) > 1e-4
+    model = load_model(tmp_path / "best.keras")
+    assert model.output.shape[1:] == (1, 32, 32, 16)
+    assert describe(model).activation == "absolute"
