@@ -1,7 +1,8 @@
 """Simple Baselines: a ResNet and three deconvolutions.
 
-B. Xiao, H. Wu, Y. Wei, "Simple Baselines for Human Pose Estimation and
-Tracking", ECCV 2018, https://arxiv.org/abs/1804.06208. Code by the authors:
+B. Xiao, H. Wu, Y. Wei,
+"Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018,
+https://arxiv.org/abs/1804.06208. Code by the authors:
 https://github.com/microsoft/human-pose-estimation.pytorch
 
 New here   a few deconvolutions on an ImageNet ResNet are enough
