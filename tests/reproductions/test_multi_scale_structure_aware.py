@@ -70,9 +70,11 @@ def fits():
             stage=model.name.split("_")[-1],
             done=kwargs["initial_epoch"],
             before=weights(model),
+            model=model,
         )
         seen.append(entry)
         history = train(model, *args, **kwargs)
+        del entry.model
         entry.after = weights(model)
         entry.optimizer = [
             keras.ops.convert_to_numpy(v) for v in model.optimizer.variables
@@ -85,28 +87,37 @@ def fits():
 
 
 @pytest.fixture(scope="module")
-def stopped(people, fits, tmp_path_factory):
-    """A run that was stopped in stage 2 after the first of its two epochs."""
+def finished(people, fits, tmp_path_factory):
+    """All stages by one command; `stopped` is what a kill in stage 2 leaves."""
     folder = tmp_path_factory.mktemp("stages") / "run"
+    stopped = folder.with_name("stopped")
+
+    def keep(self, epoch, logs=None):
+        if epoch == 1 and fits[-1].stage == "msr":
+            shutil.copytree(folder, stopped)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Plateau, "on_epoch_begin", keep)
+        paper.main(settings(people, folder))
+    return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
+
+
+@pytest.fixture(scope="module")
+def resumed(people, fits, finished):
+    """The same command after the kill, up to the beginning of stage 3."""
+    folder = finished.folder.with_name("resumed")
+    shutil.copytree(finished.stopped, folder)
+    begun, said = len(fits), io.StringIO()
 
     def stop(self, epoch, logs=None):
-        if epoch == 1 and fits[-1].stage == "msr":
+        if fits[-1].stage == "joint":
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plateau, "on_epoch_begin", stop)
-        with pytest.raises(KeyboardInterrupt):
-            paper.main(settings(people, folder))
-    shutil.copytree(folder, folder.with_name("stopped"))
-    return folder.with_name("stopped")
-
-
-@pytest.fixture(scope="module")
-def finished(people, fits, stopped):
-    """The same run after the same command was given again."""
-    folder, begun, said = stopped.with_name("run"), len(fits), io.StringIO()
-    with contextlib.redirect_stdout(said):
-        paper.main(settings(people, folder))
+        with contextlib.redirect_stdout(said):
+            with pytest.raises(KeyboardInterrupt):
+                paper.main(settings(people, folder))
     return SimpleNamespace(
         folder=folder, fits=fits[begun:], said=said.getvalue()
     )
@@ -114,8 +125,7 @@ def finished(people, fits, stopped):
 
 def test_stage_2_moves_the_regression_network_and_nothing_else(finished):
     """No batch statistic of the frozen network either."""
-    stage = finished.fits[0]
-    assert stage.stage == "msr"
+    _, stage, _ = finished.fits
     moved = {
         path: np.any(stage.before[path] != stage.after[path])
         for path in stage.before
@@ -125,73 +135,77 @@ def test_stage_2_moves_the_regression_network_and_nothing_else(finished):
     assert {path for path in moved if moved[path]} == ours
 
 
-def test_stage_3_moves_everything(finished):
-    stage = finished.fits[-1]
-    assert stage.stage == "joint"
-    for path, value in stage.before.items():
-        assert np.any(stage.after[path] != value), path
+def test_stages_1_and_3_move_everything(finished):
+    for stage in (finished.fits[0], finished.fits[2]):
+        for path, value in stage.before.items():
+            assert np.any(stage.after[path] != value), path
 
 
-def test_a_stage_begins_with_the_best_weights_of_the_one_before(finished, fits):
-    begun = [fit for fit in fits if fit.done == 0]
-    assert [fit.stage for fit in begun[:3]] == ["mss", "msr", "joint"]
-    for fit, before in ((begun[1], MSS), (begun[2], REGRESSION)):
+def test_a_stage_begins_with_the_best_weights_of_the_one_before(finished):
+    first, second, third = finished.fits
+    for stage, before in ((second, MSS), (third, REGRESSION)):
         best = weights(keras.saving.load_model(best_of(finished, before)))
         for path, value in best.items():
-            np.testing.assert_array_equal(fit.before[path], value, path)
-    assert fits[0].before.keys() < begun[1].before.keys()
-    assert begun[1].before.keys() == begun[2].before.keys()
+            np.testing.assert_array_equal(stage.before[path], value, path)
+    assert first.before.keys() < second.before.keys()
+    assert second.before.keys() == third.before.keys()
 
 
 def best_of(finished, stage):
     return finished.folder / stage / "best.keras"
 
 
-def test_the_finest_maps_of_stage_2_begin_near_those_of_stage_1(
-    finished, fits, people
+def test_stage_2_alone_begins_like_among_others_near_stage_1(
+    finished, fits, config, monkeypatch
 ):
-    """As its first step sees them: the correction is small, but there."""
-    run = start(settings(people, finished.folder), paper.NAME, paper.__doc__)
-    model = paper.build_model(run.config, MPII, "msr")
-    begun = next(fit for fit in fits if fit.stage == "msr")
-    model.set_weights([begun.before[v.path] for v in model.weights])
-    (images, _), *_ = pipeline.load(run.data, "val", (64, 128), 4)
-    found = model(images, training=True)[-1]
+    """Its first step sees maps that differ little from those of stage 1."""
+
+    def stop(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Plateau, "on_epoch_begin", stop)
+    shutil.copytree(finished.folder / MSS, Path(config.output) / MSS)
+    with pytest.raises(KeyboardInterrupt):
+        paper.main(replace(config, stage="msr"))
+    alone, among = fits[-1], finished.fits[1]
+    assert alone.before.keys() == among.before.keys()
+    for path, value in among.before.items():
+        np.testing.assert_array_equal(alone.before[path], value, path)
+    data = open_dataset(config.data)
+    (images, _), *_ = pipeline.load(data, "val", config.image_size, 4)
+    found = alone.model(images, training=True)[-1]
     before = inference.load_model(best_of(finished, MSS))(images)
     change = keras.ops.convert_to_numpy(found) - before
     assert 0 < np.std(change) < 0.05
 
 
-def test_a_run_stopped_in_stage_2_goes_on_there(finished, stopped):
-    done = [(fit.stage, fit.done) for fit in finished.fits]
+def test_a_run_killed_in_stage_2_goes_on_there(finished, resumed):
+    done = [(fit.stage, fit.done) for fit in resumed.fits]
     assert done == [("msr", 1), ("joint", 0)]
-    for path in (stopped / MSS).rglob("*.*"):
+    for path in (finished.stopped / MSS).rglob("*.*"):
         if path.is_file() and path.name != "run.json":
-            again = finished.folder / path.relative_to(stopped)
+            again = resumed.folder / path.relative_to(finished.stopped)
             assert again.read_bytes() == path.read_bytes(), path
-    assert "1-mss has its 4 epochs: nothing to train" in finished.said
-    assert "2-msr after epoch 1 of 2" in finished.said
-    for line in (
+    for words in (
         "full, stage 1 of 3: mss, 4 epochs",
+        "1-mss has its 4 epochs: nothing to train",
         "full, stage 2 of 3: msr, 2 epochs",
+        "2-msr after epoch 1 of 2",
         "full, stage 3 of 3: joint, 2 epochs",
     ):
-        assert line in finished.said
+        assert words in resumed.said
 
 
-def test_the_stopped_stage_ends_as_if_it_had_never_stopped(
-    finished, stopped, people, fits, tmp_path
-):
-    """Trained alone, too: bit for bit, the optimizer included."""
-    shutil.copytree(stopped / MSS, tmp_path / "run" / MSS)
-    run = start(settings(people, tmp_path / "run"), paper.NAME, paper.__doc__)
-    paper.train(run, "msr")
-    whole, resumed = fits[-1], finished.fits[0]
-    assert (whole.stage, whole.done) == ("msr", 0)
+def test_a_killed_stage_ends_as_if_nothing_had_been(finished, resumed):
+    """Bit for bit, the optimizer and the beginning of stage 3 included."""
+    whole, again = finished.fits[1], resumed.fits[0]
     for path, value in whole.after.items():
-        np.testing.assert_array_equal(value, resumed.after[path], path)
-    for one, other in zip(whole.optimizer, resumed.optimizer, strict=True):
+        np.testing.assert_array_equal(again.after[path], value, path)
+    for one, other in zip(whole.optimizer, again.optimizer, strict=True):
         np.testing.assert_array_equal(one, other)
+    whole, again = finished.fits[2], resumed.fits[1]
+    for path, value in whole.before.items():
+        np.testing.assert_array_equal(again.before[path], value, path)
 
 
 def test_the_log_has_the_usual_names_and_every_scale(finished):
@@ -327,15 +341,15 @@ def test_a_stage_needs_the_one_before(config):
     assert not Path(config.output).exists()
 
 
-def test_a_stage_needs_all_epochs_of_the_one_before(config, stopped):
-    shutil.copytree(stopped, config.output)
+def test_a_stage_needs_all_epochs_of_the_one_before(config, finished):
+    shutil.copytree(finished.stopped, config.output)
     with pytest.raises(ValueError, match="2-msr has 1 of its 2 epochs"):
         paper.main(replace(config, stage="joint"))
 
 
-def test_a_stage_of_other_beginnings_is_not_continued(config, stopped):
+def test_a_stage_of_other_beginnings_is_not_continued(config, finished):
     """Stage 1 was trained anew; stage 2 began with what it had been."""
-    shutil.copytree(stopped, config.output)
+    shutil.copytree(finished.stopped, config.output)
     first = Path(config.output) / MSS
     shutil.copyfile(first / "untrained.keras", first / "best.keras")
     with pytest.raises(ValueError, match="2-msr .* began with other weights"):
