@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import console, geometry, inference, predict
+from keras_pose import console, export, geometry, inference, predict
 from keras_pose.data import pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.models.msr_net import NAME as MSR
@@ -98,6 +98,7 @@ def finished(people, fits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plateau, "on_epoch_begin", keep)
+        patch.setattr(paper, "finish", lambda run: None)  # see test_papers
         paper.main(settings(people, folder))
     return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
 
@@ -256,44 +257,34 @@ def test_only_the_full_method_masks(people, tmp_path, method):
         assert paper.staged(run, stage).config.masking == 0
 
 
-def test_an_export_serves_the_finest_map_s_joints(finished, people, tmp_path):
-    """As `predict` with the .keras file and as `predict_people`."""
+def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
+    """As `predict_people` finds them, and the command."""
     data = open_dataset(people)
     raw = tf.data.TFRecordDataset(data.shards("val"))
     pictures = [records.parse(record, 16) for record in raw]
     found = pipeline.read_people(data, "val")
     sides = found.scale * geometry.PERSON_PIXELS / 1.25
     boxes = np.c_[found.center - (sides[:, None] - 1) / 2, sides, sides]
-    served = tf.saved_model.load(str(finished.folder / "saved_model"))
-    answer = served.signatures["encoded"](
+    model = inference.load_model(best_of(finished, JOINT))
+    # The regression's maps come behind those of the single stack.
+    (output,) = model.outputs
+    assert tuple(output.shape) == (None, 2, 16, 32, 16)
+    wanted = inference.predict_people(model, data, "val", batch_size=4)
+    folder = export.export(model, tmp_path / "saved_model")
+    served = tf.saved_model.load(str(folder)).signatures["encoded"](
         encoded=tf.constant([picture.encoded for picture in pictures]),
         boxes=tf.constant(boxes, tf.float32),
     )
-    assert answer["joints"].shape == (4, 16, 2)
-    with np.load(finished.folder / "predictions.npz") as scored:
-        # crops differ by rounding, which may move the top of a flat map
-        apart = np.abs(answer["joints"] - scored["joints"])
-        assert np.median(apart) < 0.1
-        np.testing.assert_allclose(
-            answer["scores"], scored["scores"], atol=0.02
-        )
+    # Crops differ by rounding, which may move the top of a flat map.
+    assert np.median(np.abs(served["joints"] - wanted.joints)) < 0.1
+    np.testing.assert_allclose(served["scores"], wanted.scores, atol=0.02)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(pictures[0].encoded)
     (person,) = predict.main(
-        predict.Config(
-            (photo,), model=best_of(finished, JOINT), box=tuple(boxes[0])
-        )
+        predict.Config((photo,), model=folder, box=tuple(boxes[0]))
     )
     joints = [[joint["x"], joint["y"]] for joint in person["joints"].values()]
-    np.testing.assert_allclose(joints, answer["joints"][0], atol=0.1)
-
-
-def test_the_model_of_a_run_has_one_output(finished):
-    """The regression's maps come behind those of the single stack."""
-    model = inference.load_model(best_of(finished, JOINT))
-    assert [tuple(output.shape) for output in model.outputs] == [
-        (None, 2, 16, 32, 16)
-    ]
+    np.testing.assert_allclose(joints, served["joints"][0], atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +378,7 @@ def test_a_comparison_trains_no_stage_twice(config, monkeypatch):
 
     monkeypatch.setattr(paper, "train", train)
     monkeypatch.setattr(paper, "is_finished", lambda run: True)
+    monkeypatch.setattr(keras.backend, "clear_session", lambda: None)  # slow
     for method in paper.METHODS:
         folder = Path(config.output) / f"{method}-seed0"
         paper.reproduce_beside(replace(config, method=method, output=folder))
