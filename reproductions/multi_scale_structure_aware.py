@@ -1,8 +1,8 @@
 """Multi-Scale Structure-Aware network.
 
-L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for
-Human Pose Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894. Code by the
-authors: none released.
+L. Ke, M.-C. Chang, H. Qi, S. Lyu,
+"Multi-Scale Structure-Aware Network for Human Pose Estimation", ECCV 2018,
+https://arxiv.org/abs/1803.09894. Code by the authors: none released.
 
 New here   supervision at every scale (MSS-net), a regression network over all
            heatmaps (MSR-net), a loss on joined joints, keypoint masking
