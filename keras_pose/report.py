@@ -26,8 +26,8 @@ REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
 JOINT_WEIGHTS = "joint_weights.csv"
 RESULTS = "results.json"
-NOT_METRICS = ("epoch", "learning_rate", "loss", "seconds")
-"""Columns of history.csv; the first other one is the data set's metric."""
+SCORES = ("pckh", "pck")
+"""What history.csv calls the data set's metric, among losses and others."""
 PICTURE = 256
 """Height in pixels of the pictures of people, about."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
@@ -544,14 +544,7 @@ def read_history(folder):
 
 def _metric(history):
     """The column of the data set's metric, or None."""
-    names = (
-        name
-        for name in history.columns
-        if name not in NOT_METRICS
-        and not name.startswith("val_")
-        and not name.endswith("_loss")  # of one of several outputs
-    )
-    return next(names, None)
+    return next((name for name in SCORES if name in history), None)
 
 
 def _meaning(protocol):

@@ -210,3 +210,12 @@ def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
     links = re.findall(r'href="([^"]*)', text)
     assert all(link.startswith(("#", "data:")) for link in links)
     assert "weighed the same in every hourglass" in page([0.5, 0.5])
+
+
+def test_the_curve_is_the_score_s_whatever_stands_before_it(tmp_path):
+    """Keras sorts what it logs: a term of the loss comes before the score."""
+    (tmp_path / "history.csv").write_text(
+        "epoch,loss,keypoint,pckh,val_keypoint,val_pckh\n1,3,2,0.5,2,0.4\n"
+    )
+    page = report._curves(report.read_history(tmp_path))
+    assert "PCKh" in page and "KEYPOINT" not in page
