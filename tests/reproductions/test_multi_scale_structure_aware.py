@@ -62,7 +62,10 @@ def weights(model):
 
 @pytest.fixture(scope="module")
 def fits():
-    """Every training from here on: what it began with and ended with."""
+    """Every training from here on: what it began with and ended with.
+
+    Without graphs: so few steps are done before one would have been built.
+    """
     seen, train = [], keras.Model.fit
 
     def fit(model, *args, **kwargs):
@@ -73,7 +76,11 @@ def fits():
             model=model,
         )
         seen.append(entry)
-        history = train(model, *args, **kwargs)
+        tf.config.run_functions_eagerly(True)
+        try:
+            history = train(model, *args, **kwargs)
+        finally:
+            tf.config.run_functions_eagerly(False)
         del entry.model
         entry.after = weights(model)
         entry.optimizer = [
