@@ -106,8 +106,8 @@ def read_scales(
         bias: initial bias of the maps.
         scales: at how many sizes maps are read, from h, w downwards, each half
             of the one before. At the full size two more layers lie between
-            (Newell); at the others only a norm and a ReLU, since the sum of
-            the two branches is not normalised and begins ten times as large.
+            (Newell); at the others only a norm and a ReLU, since nothing has
+            normalised the sum of the two branches yet.
         name: prefix of the layers.
         depth: halvings of the hourglass.
         block: what it is made of.
