@@ -25,6 +25,8 @@ from keras_pose.metrics import oks
 
 PROTOCOL = "oks"
 """What `evaluate --protocol` calls it."""
+TABLE = "table-oks.csv"
+"""Where a run keeps its average precision, beside the PCK of its table.csv."""
 MEASURES = (
     "AP",
     "AP@0.50",

@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_pose import failures, figures, files, geometry, inference, page
+from keras_pose import (
+    coco_results,
+    failures,
+    figures,
+    files,
+    geometry,
+    inference,
+    page,
+)
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
@@ -93,6 +101,9 @@ def write_report(
     folder = Path(run_folder)
     said = _read_json(folder / RUN)
     history = read_history(folder)
+    before = {}
+    if (folder / RESULTS).is_file():
+        before = _read_json(folder / RESULTS)
     curves = page.section("Curves", _curves(history))
     if (folder / JOINT_WEIGHTS).is_file():
         curves += page.section(
@@ -107,6 +118,7 @@ def write_report(
         skeleton = dataset.skeleton
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
+            *_precision(folder, split, before),
             curves,
             page.section(
                 "People", _people(dataset, split, model, result, batch_size)
@@ -122,9 +134,6 @@ def write_report(
             "that the network has not seen."
         )
         sections = [page.section("Score", absent), curves]
-    before = {}
-    if (folder / RESULTS).is_file():
-        before = _read_json(folder / RESULTS)
     top = _summary(folder, said, history, dataset, split, result, before)
     settings = page.section("Settings", _settings(said))
     text = page.write(
@@ -313,6 +322,23 @@ def _table(result, skeleton):
         + page.scores(table[single])
         + "</details>"
     )
+
+
+def _precision(folder, split, before):
+    """COCO's score, if the run ended with one for this split."""
+    path = folder / coco_results.TABLE
+    if not path.is_file() or before.get("split") != split:
+        return []
+    table = pd.read_csv(path, index_col=0).dropna()
+    note = (
+        "COCO's average precision and recall in per cent: the mean over "
+        "similarities (OKS) of 0.50 ... 0.95 or at one of them; medium and "
+        "large are sizes of people."
+    )
+    section = page.section(
+        "Average precision", f"<p>{note}</p>", page.scores(table)
+    )
+    return [section]
 
 
 def _curves(history):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_pose import files, training
+from keras_pose import coco_results, files, training
 from keras_pose.comparison import compare
 from keras_pose.data import pipeline, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
@@ -65,7 +65,7 @@ def start(config, name, doc):
     return training.Run(title, config, origin, data, score_name(data))
 
 
-def compare_runs(config, name, variants, seeds, reproduce):
+def compare_runs(config, name, variants, seeds, reproduce, tables=None):
     """Every variant and seed on the same people in the same order.
 
     Args:
@@ -74,6 +74,8 @@ def compare_runs(config, name, variants, seeds, reproduce):
         variants: {variant: settings to replace}, the baseline first.
         seeds: how many, counted up from `config.seed`.
         reproduce: trains and scores one config: its `Run` and history.
+        tables: folder of the table and its figures; None: that of the runs.
+            With another, comparisons share the runs of their common variants.
 
     Returns:
         the table of `comparison.compare`.
@@ -91,12 +93,13 @@ def compare_runs(config, name, variants, seeds, reproduce):
             keras.backend.clear_session()
             reproduce(replace(config, output=folder, seed=seed, **settings))
     data = open_data(config.data, config.smoke)
-    table = compare(runs, data, held_out(data), output, score_name(data))
+    tables = Path(tables or output)
+    table = compare(runs, data, held_out(data), tables, score_name(data))
     print(table.round(2).to_string())
     print(
-        f"\nIn {output}: comparison.csv, figure3.png (curves), figure4.png "
+        f"\nIn {tables}: comparison.csv, figure3.png (curves), figure4.png "
         "(side by side), figure5.png (bad cases).\n"
-        "Next: open them, and report.html in the folders of the runs"
+        f"Next: open them, and report.html in the runs' folders in {output}"
     )
     return table
 
@@ -124,8 +127,9 @@ def is_finished(run):
 def finish(run):
     """Scores the best model on people it never saw; report and export.
 
-    The split is test, or val where there is no test split: then the epoch was
-    chosen on the same people, and results.json says so.
+    People of COCO are scored by OKS-AP, too, in table-oks.csv. The split is
+    test, or val where there is no test split: then the epoch was chosen on the
+    same people, and results.json says so.
     """
     folder, data = Path(run.config.output), run.data
     split = held_out(data)
@@ -143,7 +147,17 @@ def finish(run):
 
     _, _, before = scored("untrained.keras")
     model, predictions, table = scored("best.keras")
-    save(folder, table, predictions, people, data.skeleton)
+    truth = coco_results.read_truth(data, split)
+    found, precision = None, None
+    if truth:
+        height, width = model.input_shape[1:3]
+        found = coco_results.find_results(
+            predictions, people, truth, data.skeleton, width / height
+        )
+        precision = coco_results.average_precision(found, truth, data.skeleton)
+        with files.whole(folder / coco_results.TABLE) as temporary:
+            precision.to_csv(temporary)
+    save(folder, table, predictions, people, data.skeleton, found)
     results = {
         "split": split,
         "chosen_on": "val",
@@ -156,6 +170,12 @@ def finish(run):
     if said is not None:
         found = occlusion(said, people.flags).items()
         results["occlusion"] = {k: round(v, 4) for k, v in found if v == v}
+    if truth:
+        results[coco_results.PROTOCOL] = {
+            name: round(value / 100, 4)
+            for name, value in precision[coco_results.COLUMN].items()
+            if value == value  # NaN: nobody of that size
+        }
     with files.whole(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=2))
     written = ["report.html", "best.keras"]
@@ -166,6 +186,8 @@ def finish(run):
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
     write_report(folder, data, split, model, predictions)  # last: is_finished
     print(describe(table, people, data.skeleton, data.protocol, split))
+    if truth:
+        print(coco_results.describe(precision, found, people, truth, split))
     if said is not None:
         print(describe_occlusion(said, people.flags))
     print(

@@ -49,25 +49,21 @@ BLOCKS = {
     "inception_resnet_a": inception_resnet_a,
     "inception_resnet_b": inception_resnet_b,
 }
+NETWORKS = {
+    "Hourglass": {"method": "hourglass", "adaptive": False},
+    "Residual, even weights": {"block": "residual", "adaptive": False},
+    "Residual": {"block": "residual"},
+    "Inception-resnet-A": {},
+    "Inception-resnet-B": {"block": "inception_resnet_b"},
+    "With lateral connections": {"lateral": True},
+    "Concatenation": {"fusion": "concat"},
+}
+"""What differs from `Config`; all but the first are MSSH."""
 ABLATIONS = {
-    "weights": {  # section 5.2.1, with residual blocks throughout
-        "Hourglass": {"method": "hourglass", "adaptive": False},
-        "MSSH": {"block": "residual", "adaptive": False},
-        "MSSH, joint weights": {"block": "residual", "adaptive": True},
-    },
-    "blocks": {  # section 5.2.2
-        "Residual": {"block": "residual"},
-        "Inception-resnet-A": {"block": "inception_resnet_a"},
-        "Inception-resnet-B": {"block": "inception_resnet_b"},
-    },
-    "lateral": {  # section 5.2.3
-        "Without lateral": {"lateral": False},
-        "With lateral": {"lateral": True},
-    },
-    "fusion": {  # section 5.2.4
-        "Sum": {"fusion": "add"},
-        "Concatenation": {"fusion": "concat"},
-    },
+    "weights": ("Hourglass", "Residual, even weights", "Residual"),  # 5.2.1
+    "blocks": ("Residual", "Inception-resnet-A", "Inception-resnet-B"),  # 5.2.2
+    "lateral": ("Inception-resnet-A", "With lateral connections"),  # 5.2.3
+    "fusion": ("Inception-resnet-A", "Concatenation"),  # 5.2.4
 }
 """What each ablation compares, the paper's baseline first."""
 
@@ -104,7 +100,8 @@ class Config(training.Config):
     drop_epochs: tuple[int, ...] | None = None
     """Epochs after which the rate drops; None: from the preset."""
     ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
-    """Train the variants of one part of section 5.2, equally long."""
+    """Train the networks of one part of section 5.2, equally long. The parts
+    share an --output, and the networks that several of them compare."""
     seeds: int = 1
     """Seeds per variant of an ablation, counted up from --seed."""
 
@@ -254,10 +251,13 @@ def reproduce(config):
 def main(config):
     """Trains one network and reports on it, or those of an ablation."""
     if config.ablation:
-        output = config.output or Path("runs") / f"{NAME}-{config.ablation}"
+        output = Path(config.output or Path("runs") / f"{NAME}-ablations")
         one = replace(config, output=output, ablation=None, seeds=1)
-        variants = ABLATIONS[config.ablation]
-        return compare_runs(one, NAME, variants, config.seeds, reproduce)
+        variants = {name: NETWORKS[name] for name in ABLATIONS[config.ablation]}
+        tables = output / config.ablation
+        return compare_runs(
+            one, NAME, variants, config.seeds, reproduce, tables
+        )
     run, history = reproduce(config)
     print(
         "Next: the same command with --ablation weights compares it with the "

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from keras_pose import coco_results, evaluate
+from keras_pose import coco_results, evaluate, training
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.data.pipeline import People
@@ -20,7 +21,8 @@ from keras_pose.inference import Predictions
 from keras_pose.metrics import oks
 from keras_pose.models.heads import PoseMaps
 from keras_pose.skeletons import COCO
-from tfrecords import coco
+from reproductions import finish, hsm_loss
+from tfrecords import check, coco
 
 SIGMAS = oks.sigmas(COCO)
 POSE = np.random.default_rng(0).uniform(10, 90, (17, 2)).round()
@@ -286,14 +288,39 @@ def test_the_command_scores_coco_by_oks(model, data, tmp_path, capsys):
         run(split="detected", protocol="pck-bbox")
 
 
+def test_a_run_on_coco_ends_with_average_precision(
+    model, data, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("best.keras", "untrained.keras"):
+        shutil.copyfile(model, folder / name)
+    settings = {"name": {"value": 1, "from": "flag"}}
+    (folder / "run.json").write_text(json.dumps({"settings": settings}))
+    config = hsm_loss.Config(output=folder, batch_size=2)
+    finish(training.Run("A paper", config, {}, data, "pck"))
+    results = json.loads((folder / "results.json").read_text())
+    assert results["oks"]["AP"] == results["trained"] == 1
+    assert results["oks"]["AP medium"] == 1
+    rows = json.loads((folder / "predictions.json").read_text())
+    assert [row["image_id"] for row in rows] == [3, 5]
+    table = pd.read_csv(folder / "table-oks.csv", index_col="measure")
+    assert table.loc["AP"].tolist() == [100]
+    assert "2 annotated boxes, 2 left after OKS-NMS" in capsys.readouterr().out
+    assert "Average precision" in (folder / "report.html").read_text()
+
+
 def test_a_truth_that_is_not_the_listed_one_is_refused(data):
     path = data.folder / "truth-val.json.gz"
     content = gzip.decompress(path.read_bytes())
     listed = data.description["truth"]["val"]["sha256"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == listed
+    check.main(check.Config(data.folder))
     path.write_bytes(gzip.compress(content + b" "))
     with pytest.raises(ValueError, match="truth-val.json.gz is not the file"):
         coco_results.read_truth(data, "val")
+    with pytest.raises(ValueError, match="1 failures.*truth-val.json.gz is no"):
+        check.main(check.Config(data.folder))
     path.unlink()
     with pytest.raises(ValueError, match="truth-val.json.gz is missing"):
         coco_results.read_truth(data, "val")

@@ -1,9 +1,10 @@
 """Reads a data set back: is every shard what its writer meant it to be?
 
-Checks the checksum of every shard, decodes every record, counts people and
-joints per split against dataset.json, and draws a contact sheet: people as a
-network sees them, in the square that their centre and scale give. Left limbs
-are orange, right limbs blue, others green; hollow joints are occluded.
+Checks the checksums of every shard and of COCO's truth, decodes every record,
+counts people and joints per split against dataset.json, and draws a contact
+sheet: people as a network sees them, in the square that their centre and scale
+give. Left limbs are orange, right limbs blue, others green; hollow joints are
+occluded.
 
 Run      python -m tfrecords.check --data records/mpii
 """
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_pose import geometry
+from keras_pose import coco_results, geometry
 from keras_pose.console import run
 from keras_pose.data import dataset, records
 from tfrecords import crops, shards
@@ -78,6 +79,11 @@ def main(config):
             wanted = {key: entry[key] for key in found[split]}
             if wanted != found[split]:
                 failures.append(f"{split}: wanted {wanted}, got {found[split]}")
+    for split in data.description.get("truth", {}):
+        try:
+            coco_results.read_truth(data, split)
+        except ValueError as error:
+            failures.append(str(error))
     for split, counts in found.items():
         text = ", ".join(f"{n:,} {k}" for k, n in counts["joints"].items())
         print(f"{split}: {counts['people']:,} people; joints: {text}")

@@ -46,7 +46,7 @@ class Config:
     """Times that a plateau lowers the rate; None: as often as there is one."""
     drop_epochs: tuple[int, ...] | None = ()
     """Epochs after which the rate drops; then no plateau is waited for. None:
-    from the preset."""
+    from the preset, at the same shares of --epochs."""
     drop_factor: float = 0.1
     """What the rate is multiplied by after each of --drop-epochs."""
     clip_norm: float | None = None
@@ -68,6 +68,8 @@ class Config:
     def resolved(self):
         """This config without a None that a preset fills, and where from.
 
+        A preset's `drop_epochs` keep their shares of `epochs`, if these differ.
+
         Returns:
             the config, and a dict of field name -> "flag", "default" or
             "preset laptop" / "preset paper".
@@ -88,6 +90,11 @@ class Config:
                 origin[field.name] = f"preset {preset}"
             else:
                 origin[field.name] = "default"
+        drops = values.get("drop_epochs")
+        if drops and self.epochs:  # a shorter run drops earlier, too
+            share = self.epochs / self.PRESETS[preset]["epochs"]
+            rounded = {max(1, round(epoch * share)) for epoch in drops}
+            values["drop_epochs"] = tuple(sorted(rounded))
         config = dataclasses.replace(self, **values)
         config.check()
         return config, origin

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import reproductions
 from keras_pose.inference import load_model
 from keras_pose.models.heads import describe
 from keras_pose.skeletons import LSP
@@ -31,14 +32,35 @@ def small(**settings):
 
 @pytest.mark.parametrize("name", mssh.ABLATIONS)
 def test_an_ablation_changes_what_it_says(name):
-    variants = mssh.ABLATIONS[name]
     settings = [
-        dataclasses.replace(mssh.Config(), **changes)
-        for changes in variants.values()
+        dataclasses.replace(mssh.Config(), **mssh.NETWORKS[network])
+        for network in mssh.ABLATIONS[name]
     ]
-    assert len({str(config) for config in settings}) == len(variants)
+    assert len({str(config) for config in settings}) == len(settings)
     field = {"blocks": "block", "weights": "adaptive"}.get(name, name)
     assert len({getattr(c, field) for c in settings}) > 1
+
+
+def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
+    trained = []
+
+    def reproduce(config):
+        trained.append((config.output.name, config.fusion, config.lateral))
+
+    def compare(runs, data, split, output, metric):
+        assert all(len(folders) == 2 for folders in runs.values())
+        return pd.DataFrame({"table": [str(output)]})
+
+    monkeypatch.setattr(mssh, "reproduce", reproduce)
+    monkeypatch.setattr(reproductions, "compare", compare)
+    for ablation in ("lateral", "fusion"):
+        config = small(data=people, output=tmp_path, seeds=2, ablation=ablation)
+        table = mssh.main(config)
+        assert table.loc[0, "table"] == str(tmp_path / ablation)
+    default = ("inception-resnet-a-seed0", "add", False)
+    assert trained.count(default) == 2  # where it is finished, training is none
+    assert ("with-lateral-connections-seed1", "add", True) in trained
+    assert ("concatenation-seed0", "concat", False) in trained
 
 
 def test_the_last_hourglass_makes_the_finest_maps():

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from keras_pose.training.callbacks import Drops, Plateau
-from reproductions import hsm_loss
+from reproductions import hsm_loss, multi_scale_stacked_hourglass
 from tfrecords import synthetic
 
 
@@ -68,6 +68,19 @@ def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
     )
     rates = [0.01, 0.002, 0.002, 0.002]
     assert list(history["learning_rate"]) == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "drops"),
+    [(None, (150, 175, 200)), (44, (30, 35, 40)), (6, (4, 5)), (1, (1,))],
+)
+def test_drops_keep_their_shares_of_other_epochs(epochs, drops):
+    settings = {"preset": "paper", "epochs": epochs}
+    config, origin = multi_scale_stacked_hourglass.Config(**settings).resolved()
+    assert config.drop_epochs == drops
+    assert origin["drop_epochs"] == "preset paper"
+    told = replace(config, epochs=6, drop_epochs=(150,))
+    assert told.resolved()[0].drop_epochs == (150,)
 
 
 @pytest.mark.parametrize(
