@@ -126,7 +126,8 @@ def predict_conditionally(
         decoding: one of `heatmaps.DECODINGS`.
 
     Returns:
-        `inference.Predictions` with the crops of each person.
+        `inference.Predictions` with the crops of each person; what it says of
+        occlusion is of the first look.
     """
     settings = {
         "batch_size": batch_size,
@@ -150,7 +151,7 @@ def predict_conditionally(
         reach = _reach(pipeline.read_people(dataset, split))[unsure]
         joints[unsure], scores[unsure] = fuse(*looks, thresholds.tau_s, reach)
         crops[unsure] += len(thresholds.trials)
-    return inference.Predictions(joints, scores, crops=crops)
+    return replace(first, joints=joints, scores=scores, crops=crops)
 
 
 def fuse(joints, scores, tau_s, reach):

@@ -11,10 +11,12 @@ upright photograph (a box of exactly the whole picture means: all of it):
     images                      images (B, H, W, 3) uint8 RGB
 
 They return joints (B, K, 2) x, y in pixels of the given photograph, scores
-(B, K) 0 ... 1 and missing (B, K) bool. A third, `names`, takes nothing and
-returns the joints' names. EXIF orientation is applied to encoded photographs;
-a batch that is given as pixels must be upright already. serving.json beside the
-graph says the rest and holds an example of six lines.
+(B, K) 0 ... 1 and missing (B, K) bool; a model that tells occluded joints from
+visible ones (MSSH with --occluded-amplitude -1) also occluded (B, K) bool. A
+third, `names`, takes nothing and returns the joints' names. EXIF orientation is
+applied to encoded photographs; a batch that is given as pixels must be upright
+already. serving.json beside the graph says the rest and holds an example of six
+lines.
 """
 
 import json
@@ -93,7 +95,7 @@ class Server:
         self.missing_threshold = missing_threshold
         # Traced once, however many signatures and mirrored views call it.
         self.heights = tf.function(
-            lambda crops: inference.heights(
+            lambda crops: inference.heights_and_signs(
                 model(crops, training=False), self.head
             ),
             input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
@@ -151,16 +153,20 @@ class Server:
         if self.flip:
             mirrored = self.heights(tf.reverse(crops, [2]))
             maps = (maps + inference.unflip(mirrored, self.head)) / 2
+        joints = len(self.skeleton.joints)
+        maps, signed = maps[..., :joints], maps[..., joints:]
         cells, scores = heatmaps.decode(maps, self.decoding)
         points = heatmaps.to_pixels(
             cells, self.head.stride, self.head.alignment
         )
-        joints = geometry.move(points, matrices, xp=tnp)
-        return {
-            "joints": joints,
+        found = {
+            "joints": geometry.move(points, matrices, xp=tnp),
             "scores": scores,
             "missing": scores < self.missing_threshold,
         }
+        if signed.shape[-1]:
+            found["occluded"] = inference.at_peaks(maps, signed) < 0
+        return found
 
 
 def export(
@@ -235,6 +241,7 @@ def _serving(server, name):
         "decoding": server.decoding,
         "flip": server.flip,
         "missing_threshold": server.missing_threshold,
+        "occluded": server.head.activation == "absolute",
         "boxes": "x, y, width, height in pixels of the upright photograph; "
         "exactly 0, 0, W, H means all of it",
         "pixels": "the centre of the first pixel is (0, 0)",

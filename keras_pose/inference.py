@@ -77,6 +77,28 @@ def heights(maps, head):
     return ops.abs(last) if head.activation == "absolute" else last
 
 
+def heights_and_signs(maps, head):
+    """`heights`; where a map's sign has a meaning, behind them the maps too.
+
+    (B, S, h, w, K) -> (B, h, w, K or 2 K). Views are averaged like this: with
+    their signs, two that disagree would cancel, and with them the joint.
+    """
+    found = heights(maps, head)
+    if head.activation != "absolute":
+        return found
+    return ops.concatenate([found, maps[:, -1]], axis=-1)
+
+
+def at_peaks(maps, values):
+    """Values (B, h, w, K) where the maps (B, h, w, K) are highest: (B, K)."""
+    cells = maps.shape[1] * maps.shape[2]
+    maps, values = (
+        ops.reshape(x, (-1, cells, maps.shape[-1])) for x in (maps, values)
+    )
+    peaks = ops.argmax(maps, axis=1)[:, None]
+    return ops.take_along_axis(values, peaks, axis=1)[:, 0]
+
+
 def unflip(maps, head):
     """Maps (B, h, w, K or n K) of mirrored images as those of the images.
 
@@ -112,20 +134,12 @@ def probabilities(model, images, flip=False):
 
 
 def _seen(model, images, flip):
-    """`probabilities`; if the sign of a map has a meaning, those maps too.
-
-    (B, h, w, K or 2 K): averaged with a sign, views that disagree on it would
-    cancel each other, and with it the place of the joint.
-    """
+    """`heights_and_signs` of images, averaged over the views."""
     head = describe(model)
     images = np.asarray(images)
 
     def look(images):
-        raw = model.predict_on_batch(images)
-        maps = heights(raw, head)
-        if head.activation != "absolute":
-            return maps
-        return ops.concatenate([maps, raw[:, -1]], axis=-1)
+        return heights_and_signs(model.predict_on_batch(images), head)
 
     maps = look(images)
     if flip:
@@ -206,7 +220,8 @@ def predict_people(
             _check_finite(maps, dataset, split, bar.n, people)
             maps, signed = np.split(maps, [len(dataset.skeleton.joints)], -1)
             if signed.size:
-                occluded.append(_at_peaks(maps, signed) < 0)
+                signs = ops.convert_to_numpy(at_peaks(maps, signed))
+                occluded.append(signs < 0)
             cells, peaks = heatmaps.decode(maps, decoding)
             points = heatmaps.to_pixels(cells, head.stride, head.alignment)
             matrices = _usual(batch[0][1], zooms[0], size)
@@ -288,13 +303,6 @@ def _average(views, zooms, size, head):
         seen = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
         coverage = coverage + seen[:, :, None]
     return total / np.maximum(coverage, keras.config.epsilon())
-
-
-def _at_peaks(maps, values):
-    """Values (B, h, w, K) where the maps (B, h, w, K) are highest: (B, K)."""
-    maps, values = (x.reshape(len(x), -1, x.shape[-1]) for x in (maps, values))
-    peaks = maps.argmax(axis=1)[:, None]
-    return np.take_along_axis(values, peaks, axis=1)[:, 0]
 
 
 def _resampling(cells, pixels, zoom, head):

@@ -98,8 +98,8 @@ def open_model(path, flip=False):
 
     Returns:
         function(encoded (B,) strings, boxes (B, 4)) -> dict of joints (B, K, 2)
-        x, y in the photographs' pixels, scores (B, K), missing (B, K); and the
-        `Skeleton`.
+        x, y in the photographs' pixels, scores (B, K), missing (B, K) and, of a
+        model that says so, occluded (B, K); and the `Skeleton`.
     """
     path = Path(path)
     if not path.is_dir():
@@ -131,33 +131,34 @@ def predict(function, skeleton, path, box=None):
     height, width = image.shape[:2]
     box = check_box(box or (0, 0, width, height), image, path)
     found = function(tf.constant([encoded]), tf.constant([box]))
-    rows = zip(
-        skeleton.joints,
-        found["joints"][0].numpy().tolist(),
-        found["scores"][0].numpy().tolist(),
-        found["missing"][0].numpy().tolist(),
-        strict=True,
-    )
+    joints = found.pop("joints")[0].numpy().tolist()
+    said = {
+        {"scores": "score"}.get(name, name): values[0].numpy().tolist()
+        for name, values in found.items()
+    }
     return image, {
         "photograph": str(path),
         "width": width,
         "height": height,
         "box": box,
         "joints": {
-            name: {"x": x, "y": y, "score": score, "missing": missing}
-            for name, (x, y), score, missing in rows
+            name: {"x": x, "y": y}
+            | {key: values[number] for key, values in said.items()}
+            for number, (name, (x, y)) in enumerate(
+                zip(skeleton.joints, joints, strict=True)
+            )
         },
     }
 
 
 def draw(image, person, skeleton):
-    """The skeleton over the photograph; joints thought missing are hollow."""
+    """The skeleton; joints thought missing or occluded are hollow."""
     joints = person["joints"].values()
     return figures.draw_skeleton(
         image,
         np.array([[joint["x"], joint["y"]] for joint in joints]),
         skeleton,
-        np.array([1 if joint["missing"] else 2 for joint in joints]),
+        np.array([1 if _doubts(joint) else 2 for joint in joints]),
     )
 
 
@@ -207,9 +208,14 @@ def table(person):
     lines = [f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}"]
     for name, joint in person["joints"].items():
         line = f"{name:<16}{joint['x']:>9.1f}{joint['y']:>9.1f}"
-        missing = "  missing" if joint["missing"] else ""
-        lines.append(f"{line}{joint['score']:>8.2f}{missing}")
+        doubts = "".join(f"  {doubt}" for doubt in _doubts(joint))
+        lines.append(f"{line}{joint['score']:>8.2f}{doubts}")
     return "\n".join(lines)
+
+
+def _doubts(joint):
+    """What speaks against drawing a joint as a visible one."""
+    return [said for said in ("missing", "occluded") if joint.get(said)]
 
 
 def _drawings(photos, output):

@@ -123,7 +123,7 @@ class Config(training.Config):
             "epochs": 20,
             "batch_size": 16,  # 1.6 times the pictures per second of 4
             "image_size": (128, 128),
-            "learning_rate": 2e-3,
+            "learning_rate": 4e-3,
             "drop_epochs": (14, 16, 18),
             "warmup_epochs": 1,  # RMSprop's first steps are ten times as long
             "patience": 2,

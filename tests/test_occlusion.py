@@ -1,11 +1,14 @@
 """A negative peak: the joint is there, and occluded (MSSH, eq. 1)."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 
-from keras_pose import evaluate, inference
+from keras_pose import evaluate, figures, inference, predict
 from keras_pose.data import pipeline
+from keras_pose.export import export
 from keras_pose.losses import HSM, HeatmapMSE
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
@@ -160,3 +163,32 @@ def test_evaluation_prints_and_keeps_the_flags(
     np.testing.assert_array_equal(
         kept[people.flags > 0], people.flags[people.flags > 0] == 1
     )
+
+
+@pytest.mark.parametrize("flip", (False, True))
+def test_an_export_and_predict_say_who_is_occluded(
+    signed_model, tmp_path, flip, capsys
+):
+    y, x = np.mgrid[:64, :96]
+    picture = np.zeros((64, 96, 3))
+    for channel, u, v in ((0, 70, 30), (0, 25, 40), (1, 50, 15)):
+        picture[..., channel] += 255 * np.exp(
+            -((x - u) ** 2 + (y - v) ** 2) / (2 * 6**2)
+        )
+    figures.save(
+        picture.round().clip(0, 255).astype("uint8"), tmp_path / "a.png"
+    )
+    # mirrored, the network sees the left wrist as the right one
+    negative = ("left_wrist", "right_wrist")[: 1 + flip]
+    folder = export(signed_model(negative), tmp_path / "served", flip=flip)
+    assert json.loads((folder / "serving.json").read_text())["occluded"]
+    (person,) = predict.main(predict.Config((tmp_path / "a.png",), folder))
+    joints = person["joints"]
+    for name, place in (("left_wrist", (70, 30)), ("right_wrist", (25, 40))):
+        found = joints[name]
+        assert found["occluded"] == (name in negative)
+        assert (found["x"], found["y"]) == pytest.approx(place, abs=1.5)
+        assert found["score"] > 0.5
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (text for text in lines if text.startswith("left_wrist"))
+    assert line.endswith("  occluded")
