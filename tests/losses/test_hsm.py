@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_pose import heatmaps
 from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
-from keras_pose.losses.hsm import power
+from keras_pose.losses.hsm import expm1
 
 LOSSES = [
     HSM(1, 2),
@@ -56,21 +56,56 @@ def test_hard_pixels_weigh_more_than_under_mse():
     assert hard / easy == pytest.approx(math.expm1(0.9) / math.expm1(0.1), 1e-4)
 
 
+def gradient(loss, maps):
+    """d cost / d maps (N,) of maps of one pixel each, by the backend."""
+    shape = (1, 1, 1, 1, -1)
+    empty = np.zeros((1, len(maps), 3), "float32")
+    if keras.backend.backend() == "tensorflow":
+        tf = pytest.importorskip("tensorflow")
+        x = tf.Variable(maps)
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(loss.call(empty, tf.reshape(x, shape)))
+        return tape.gradient(total, x).numpy()
+    if keras.backend.backend() == "jax":
+        jax = pytest.importorskip("jax")
+        total = jax.grad(lambda x: loss.call(empty, x.reshape(shape)).sum())
+        return np.asarray(total(maps))
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(maps, requires_grad=True)
+    loss.call(empty, x.reshape(shape)).sum().backward()
+    return x.grad.numpy()
+
+
+@pytest.mark.parametrize("form", ["expm1", "saturating"])
 @pytest.mark.parametrize("gamma", [0, 0.5, 1, 1.5, 2, 2.5, 1.7])
-def test_the_slope_at_a_perfect_pixel_is_finite(gamma):
-    tf = pytest.importorskip("tensorflow")
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("reads gradients with TensorFlow")
-    x = tf.Variable([0.0, 1e-3, 0.5])
-    with tf.GradientTape() as tape:
-        total = tf.reduce_sum(tf.math.expm1(x) * power(x, gamma))
-    slope = tape.gradient(total, x).numpy()
-    assert np.isfinite(slope).all()
-    d = 0.5  # the product rule, by hand
-    expected = math.exp(d) * d**gamma + (
-        math.expm1(d) * gamma * d ** (gamma - 1) if gamma else 0
+@pytest.mark.parametrize("beta", [0.5, 2, 3, 60])
+def test_the_slope_is_that_of_equation_1(beta, gamma, form):
+    loss = HSM(beta, gamma, form, pixels="mean")
+    maps = np.array([-7, -2, 0.5, 3], "float32")
+    s = 1 / (1 + np.exp(-maps.astype("float64")))  # also the error
+    sign = 1 if form == "expm1" else -1
+    weight = sign * np.expm1(sign * beta * s)
+    by_error = beta * np.exp(sign * beta * s) * s**gamma
+    by_error += weight * gamma * s ** (gamma - 1)
+    np.testing.assert_allclose(
+        gradient(loss, maps), by_error * s * (1 - s), rtol=2e-5, atol=1e-12
     )
-    assert slope[2] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["expm1", "saturating"])
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 1.5, 2, 2.5, 1.7])
+def test_the_slope_at_a_perfect_pixel_is_finite(gamma, form):
+    maps = np.array([-200, -88, -50], "float32")  # sigmoid: 0 and almost 0
+    slope = gradient(HSM(1, gamma, form), maps)
+    np.testing.assert_allclose(slope, 0, atol=1e-20)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.5, 2, 2.5, 60, -1e-6, -2, -80])
+def test_expm1_is_exact_near_0_and_far_from_it(factor):
+    x = np.array([0, 1e-6, 1e-3, 0.1, 0.5, 1], "float32")
+    found = ops.convert_to_numpy(expm1(x, factor))
+    expected = np.expm1(factor * x.astype("float64"))
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
