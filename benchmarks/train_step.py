@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import tyro
 
+LOSS_ROUNDS = 100
+
 
 @dataclass(frozen=True)
 class Config:
@@ -199,15 +201,17 @@ def torch_step(config):
 
 
 def loss_costs(config):
-    """Milliseconds of loss and gradient, by loss."""
+    """Milliseconds of loss and gradient, by loss, as training runs them."""
     import tensorflow as tf
 
+    from keras_pose.data import runtime
     from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 
+    runtime.prepare(0)
     _, labels = batch_of(config)
     side = config.size // 4
     maps = tf.Variable(tf.random.normal((config.batch, 2, side, side, 16)))
-    costs = {}
+    steps = {}
     for name, loss in {
         "MSE": HeatmapMSE(),
         "MSE + sigmoid": HeatmapMSESigmoid(),
@@ -223,13 +227,14 @@ def loss_costs(config):
             return tape.gradient(value, maps)
 
         step()
-        times = []
-        for _ in range(30):
+        steps[name] = step
+    times = {name: [] for name in steps}
+    for _ in range(LOSS_ROUNDS):  # in turn: what disturbs one disturbs all
+        for name, step in steps.items():
             start = time.perf_counter()
             step().numpy()
-            times.append(time.perf_counter() - start)
-        costs[name] = 1000 * statistics.median(times)
-    return costs
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def _result(ends, warm, start):
