@@ -89,8 +89,9 @@ class Config(training.Config):
     whether the joint is occluded."""
     unlabelled: Literal["zero", "ignore"] = "zero"
     """Joints without a label: an empty map that counts, or weight 0."""
-    sigma: float = 1.0
-    """Width of the Gaussians at every scale, cells (paper: unsaid)."""
+    sigma: float | None = None
+    """Width of the Gaussians at every scale, cells (paper: unsaid); None: from
+    the preset."""
     stacks: int | None = None
     """Hourglasses in a row; None: from the preset."""
     scales: int | None = None
@@ -118,6 +119,7 @@ class Config(training.Config):
             "zoom": 0.25,
             "filters": 256,
             "stacks": 8,
+            "sigma": 1.0,
         },
         "laptop": {  # drops at the paper's shares of the epochs
             "epochs": 20,
@@ -131,6 +133,7 @@ class Config(training.Config):
             "zoom": 0.15,
             "filters": 32,
             "stacks": 3,
+            "sigma": 2.0,  # of 1, maps of 64 cells are empty for epochs
         },
     }
 
