@@ -66,14 +66,7 @@ def main(config):
         config.image_size,
         people,
         seed=config.seed,
-        augmentation=Augmentation(
-            scale=config.zoom,
-            scale_limit=2 * config.zoom,
-            rotation=config.rotation,
-            rotation_limit=2 * config.rotation,
-            masking=config.masking,
-            masking_size=config.masking_size,
-        ),
+        augmentation=Augmentation.told(config),
     )
     batch = {k: v.numpy() for k, v in next(iter(batches)).items()}
     tiles = [

@@ -65,6 +65,19 @@ def start(config, name, doc):
     return training.Run(title, config, origin, data, score_name(data))
 
 
+def train_and_finish(train, config):
+    """Trains one network and scores it: its `Run` and history.
+
+    Args:
+        train: what a paper does with a config: the same two.
+        config: of the paper.
+    """
+    run, history = train(config)
+    if not is_finished(run):  # it may be the rerun of a stopped one
+        finish(run)
+    return run, history
+
+
 def compare_runs(config, name, variants, seeds, reproduce, tables=None):
     """Every variant and seed on the same people in the same order.
 

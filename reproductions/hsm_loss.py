@@ -22,7 +22,7 @@ from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
-from reproductions import compare_runs, finish, is_finished, start
+from reproductions import compare_runs, finish, start, train_and_finish
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,7 @@ def train(config):
 
 def reproduce(config):
     """Trains one network and scores it: its `Run` and history."""
-    run, history = train(config)
-    if not is_finished(run):  # it may be the rerun of a stopped one
-        finish(run)
-    return run, history
+    return train_and_finish(train, config)
 
 
 def main(config):

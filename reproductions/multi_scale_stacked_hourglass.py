@@ -41,7 +41,7 @@ from keras_pose.models.multi_scale_stacked_hourglass import (
     multi_scale_stacked_hourglass,
 )
 from keras_pose.training.callbacks import JointWeightLog
-from reproductions import compare_runs, finish, is_finished, start
+from reproductions import compare_runs, start, train_and_finish
 
 NAME = "multi_scale_stacked_hourglass"
 BLOCKS = {
@@ -245,10 +245,7 @@ def train(config):
 
 def reproduce(config):
     """Trains one network and scores it: its `Run` and history."""
-    run, history = train(config)
-    if not is_finished(run):  # it may be the rerun of a stopped one
-        finish(run)
-    return run, history
+    return train_and_finish(train, config)
 
 
 def main(config):

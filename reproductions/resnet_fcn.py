@@ -33,7 +33,7 @@ from keras_pose.models.macs import macs, parameters
 from keras_pose.models.resnet import STRIDE, resnet_features
 from keras_pose.models.resnet_fcn import fcn_head
 from keras_pose.models.simple_baselines import deconvolution_head
-from reproductions import compare_runs, finish, is_finished, start
+from reproductions import compare_runs, start, train_and_finish
 
 NAME = "resnet_fcn"
 VARIANTS = {
@@ -162,14 +162,16 @@ def compiled(config, data, metric):
     return model
 
 
-def reproduce(config):
-    """Trains one network and scores it: its `Run` and history."""
+def train(config):
+    """Trains as section 5.1 says; the loop itself is the shared one."""
     run = start(config, NAME, __doc__)
     model = compiled(run.config, run.data, run.metric)
-    history = training.fit(model, run)
-    if not is_finished(run):  # it may be the rerun of a stopped one
-        finish(run)
-    return run, history
+    return run, training.fit(model, run)
+
+
+def reproduce(config):
+    """Trains one network and scores it: its `Run` and history."""
+    return train_and_finish(train, config)
 
 
 def cost(config):

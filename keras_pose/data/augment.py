@@ -55,6 +55,21 @@ class Augmentation:
                 f"got {self.masking_size}"
             )
 
+    @classmethod
+    def told(cls, settings):
+        """Of what has rotation, zoom, masking and masking_size as flags.
+
+        Zoom and rotation are deviations, clipped at twice that.
+        """
+        return cls(
+            scale=settings.zoom,
+            scale_limit=2 * settings.zoom,
+            rotation=settings.rotation,
+            rotation_limit=2 * settings.rotation,
+            masking=settings.masking,
+            masking_size=settings.masking_size,
+        )
+
 
 NONE = Augmentation(scale=0.0, rotation=0.0, flip_chance=0.0, color=0.0)
 """The crop as it is tested."""

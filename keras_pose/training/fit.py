@@ -64,7 +64,8 @@ def fit(model, run, callbacks=()):
     A run that was stopped at any moment, even by kill -9, continues from its
     last finished epoch: weights, optimizer, rate, plateau, best so far and the
     order of the people. On a CPU the result is that of an uninterrupted run bit
-    for bit. A longer `epochs` continues a finished run.
+    for bit. A longer `epochs` continues a finished run; where a preset lowers
+    the rate at shares of them, `drop_epochs` has to say that it stays as it was.
 
     Args:
         model: compiled, with a metric of the name `run.metric`. A model with
@@ -134,14 +135,7 @@ def fit(model, run, callbacks=()):
         training=True,
         seed=config.seed,
         first_epoch=done,
-        augmentation=Augmentation(
-            scale=config.zoom,
-            scale_limit=2 * config.zoom,
-            rotation=config.rotation,
-            rotation_limit=2 * config.rotation,
-            masking=config.masking,
-            masking_size=config.masking_size,
-        ),
+        augmentation=Augmentation.told(config),
     )
     held_out = pipeline.load(data, "val", size, batch)
     outputs = len(model.outputs)
@@ -257,9 +251,12 @@ def _compare(folder, before, now):
         unknown = here if here["from"] == "default" else {"value": None}
         there = before["settings"].get(name, unknown)
         if name not in FREE and there["value"] != here["value"]:
-            differences.append(
-                f"{name}: {there['value']} there, {here['value']} here"
-            )
+            said = f"{name}: {there['value']} there, {here['value']} here"
+            if name == "drop_epochs" and there["value"]:
+                # those of a preset keep their shares of --epochs
+                epochs = " ".join(map(str, there["value"]))
+                said += f", --drop-epochs {epochs} keeps those"
+            differences.append(said)
     if before["data_sha256"] != now["data_sha256"]:
         differences.append(f"data: {before['data']} there, {now['data']} here")
     begins = "starts_from_sha256"

@@ -51,7 +51,10 @@ def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
         simple_baselines, people, tmp_path / "run", deconvolutions=2
     )
     simple_baselines.train(config)
-    _, history = simple_baselines.train(replace(config, epochs=2))
+    longer = replace(config, epochs=2)
+    with pytest.raises(ValueError, match="--drop-epochs 1 keeps those"):
+        simple_baselines.train(longer)
+    _, history = simple_baselines.train(replace(longer, drop_epochs=(1,)))
     assert list(history["epoch"]) == [1, 2]
     model = load_model(config.output / "best.keras")
     head = describe(model)
