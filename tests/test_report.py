@@ -210,6 +210,7 @@ def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
     links = re.findall(r'href="([^"]*)', text)
     assert all(link.startswith(("#", "data:")) for link in links)
     assert "weighed the same in every hourglass" in page([0.5, 0.5])
+    assert "within 0.6 % of even" in page([0.503, 0.497])
 
 
 def test_the_curve_is_the_score_s_whatever_stands_before_it(tmp_path):

@@ -65,7 +65,7 @@ def fit(model, run, callbacks=()):
     last finished epoch: weights, optimizer, rate, plateau, best so far and the
     order of the people. On a CPU the result is that of an uninterrupted run bit
     for bit. A longer `epochs` continues a finished run; where a preset lowers
-    the rate at shares of them, `drop_epochs` has to say that it stays as it was.
+    the rate at shares of them, `drop_epochs` has to repeat the earlier ones.
 
     Args:
         model: compiled, with a metric of the name `run.metric`. A model with
