@@ -219,7 +219,7 @@ def draw_curves(histories, metric, window=SMOOTHING):
         else:
             axes.set_ylim(bottom=0)
     for axes in grid[1]:
-        axes.set_xlabel("epoch", color=INK)
+        _whole_epochs(axes)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     if len(labels) > 1:
         _legend(figure, handles, labels)
@@ -234,7 +234,7 @@ def draw_history(history, metric):
         strict=True,
     ):  # fmt: skip
         _style(axes, title)
-        axes.set_xlabel("epoch", color=INK)
+        _whole_epochs(axes)
         pairs = {"training people": column, "held-out people": f"val_{column}"}
         for (label, name), color in zip(
             pairs.items(), (LINES[0], LINES[1]), strict=True
@@ -301,10 +301,7 @@ def draw_joint_weights(table):
             interpolation="nearest", extent=(first, last, len(panel), 0),
         )  # fmt: skip
         axes.set_yticks(np.arange(len(panel)) + 0.5, panel.index)
-        axes.xaxis.set_major_locator(
-            matplotlib.ticker.MaxNLocator(6, integer=True)
-        )
-        axes.set_xlabel("epoch", color=INK)
+        _whole_epochs(axes)
     bar = figure.colorbar(drawn, ax=grid, fraction=0.03, pad=0.01)
     bar.outline.set_visible(False)
     bar.ax.tick_params(which="both", colors=INK, length=0, labelsize=8)
@@ -536,6 +533,13 @@ def _style(axes, title):
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, length=0, labelsize=8.5)
     axes.margins(x=0.02)
+
+
+def _whole_epochs(axes):
+    """The axis of epochs, of which there are no halves."""
+    axes.set_xlabel("epoch", color=INK)
+    ticks = matplotlib.ticker.MaxNLocator(6, integer=True)
+    axes.xaxis.set_major_locator(ticks)
 
 
 def _legend(figure, handles, labels):
