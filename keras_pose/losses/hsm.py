@@ -14,7 +14,7 @@ FORMS = ("expm1", "saturating")
 MAX_BETA = 80.0
 """exp(beta) must stay finite in float32, whose largest exponent is 88."""
 LARGEST_TANH = 2.0
-"""Above this, 1 - tanh loses digits to rounding (`expm1`)."""
+"""Above this, 1 - tanh loses digits to rounding (`grown`)."""
 TINY = 1e-12
 """Stands in for an error of 0, whose negative powers are infinite."""
 
@@ -73,7 +73,8 @@ class HSM(HeatmapLoss):
             height = ops.sigmoid(maps)
             difference = height - target
             error = ops.abs(difference)
-            grown = expm1(error, sign * beta)
+            exponent = error if beta == 1 else beta * error
+            weight = grown(exponent, sign, beta)
             if gamma == 2:
                 lower, signed = error, difference
             else:
@@ -82,10 +83,13 @@ class HSM(HeatmapLoss):
 
             def slope(*upstream, **given):
                 above = given["upstream"] if given else upstream[0]
-                steep = beta * error * (grown + 1) + (sign * gamma) * grown
+                if sign > 0:
+                    steep = exponent + weight * (exponent + gamma)
+                else:  # the same would cancel where the weight is almost 1
+                    steep = exponent * (1 - weight) + gamma * weight
                 return above * signed * steep * (height - height * height)
 
-            return (sign * grown) * (lower * error), slope
+            return weight * (lower * error), slope
 
         return cost(maps)
 
@@ -98,16 +102,17 @@ class HSM(HeatmapLoss):
         }
 
 
-def expm1(x, factor):
-    """e^(factor x) - 1 for 0 <= x <= 1, as exact near 0 as `ops.expm1`.
+def grown(x, sign, largest):
+    """e^x - 1, or 1 - e^-x with `sign` -1, for 0 <= x <= largest.
 
-    TensorFlow's takes four times as long as an exponential on a CPU. The same
-    is 2 t / (1 - t) of t = tanh(factor x / 2), where t does not come near 1.
+    As exact near 0 as `ops.expm1`, which takes TensorFlow four times as long as
+    an exponential on a CPU: the same is 2 t / (1 - sign t) of t = tanh(x / 2),
+    where sign t does not come near 1.
     """
-    if factor > LARGEST_TANH:
-        return ops.expm1(factor * x)
-    t = ops.tanh((factor / 2) * x)
-    return 2 * t / (1 - t)
+    if sign > 0 and largest > LARGEST_TANH:
+        return ops.expm1(x)
+    t = ops.tanh(x / 2)
+    return 2 * t / (1 - t if sign > 0 else 1 + t)
 
 
 def power(x, exponent):
