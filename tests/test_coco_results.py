@@ -319,7 +319,9 @@ def test_a_truth_that_is_not_the_listed_one_is_refused(data):
     path.write_bytes(gzip.compress(content + b" "))
     with pytest.raises(ValueError, match="truth-val.json.gz is not the file"):
         coco_results.read_truth(data, "val")
-    with pytest.raises(ValueError, match="1 failures.*truth-val.json.gz is no"):
+    with pytest.raises(
+        ValueError, match="1 failures.*truth-val.json.gz: wrong"
+    ):
         check.main(check.Config(data.folder))
     path.unlink()
     with pytest.raises(ValueError, match="truth-val.json.gz is missing"):

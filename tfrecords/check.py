@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_pose import coco_results, geometry
+from keras_pose import geometry
 from keras_pose.console import run
 from keras_pose.data import dataset, records
 from tfrecords import crops, shards
@@ -79,11 +79,12 @@ def main(config):
             wanted = {key: entry[key] for key in found[split]}
             if wanted != found[split]:
                 failures.append(f"{split}: wanted {wanted}, got {found[split]}")
-    for split in data.description.get("truth", {}):
-        try:
-            coco_results.read_truth(data, split)
-        except ValueError as error:
-            failures.append(str(error))
+    for truth in data.description.get("truth", {}).values():
+        path = data.folder / truth["file"]
+        if not path.is_file():
+            failures.append(f"{path}: the file is missing")
+        elif shards.checksum(path) != truth["sha256"]:
+            failures.append(f"{path}: wrong checksum")
     for split, counts in found.items():
         text = ", ".join(f"{n:,} {k}" for k, n in counts["joints"].items())
         print(f"{split}: {counts['people']:,} people; joints: {text}")
