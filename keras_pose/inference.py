@@ -18,9 +18,12 @@ from tqdm import tqdm
 
 from keras_pose import geometry, heatmaps
 from keras_pose.data import pipeline
-from keras_pose.models.heads import describe
+from keras_pose.losses import JointlyTrained
+from keras_pose.models.heads import PoseMaps, describe
 from keras_pose.skeletons import SKELETONS
 
+KNOWN = {"PoseMaps": PoseMaps, "JointlyTrained": JointlyTrained}
+"""Classes of saved models, which have to be imported before one is loaded."""
 PYRAMID = 0.7, 1.3
 """Smallest and largest side of the crop in a pyramid test, times the usual."""
 
@@ -53,7 +56,7 @@ def load_model(path):
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is damaged or no .keras file")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, KNOWN, compile=False)
         describe(model)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,8 @@
 """MSSH: the variants of section 5.2, what they log, and what is refused."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -126,3 +128,16 @@ def test_a_run_with_signs_logs_weights_and_serves_its_last_map(
     model = load_model(tmp_path / "best.keras")
     assert model.output.shape[1:] == (1, 32, 32, 16)
     assert describe(model).activation == "absolute"
+
+
+def test_a_saved_network_is_loaded_by_who_knows_nothing_of_the_paper(tmp_path):
+    path = tmp_path / "best.keras"
+    mssh.build_model(small(filters=4), LSP).save(path)
+    code = (
+        "from keras_pose.inference import load_model\n"
+        f"print(load_model({str(path)!r}).output.shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert "(None, 1, 32, 64, 14)" in done.stdout, done.stderr
