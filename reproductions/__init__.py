@@ -181,8 +181,8 @@ def finish(run):
     }
     said = predictions.occluded
     if said is not None:
-        found = occlusion(said, people.flags).items()
-        results["occlusion"] = {k: round(v, 4) for k, v in found if v == v}
+        rates = occlusion(said, people.flags).items()
+        results["occlusion"] = {k: round(v, 4) for k, v in rates if v == v}
     if truth:
         results[coco_results.PROTOCOL] = {
             name: round(value / 100, 4)
