@@ -1,11 +1,13 @@
 """MSSH: which scale goes to which hourglass, and how they are joined."""
 
-import math
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
+from keras_pose.models.__main__ import Row, count
+from keras_pose.models.macs import parameters
 from keras_pose.models.multi_scale_stacked_hourglass import (
     dispatch,
     multi_scale_stacked_hourglass,
@@ -56,20 +58,30 @@ def test_impossible_settings_are_named(settings, named):
         network(**settings)
 
 
-def test_every_hourglass_gives_maps_of_its_own_scale():
-    model = network(stacks=4)
-    assert [output.shape[1:] for output in model.outputs] == [
-        (8, 16, 3), (8, 16, 3), (16, 32, 3), (32, 64, 3)
+@pytest.fixture(scope="module")
+def three():
+    """Stacks, at strides 8, 4 and 2."""
+    return network(stacks=3)
+
+
+@pytest.fixture(scope="module")
+def lateral():
+    return network(stacks=3, lateral=True)
+
+
+def test_every_hourglass_gives_maps_of_its_own_scale(three):
+    # four, of which two have the same: reproductions/test_multi_scale_...
+    assert [output.shape[1:] for output in three.outputs] == [
+        (8, 16, 3), (16, 32, 3), (32, 64, 3)
     ]  # fmt: skip
 
 
-def test_every_hourglass_goes_down_to_the_same_cells():
-    model = network((128, 192), stacks=3)
+def test_every_hourglass_goes_down_to_the_same_cells(three):
     bottoms = [
-        model.get_layer(f"stack{stack}_bottom_add").output.shape[1:3]
+        three.get_layer(f"stack{stack}_bottom_add").output.shape[1:3]
         for stack in (1, 2, 3)
     ]
-    assert bottoms == [(2, 3)] * 3  # 64 pixels each
+    assert bottoms == [(1, 2)] * 3  # 64 pixels each
 
 
 def residual(a, b):
@@ -79,12 +91,7 @@ def residual(a, b):
     return norms + convolutions + (a * b + b if a != b else 0)
 
 
-def count(**settings):
-    weights = network(**settings).trainable_weights
-    return sum(math.prod(w.shape) for w in weights)
-
-
-def test_the_parameters_of_three_stacks_by_hand():
+def test_the_parameters_of_three_stacks_by_hand(three, lateral):
     f, k = 8, 3
     pre = 7 * 7 * 3 * (f // 4) + f // 4 + 2 * (f // 4)
     pre += residual(f // 4, f // 2)
@@ -93,45 +100,57 @@ def test_the_parameters_of_three_stacks_by_hand():
     residuals = sum(3 * depth + 2 for depth in (3, 4, 5)) * residual(f, f)
     heads = 3 * ((f * f + f + 2 * f) + (f * k + k))
     back = 2 * ((f * f + f) + (k * f + f))
-    assert count(stacks=3) == pre + residuals + heads + back
-    lateral = 2 * (f * f + f)
-    assert count(stacks=3, lateral=True) == count(stacks=3) + lateral
-    concat = 2 * (2 * f * f + f)
-    assert count(stacks=3, fusion="concat") == count(stacks=3) + concat
+    assert parameters(three) == pre + residuals + heads + back
+    more = 2 * (f * f + f)
+    assert parameters(lateral) == parameters(three) + more
+    build = partial(
+        multi_scale_stacked_hourglass, stacks=3, filters=f, fusion="concat"
+    )
+    concat, _ = count(Row("concat", build, (64, 128), k))
+    assert concat == parameters(three) + 2 * (2 * f * f + f)
 
 
-def outputs_of(model, image):
-    return [np.asarray(maps) for maps in model(image[None])]
+def outputs_of(model):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1, 64, 128, 3)).astype("uint8")
+    return [np.asarray(maps) for maps in model(images)]
 
 
-def change(model, layer, seed=0):
-    """The outputs that change when a layer's weights do."""
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (64, 128, 3)).astype("uint8")
-    before = outputs_of(model, image)
-    layer = model.get_layer(layer)
-    layer.set_weights([w + 0.5 for w in layer.get_weights()])
-    after = outputs_of(model, image)
-    return [
-        not np.array_equal(a, b) for a, b in zip(before, after, strict=True)
+def changed(model, *names):
+    """For each of the layers: the outputs that change when its weights do."""
+    before, found = outputs_of(model), []
+    for name in names:
+        layer = model.get_layer(name)
+        weights = layer.get_weights()
+        layer.set_weights([w + 0.5 for w in weights])
+        found.append(
+            [
+                not np.array_equal(a, b)
+                for a, b in zip(before, outputs_of(model), strict=True)
+            ]
+        )
+        layer.set_weights(weights)
+    return found
+
+
+def test_a_hourglass_sees_its_own_feature_and_the_one_before(three):
+    # the last block of each branch, and what the first hourglass hands on
+    branches = "pre8_at8_3", "pre4_at4_3", "pre2_at2_3"
+    assert changed(three, *branches, "stack1_features_back") == [
+        [True, True, True],
+        [False, True, True],
+        [False, False, True],
+        [False, True, True],
     ]
 
 
-def test_a_hourglass_sees_its_own_feature_and_the_one_before():
-    # the last block of each branch, and what each hourglass hands on
-    assert change(network(stacks=3), "pre8_at8_3") == [True, True, True]
-    assert change(network(stacks=3), "pre4_at4_3") == [False, True, True]
-    assert change(network(stacks=3), "pre2_at2_3") == [False, False, True]
-    back = "stack1_features_back"
-    assert change(network(stacks=3), back) == [False, True, True]
-
-
-def test_lateral_connections_go_from_coarse_to_fine():
-    model = network(stacks=3, lateral=True)
+def test_lateral_connections_go_from_coarse_to_fine(lateral):
     for stack in (1, 2):  # nothing passes from hourglass to hourglass
         for part in ("features", "maps"):
-            layer = model.get_layer(f"stack{stack}_{part}_back")
+            layer = lateral.get_layer(f"stack{stack}_{part}_back")
             layer.set_weights([0 * w for w in layer.get_weights()])
-    assert change(model, "pre8_at8_3") == [True, True, True]
-    assert change(model, "pre2_at2_3") == [False, False, True]
-    assert change(model, "pre4_lateral") == [False, True, True]
+    assert changed(lateral, "pre8_at8_3", "pre2_at2_3", "pre4_lateral") == [
+        [True, True, True],
+        [False, False, True],
+        [False, True, True],
+    ]
