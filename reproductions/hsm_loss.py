@@ -21,7 +21,7 @@ from keras_pose import console, training
 from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import stacked_hourglass
+from keras_pose.models.hourglass import PIXEL_OFFSET, stacked_hourglass
 from reproductions import compare_runs, finish, start, train_and_finish
 
 
@@ -45,6 +45,8 @@ class Config(training.Config):
     """First bias of the maps under a sigmoid (paper: unsaid)."""
     stacks: int = 2
     """Hourglasses in a row (section IV-B)."""
+    pixel_offset: float = PIXEL_OFFSET
+    """Added to the network's input, pixels of 0 ... 1 (authors' code: 0)."""
     filters: int | None = None
     """Channels of the features; None: from the preset."""
     compare: bool = False
@@ -100,6 +102,7 @@ def build_model(config, skeleton):
         stacks=config.stacks,
         filters=config.filters,
         bias=config.bias if activation == "sigmoid" else 0.0,
+        pixel_offset=config.pixel_offset,
     )
     head = PoseMaps(skeleton.name, activation=activation, name="maps")
     return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
@@ -128,7 +131,7 @@ def train(config):
     model = build_model(config, data.skeleton)
     loss = build_loss(config)
     model.compile(
-        optimizer=keras.optimizers.Adam(
+        optimizer=training.Adam(
             config.learning_rate, global_clipnorm=config.clip_norm
         ),
         loss=loss,

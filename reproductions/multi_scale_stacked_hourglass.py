@@ -16,8 +16,7 @@ Reported   PCKh@0.5 on MPII val (section 5.2): hourglass 88.78, with scales and
 Measured   reproductions/README.md
 Departs    the layers are ours (`keras_pose.models.inception_resnet`,
            `keras_pose.models.multi_scale_stacked_hourglass`); eq. (4) is read
-           as AdaBoost.R2 (`keras_pose.losses.joint_weights`); half of eq. (2);
-           Keras' RMSprop has epsilon under the root, Torch's beside it
+           as AdaBoost.R2 (`keras_pose.losses.joint_weights`); half of eq. (2)
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +29,12 @@ from keras_pose import console, training
 from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import STRIDE, residual, stacked_hourglass
+from keras_pose.models.hourglass import (
+    PIXEL_OFFSET,
+    STRIDE,
+    residual,
+    stacked_hourglass,
+)
 from keras_pose.models.inception_resnet import (
     inception_resnet_a,
     inception_resnet_b,
@@ -92,6 +96,8 @@ class Config(training.Config):
     sigma: float | None = None
     """Width of the Gaussians at every scale, cells (paper: unsaid); None: from
     the preset."""
+    pixel_offset: float = PIXEL_OFFSET
+    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
     """Hourglasses in a row; None: from the preset."""
     scales: int | None = None
@@ -168,7 +174,11 @@ def build_model(config, skeleton):
     """
     joints = len(skeleton.joints)
     images = keras.Input((*config.image_size, 3), dtype="uint8")
-    size = {"stacks": config.stacks, "filters": config.filters}
+    size = {
+        "stacks": config.stacks,
+        "filters": config.filters,
+        "pixel_offset": config.pixel_offset,
+    }
     if config.method == "hourglass":
         maps = {STRIDE: stacked_hourglass(images, joints, **size)}
     else:
@@ -229,10 +239,10 @@ def train(config):
         PeakHeight(heads[-1].activation),
     ]
     model.compile(
-        optimizer=keras.optimizers.RMSprop(
+        optimizer=training.RMSprop(
             config.learning_rate,
-            rho=0.99,  # Torch's constants
-            epsilon=1e-8,
+            rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
+            epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
         loss=build_loss(config, [head.stride for head in heads]),

@@ -30,7 +30,11 @@ from keras_pose.losses import LossTerm, StructureAware
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models import msr_net as msr
 from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import STRIDE, stack_hourglasses
+from keras_pose.models.hourglass import (
+    PIXEL_OFFSET,
+    STRIDE,
+    stack_hourglasses,
+)
 from keras_pose.models.mss_net import SCALES
 from reproductions import compare_runs, finish, is_finished, start
 
@@ -78,6 +82,8 @@ class Config(training.Config):
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float = 1.0
     """Width of the Gaussians at every scale, cells (section 3.1)."""
+    pixel_offset: float = PIXEL_OFFSET
+    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
     """Hourglasses in a row; None: from the preset."""
     filters: int | None = None
@@ -170,6 +176,7 @@ def build_model(config, skeleton, stage="joint"):
         stacks=config.stacks,
         filters=width,
         scales=SCALES if has(config.method, "mss") else 1,
+        pixel_offset=config.pixel_offset,
     )
     if stage != "mss":
         refined = msr.msr_net(maps, features, joints, filters=width)
@@ -213,10 +220,8 @@ def build_optimizer(config):
     """SGD of section 4.1, or Adam where there are few steps."""
     clip = {"global_clipnorm": config.clip_norm}
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(config.learning_rate, **clip)
-    return keras.optimizers.SGD(
-        config.learning_rate, momentum=config.momentum, **clip
-    )
+        return training.Adam(config.learning_rate, **clip)
+    return training.SGD(config.learning_rate, momentum=config.momentum, **clip)
 
 
 def train(whole, stage):

@@ -137,10 +137,10 @@ def compiled(config, data, metric):
     """The model with the report's optimizer, loss and metrics."""
     model = build_model(config, data.skeleton)
     model.compile(
-        optimizer=keras.optimizers.RMSprop(
+        optimizer=training.RMSprop(
             config.learning_rate,
-            rho=0.99,
-            epsilon=1e-8,
+            rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
+            epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
         loss=HeatmapMSE(

@@ -118,7 +118,7 @@ def train(config):
     model = build_model(config, data.skeleton)
     stride = output_stride(config.deconvolutions)
     model.compile(
-        optimizer=keras.optimizers.Adam(
+        optimizer=training.Adam(
             config.learning_rate,
             epsilon=1e-8,
             global_clipnorm=config.clip_norm,

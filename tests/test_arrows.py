@@ -23,6 +23,8 @@ TENSORFLOW = (
     "tfrecords",
     "keras_pose/export.py",
     "keras_pose/predict.py",
+    "keras_pose/models/normalization.py",  # one fused operation each, with
+    "keras_pose/training/optimizers.py",  # Keras' own for other backends
 )
 
 

@@ -15,16 +15,11 @@ def has_gpu():
 
 
 def prepare(seed):
-    """Makes runs repeatable and the first step early.
+    """Makes runs repeatable.
 
     Off the GPU every operation is deterministic, so that a resumed run equals
-    an uninterrupted one bit for bit; on a GPU that costs too much speed. The
-    graph meta-optimizer is off: it took longer before the first step of a
-    two-stack hourglass than it saved in an epoch (benchmarks/train_step.py).
+    an uninterrupted one bit for bit; on a GPU that costs too much speed.
     """
     keras.utils.set_random_seed(seed)
-    tf.config.optimizer.set_experimental_options(
-        {"disable_meta_optimizer": True}
-    )
     if not has_gpu():
         tf.config.experimental.enable_op_determinism()

@@ -5,7 +5,8 @@ Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of
 the authors' released Torch code: pre-activation bottlenecks with biases, one a
 level, one more after each hourglass. pytorch-pose's variant has other widths in
 the stem, and so other parameter counts. With other than 256 features the stem's
-widths (64, 128, 128, 256) shrink or grow in proportion.
+widths (64, 128, 128, 256) shrink or grow in proportion. Weights begin with
+Torch's defaults (`keras_pose.models.convolution`), as in the authors' code.
 
                 image (I) -> stem, stride 4 -> x
     each stack: x -> hourglass -> residual -> 1x1 conv, norm, relu -> y
@@ -15,30 +16,16 @@ widths (64, 128, 128, 256) shrink or grow in proportion.
 
 from keras import initializers, layers
 
+from keras_pose.models.convolution import convolution, uniform
+from keras_pose.models.normalization import norm_relu
+
 DEPTH = 4
 """Halvings inside an hourglass (section 3.1: from 64 cells down to 4)."""
 STRIDE = 4
 """Input pixels per cell: a strided convolution and a pooling (section 3.1)."""
-
-
-def norm_relu(x, name):
-    """Batch normalisation with Torch's constants, then ReLU."""
-    x = layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, name=f"{name}_norm"
-    )(x)
-    return layers.Activation("relu", name=f"{name}_relu")(x)
-
-
-def convolution(x, filters, kernel, name, strides=1):
-    """A convolution with bias, "same" padding and Torch-like initial values."""
-    return layers.Conv2D(
-        filters,
-        kernel,
-        strides=strides,
-        padding="same",
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
+PIXEL_OFFSET = -0.5
+"""Ours: the network sees pixels in -0.5 ... 0.5; the authors' in 0 ... 1, which
+is an offset of 0."""
 
 
 def residual(x, filters, name):
@@ -83,19 +70,31 @@ def hourglass(x, filters, depth, name, block=residual):
     return [*coarser, layers.Add(name=f"{name}_merge{depth}")([skip, low])]
 
 
-def read_maps(x, joints, bias, name):
-    """A 1x1 convolution to one map per joint, close to `bias` at first."""
+def read_maps(x, joints, bias, name, deviation=None):
+    """A 1x1 convolution to one map per joint, its bias first at `bias`.
+
+    `deviation`: of the kernel's first values, normal; None: Torch's default.
+    """
+    kernel = initializers.RandomNormal(stddev=deviation)
     return layers.Conv2D(
         joints,
         1,
-        kernel_initializer=initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=kernel if deviation else uniform(x.shape[-1]),
         bias_initializer=initializers.Constant(bias),
         name=name,
     )(x)
 
 
 def read_scales(
-    x, joints, filters, bias, scales, name, depth=DEPTH, block=residual
+    x,
+    joints,
+    filters,
+    bias,
+    scales,
+    name,
+    depth=DEPTH,
+    block=residual,
+    deviation=None,
 ):
     """An hourglass and its maps: where and how the network is supervised.
 
@@ -111,6 +110,7 @@ def read_scales(
         name: prefix of the layers.
         depth: halvings of the hourglass.
         block: what it is made of.
+        deviation: see `read_maps`.
 
     Returns:
         list of `scales` maps (B, ., ., K), the coarsest first, and the features
@@ -119,17 +119,22 @@ def read_scales(
     levels = hourglass(x, filters, depth, name, block)
     y = block(levels[-1], filters, f"{name}_after")
     y = norm_relu(convolution(y, filters, 1, f"{name}_linear"), name)
-    maps = [read_maps(y, joints, bias, f"{name}_maps")]
+    maps = [read_maps(y, joints, bias, f"{name}_maps", deviation)]
     for step in range(1, scales):
         part = f"{name}_maps_{2**step}"
         low = norm_relu(levels[-1 - step], part)
-        maps.insert(0, read_maps(low, joints, bias, part))
+        maps.insert(0, read_maps(low, joints, bias, part, deviation))
     return maps, y
 
 
-def stem(images, filters):
+def scale_pixels(images, offset):
+    """uint8 pixels to 0 ... 1, plus `offset`."""
+    return layers.Rescaling(1 / 255, offset=offset, name="scale")(images)
+
+
+def stem(images, filters, pixel_offset=PIXEL_OFFSET):
     """uint8 images to features of stride 4, `filters` channels."""
-    x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(images)
+    x = scale_pixels(images, pixel_offset)
     x = convolution(x, filters // 4, 7, "stem", strides=2)
     x = norm_relu(x, "stem")
     x = residual(x, filters // 2, "stem_a")
@@ -138,7 +143,15 @@ def stem(images, filters):
     return residual(x, filters, "stem_c")
 
 
-def stacked_hourglass(images, joints, *, stacks=2, filters=256, bias=0.0):
+def stacked_hourglass(
+    images,
+    joints,
+    *,
+    stacks=2,
+    filters=256,
+    bias=0.0,
+    pixel_offset=PIXEL_OFFSET,
+):
     """The network of the paper, supervised after each stack.
 
     Args:
@@ -148,18 +161,31 @@ def stacked_hourglass(images, joints, *, stacks=2, filters=256, bias=0.0):
         filters: channels of the features.
         bias: initial bias of the map convolutions. Under a sigmoid start at
             about -4, or all 4,096 pixels of a map begin at 0.5.
+        pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:
         list of `stacks` maps (B, H / 4, W / 4, K), not activated.
     """
     maps, _ = stack_hourglasses(
-        images, joints, stacks=stacks, filters=filters, bias=bias
+        images,
+        joints,
+        stacks=stacks,
+        filters=filters,
+        bias=bias,
+        pixel_offset=pixel_offset,
     )
     return maps[-1]
 
 
 def stack_hourglasses(
-    images, joints, *, stacks=2, filters=256, bias=0.0, scales=1
+    images,
+    joints,
+    *,
+    stacks=2,
+    filters=256,
+    bias=0.0,
+    scales=1,
+    pixel_offset=PIXEL_OFFSET,
 ):
     """`stacked_hourglass`, supervised at several scales, and its features.
 
@@ -170,6 +196,7 @@ def stack_hourglasses(
         filters: channels of the features.
         bias: initial bias of the map convolutions.
         scales: 1 ... 4, sizes at which maps are read: H / 4, H / 8, ...
+        pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:
         list of `scales` lists of `stacks` maps, the coarsest first, and the
@@ -187,7 +214,7 @@ def stack_hourglasses(
         raise ValueError(f"filters must be divisible by 4, got {filters}")
     if not 1 <= scales <= DEPTH:
         raise ValueError(f"scales must be 1 to {DEPTH}, got {scales}")
-    x = stem(images, filters)
+    x = stem(images, filters, pixel_offset)
     outputs = []
     for stack in range(1, stacks + 1):
         name = f"stack{stack}"

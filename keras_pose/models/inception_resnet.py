@@ -18,7 +18,8 @@ differ in nothing but the resolution of the second branch.
 
 from keras import layers
 
-from keras_pose.models.hourglass import convolution, norm_relu
+from keras_pose.models.convolution import convolution
+from keras_pose.models.normalization import norm_relu
 
 
 def inception_resnet_a(x, filters, name):

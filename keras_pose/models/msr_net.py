@@ -26,6 +26,8 @@ from keras_pose.models.hourglass import read_scales, residual
 
 NAME = "msr"
 """Prefix of the names of its layers: all others belong to the MSS-net."""
+NEARLY_ZERO = 0.01
+"""Deviation of the last kernels at first."""
 
 
 def msr_net(maps, features, joints, *, filters=256):
@@ -54,7 +56,9 @@ def msr_net(maps, features, joints, *, filters=256):
             stacked.append(x)
     x = layers.Concatenate(name=f"{NAME}_input")(stacked)
     x = residual(x, filters, f"{NAME}_first")
-    change, _ = read_scales(x, joints, filters, 0.0, len(maps), NAME)
+    change, _ = read_scales(
+        *(x, joints, filters, 0.0, len(maps), NAME), deviation=NEARLY_ZERO
+    )
     return [
         layers.Add(name=f"{NAME}_sum{index + 1}")([scale[-1], correction])
         for index, (scale, correction) in enumerate(

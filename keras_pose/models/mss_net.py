@@ -15,13 +15,25 @@ Only the 64-cell maps go on to the next stack, as in Newell's network. The paper
 takes maps down to 1/8 of the output.
 """
 
-from keras_pose.models.hourglass import DEPTH, stack_hourglasses
+from keras_pose.models.hourglass import (
+    DEPTH,
+    PIXEL_OFFSET,
+    stack_hourglasses,
+)
 
 SCALES = DEPTH
 """1, 1/2, 1/4 and 1/8 of the output (section 3.1)."""
 
 
-def mss_net(images, joints, *, stacks=8, filters=256, bias=0.0):
+def mss_net(
+    images,
+    joints,
+    *,
+    stacks=8,
+    filters=256,
+    bias=0.0,
+    pixel_offset=PIXEL_OFFSET,
+):
     """The network of section 3.1.
 
     Args:
@@ -30,6 +42,7 @@ def mss_net(images, joints, *, stacks=8, filters=256, bias=0.0):
         stacks: hourglasses in a row (section 4.1: 8).
         filters: channels of the features.
         bias: initial bias of the map convolutions.
+        pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:
         4 lists of `stacks` maps (B, h, w, K), of H / 32 rows first and H / 4
@@ -43,4 +56,5 @@ def mss_net(images, joints, *, stacks=8, filters=256, bias=0.0):
         filters=filters,
         bias=bias,
         scales=SCALES,
+        pixel_offset=pixel_offset,
     )

@@ -35,12 +35,14 @@ paper names two parts. The paper gives no layers. Ours are:
 
 from keras import layers
 
+from keras_pose.models.convolution import convolution
 from keras_pose.models.hourglass import (
-    convolution,
-    norm_relu,
+    PIXEL_OFFSET,
     read_scales,
     residual,
+    scale_pixels,
 )
+from keras_pose.models.normalization import norm_relu
 
 STRIDES = (8, 4, 2)
 """Input pixels per cell: 32, 64 and 128 cells of 256 pixels (section 5.2.1)."""
@@ -84,7 +86,14 @@ def dispatch(stacks, scales=SCALES):
     )
 
 
-def pre_process(images, strides, filters, block=residual, lateral=False):
+def pre_process(
+    images,
+    strides,
+    filters,
+    block=residual,
+    lateral=False,
+    pixel_offset=PIXEL_OFFSET,
+):
     """Figure 3, or figure 5 with `lateral`: a feature per scale.
 
     Args:
@@ -93,11 +102,12 @@ def pre_process(images, strides, filters, block=residual, lateral=False):
         filters: channels of the features.
         block: what the branches are made of.
         lateral: add to each feature the next coarser one.
+        pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:
         {stride: (B, H / stride, W / stride, filters)}.
     """
-    x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(images)
+    x = scale_pixels(images, pixel_offset)
     x = norm_relu(convolution(x, filters // 4, 7, "pre", strides=2), "pre")
     x = block(x, filters // 2, "pre_all")
     features, coarser = {}, None
@@ -131,6 +141,7 @@ def multi_scale_stacked_hourglass(
     lateral=False,
     fusion="add",
     bias=0.0,
+    pixel_offset=PIXEL_OFFSET,
 ):
     """The network of figure 2, supervised after each hourglass.
 
@@ -144,6 +155,7 @@ def multi_scale_stacked_hourglass(
         lateral: see `pre_process`.
         fusion: "add" or "concat".
         bias: initial bias of the map convolutions.
+        pixel_offset: see `pre_process`.
 
     Returns:
         {stride: list of maps (B, H / stride, W / stride, K)}, coarse to fine,
@@ -161,7 +173,9 @@ def multi_scale_stacked_hourglass(
         raise ValueError(f"fusion: one of {known}, got {fusion!r}")
     plan = dispatch(stacks, scales)
     outputs = {stride: [] for stride in plan}
-    features = pre_process(images, tuple(outputs), filters, block, lateral)
+    features = pre_process(
+        images, tuple(outputs), filters, block, lateral, pixel_offset
+    )
     before = None
     for number, stride in enumerate(plan, start=1):
         name = f"stack{number}"

@@ -35,8 +35,14 @@ both the strided convolution and the 1x1 that downsamples the shortcut.
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import initializers, layers
 from keras.applications import resnet
+
+from keras_pose.models.normalization import (
+    EPSILON,
+    MOMENTUM,
+    BatchNormalization,
+)
 
 DEPTHS = {50: resnet.ResNet50, 101: resnet.ResNet101, 152: resnet.ResNet152}
 STRIDE = 32
@@ -147,13 +153,14 @@ def _clone(source, images, width, strided_3x3):
         if isinstance(layer, layers.Conv2D):
             config["use_bias"] = False
             config["filters"] = int(config["filters"] * width)
-            config["kernel_initializer"] = "he_normal"
+            config["kernel_initializer"] = _initial()
             if strided_3x3 and layer.name in strided:
                 config["strides"] = 1
             if strided_3x3 and layer.name in moved:
                 config |= {"strides": 2, "padding": "valid"}
         if isinstance(layer, layers.BatchNormalization):
-            config |= {"momentum": 0.9, "epsilon": 1e-5}
+            config |= {"momentum": MOMENTUM, "epsilon": EPSILON}
+            return BatchNormalization.from_config(config)
         return type(layer).from_config(config)
 
     def call(layer, x, **settings):  # training and mask
@@ -166,6 +173,11 @@ def _clone(source, images, width, strided_3x3):
     return keras.models.clone_model(
         source, images, clone_function=change, call_function=call
     )
+
+
+def _initial():
+    """What torchvision's ResNet begins with: He's, by the outputs' number."""
+    return initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 def _normalise(torch):

@@ -12,15 +12,19 @@ The report names neither widths nor any upsampling, without which there would be
 8 x 8 cells. Ours: a bottleneck of half the channels, as in the hourglass, no
 shortcut, and the pixels repeated between the first and the second convolution:
 in front of a 1x1 convolution the result is the same and costs four times as
-much. Every convolution but the last has batch normalisation and ReLU. "A batch
-normalization to every down sample layer" is a matter of the backbone, see
-`keras_pose.models.resnet`.
+much. Weights begin as in Torch, those of the maps as in Simple Baselines' code,
+which the report starts from; it says nothing. Every convolution but the last
+has batch normalisation and ReLU. "A batch normalization to every down sample
+layer" is a matter of the backbone, see `keras_pose.models.resnet`.
 """
 
 from keras import layers
 
-from keras_pose.models.hourglass import norm_relu, read_maps
+from keras_pose.models.convolution import convolution
+from keras_pose.models.hourglass import read_maps
+from keras_pose.models.normalization import norm_relu
 from keras_pose.models.resnet import STRIDE
+from keras_pose.models.simple_baselines import DEVIATION
 
 OUTPUT_STRIDES = (2, 4, 8, 16, 32)
 UPSAMPLINGS = ("nearest", "bilinear")
@@ -60,17 +64,11 @@ def fcn_head(
         x = _convolve(x, filters, 1, f"{name}_3")
     for step in (1, 2):
         x = _convolve(x, filters, 1, f"head_{step}")
-    return read_maps(x, joints, 0.0, "head_maps")
+    return read_maps(x, joints, 0.0, "head_maps", DEVIATION)
 
 
 def _convolve(x, filters, kernel, name):
     """A convolution, its normalisation and ReLU."""
-    x = layers.Conv2D(
-        filters,
-        kernel,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    return norm_relu(x, name)
+    return norm_relu(
+        convolution(x, filters, kernel, name, use_bias=False), name
+    )

@@ -13,13 +13,16 @@ Here a cell's centre is that of the pixels it covers, mirrored or not
 (`PoseMaps(alignment="center")`), and nothing needs to move.
 """
 
-from keras import layers
+from keras import initializers, layers
 
-from keras_pose.models.hourglass import norm_relu, read_maps
+from keras_pose.models.hourglass import read_maps
+from keras_pose.models.normalization import norm_relu
 from keras_pose.models.resnet import STRIDE
 
 KERNELS = (2, 3, 4)
 """Of the paper's ablation (table 1)."""
+DEVIATION = 0.001
+"""Of the head's kernels at first (authors' code)."""
 
 
 def output_stride(deconvolutions):
@@ -52,7 +55,7 @@ def deconvolution_head(
     for step in range(1, deconvolutions + 1):
         x = _twice(x, filters, kernel, f"deconvolution{step}")
         x = norm_relu(x, f"deconvolution{step}")
-    return read_maps(x, joints, 0.0, "head_maps")
+    return read_maps(x, joints, 0.0, "head_maps", DEVIATION)
 
 
 def _twice(x, filters, kernel, name):
@@ -66,7 +69,7 @@ def _twice(x, filters, kernel, name):
         strides=2,
         padding="valid" if kernel == 3 else "same",
         use_bias=False,
-        kernel_initializer="he_normal",
+        kernel_initializer=initializers.RandomNormal(stddev=DEVIATION),
         name=name,
     )(x)
     if kernel == 3:

@@ -1,0 +1,41 @@
+"""Convolutions as Torch has them: padding, and the values they begin with."""
+
+import math
+
+from keras import initializers, layers
+
+
+def convolution(x, filters, kernel, name, strides=1, use_bias=True):
+    """A convolution that pads kernel // 2 on every side.
+
+    "same" of Keras does so, too, while it does not stride. With strides it
+    pads the far side more: a 7x7 of stride 2 by (2, 3), and lies a pixel beside
+    the one of Torch.
+
+    (B, h, w, C) -> (B, h / strides, w / strides, filters).
+    """
+    fan_in = kernel**2 * x.shape[-1]
+    padding = "same"
+    if strides > 1 and kernel > 1:
+        padding = "valid"
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=uniform(fan_in),
+        bias_initializer=uniform(fan_in),
+        name=name,
+    )(x)
+
+
+def uniform(fan_in):
+    """What Torch's convolutions begin with, kernel and bias.
+
+    Uniform in +-1 / sqrt(fan_in), a deviation of 1 / sqrt(3 fan_in); He's
+    ("he_normal") is 2.4 times that.
+    """
+    limit = 1 / math.sqrt(fan_in)
+    return initializers.RandomUniform(-limit, limit)

@@ -1,0 +1,104 @@
+"""Keras' optimizers, with one TensorFlow operation for each weight.
+
+Keras writes an update as ten to fifteen small operations. A network of 400
+weights has 6,000 of them in its training graph then, half of what is traced
+before the first step. On JAX and PyTorch, and for options that TensorFlow's
+operations lack, these classes are Keras' own.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class Adam(keras.optimizers.Adam):
+    """D. Kingma, J. Ba, "Adam", ICLR 2015, https://arxiv.org/abs/1412.6980."""
+
+    def apply(self, grads, trainable_variables=None):
+        """Raises both betas to the step's power once, not for each weight."""
+        step = ops.cast(self.iterations + 1, "float32")
+        self._powers = [beta**step for beta in (self.beta_1, self.beta_2)]
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """As Keras."""
+        fused = _operations(variable)
+        if fused is None or self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
+        fused.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self._powers[0],
+            beta2_power=self._powers[1],
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class RMSprop(keras.optimizers.RMSprop):
+    """T. Hinton's lecture 6e, as Keras has it: epsilon is under the root.
+
+    Torch adds it outside: its 1e-8 is epsilon = 1e-16 here.
+    """
+
+    def build(self, var_list):
+        """Keeps momenta even at momentum 0: TensorFlow's operation wants a
+        place to put the step."""
+        if not self.built:
+            super().build(var_list)
+            if not self._momentums and keras.backend.backend() == "tensorflow":
+                self._momentums = self.add_optimizer_variables(
+                    var_list, "momentum"
+                )
+
+    def update_step(self, gradient, variable, learning_rate):
+        """As Keras."""
+        fused = _operations(variable)
+        if fused is None or self.centered:
+            return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
+        fused.ResourceApplyRMSProp(
+            var=variable.handle,
+            ms=self._velocities[index].value.handle,
+            mom=self._momentums[index].value.handle,
+            lr=learning_rate,
+            rho=self.rho,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class SGD(keras.optimizers.SGD):
+    """Stochastic gradient descent; with momentum if that is not 0."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """As Keras."""
+        fused = _operations(variable)
+        if fused is None or not self.momentum:
+            return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
+        fused.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[index].value.handle,
+            lr=learning_rate,
+            grad=gradient,
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
+
+
+def _operations(variable):
+    """TensorFlow's, if it keeps this variable and in float32; else None."""
+    if keras.backend.backend() != "tensorflow" or variable.dtype != "float32":
+        return None
+    import tensorflow as tf
+
+    return tf.raw_ops

@@ -1,0 +1,74 @@
+"""The fused updates are those of Keras and of Torch."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_pose import training
+
+CASES = [
+    (training.Adam, keras.optimizers.Adam, {}),
+    (training.Adam, keras.optimizers.Adam, {"beta_1": 0.5, "epsilon": 1e-3}),
+    (training.Adam, keras.optimizers.Adam, {"amsgrad": True}),
+    (training.Adam, keras.optimizers.Adam, {"global_clipnorm": 0.5}),
+    (training.RMSprop, keras.optimizers.RMSprop, {"rho": 0.99}),
+    (training.RMSprop, keras.optimizers.RMSprop, {"momentum": 0.9}),
+    (training.RMSprop, keras.optimizers.RMSprop, {"centered": True}),
+    (training.SGD, keras.optimizers.SGD, {"momentum": 0.9}),
+    (training.SGD, keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+    (training.SGD, keras.optimizers.SGD, {}),
+]
+
+
+def after(optimizer, steps=4, scale=1.0):
+    """Two weights after some steps, with gradients that change."""
+    weights = [
+        keras.Variable(np.linspace(-1, 1, 6).reshape(2, 3).astype("float32")),
+        keras.Variable(np.full(4, 0.5, "float32")),
+    ]
+    rng = np.random.default_rng(0)
+    for step in range(steps):
+        optimizer.learning_rate = 0.1 / (step + 1)
+        gradients = [
+            ops.convert_to_tensor(rng.normal(0, scale, w.shape), "float32")
+            for w in weights
+        ]
+        optimizer.apply(gradients, weights)
+    return np.concatenate([ops.convert_to_numpy(w).ravel() for w in weights])
+
+
+@pytest.mark.parametrize(("ours", "theirs", "settings"), CASES)
+def test_an_update_is_that_of_keras(ours, theirs, settings):
+    expected = after(theirs(**settings))
+    np.testing.assert_allclose(after(ours(**settings)), expected, rtol=1e-5)
+    assert not np.allclose(expected, after(theirs(**settings), steps=1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-11])
+def test_rmsprop_with_epsilon_squared_is_that_of_torch(scale):
+    """Torch: w -= rate g / (sqrt(v) + 1e-8), v = 0.99 v + 0.01 g^2.
+
+    Far above its epsilon, and far below, where the step is rate g / 1e-8.
+    """
+    found = after(training.RMSprop(rho=0.99, epsilon=1e-16), scale=scale)
+    rng = np.random.default_rng(0)
+    weights = [np.linspace(-1, 1, 6).reshape(2, 3), np.full(4, 0.5)]
+    squares = [np.zeros_like(w) for w in weights]
+    for step in range(4):
+        for weight, square in zip(weights, squares, strict=True):
+            gradient = rng.normal(0, scale, weight.shape)
+            square += 0.01 * (gradient**2 - square)
+            weight -= 0.1 / (step + 1) * gradient / (np.sqrt(square) + 1e-8)
+    expected = np.concatenate([w.ravel() for w in weights])
+    np.testing.assert_allclose(found, expected, atol=3e-7)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [training.Adam, training.RMSprop, training.SGD]
+)
+def test_settings_survive_a_round_trip(optimizer):
+    one = optimizer(0.1, global_clipnorm=2.0)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(one))
+    assert type(copy) is optimizer
+    assert copy.get_config() == one.get_config()
