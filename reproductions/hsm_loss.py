@@ -21,7 +21,7 @@ from keras_pose import console, training
 from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import PIXEL_OFFSET, stacked_hourglass
+from keras_pose.models.hourglass import stacked_hourglass
 from reproductions import compare_runs, finish, start, train_and_finish
 
 
@@ -45,7 +45,7 @@ class Config(training.Config):
     """First bias of the maps under a sigmoid (paper: unsaid)."""
     stacks: int = 2
     """Hourglasses in a row (section IV-B)."""
-    pixel_offset: float = PIXEL_OFFSET
+    pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (authors' code: 0)."""
     filters: int | None = None
     """Channels of the features; None: from the preset."""

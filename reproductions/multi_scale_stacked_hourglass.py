@@ -30,7 +30,6 @@ from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
 from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import (
-    PIXEL_OFFSET,
     STRIDE,
     residual,
     stacked_hourglass,
@@ -96,7 +95,7 @@ class Config(training.Config):
     sigma: float | None = None
     """Width of the Gaussians at every scale, cells (paper: unsaid); None: from
     the preset."""
-    pixel_offset: float = PIXEL_OFFSET
+    pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
     """Hourglasses in a row; None: from the preset."""

@@ -31,7 +31,6 @@ from keras_pose.metrics import HeatmapPCK, PeakHeight
 from keras_pose.models import msr_net as msr
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import (
-    PIXEL_OFFSET,
     STRIDE,
     stack_hourglasses,
 )
@@ -82,7 +81,7 @@ class Config(training.Config):
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float = 1.0
     """Width of the Gaussians at every scale, cells (section 3.1)."""
-    pixel_offset: float = PIXEL_OFFSET
+    pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
     """Hourglasses in a row; None: from the preset."""

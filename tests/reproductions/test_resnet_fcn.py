@@ -137,5 +137,5 @@ def test_the_report_s_optimizer_has_torchs_constants(people):
     model = resnet_fcn.compiled(config, open_dataset(people), "score")
     optimizer = model.optimizer
     assert isinstance(optimizer, keras.optimizers.RMSprop)
-    assert (optimizer.rho, optimizer.epsilon) == (0.99, 1e-8)
+    assert (optimizer.rho, optimizer.epsilon) == (0.99, 1e-16)
     assert float(optimizer.learning_rate) == pytest.approx(2.5e-4)
