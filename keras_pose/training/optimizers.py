@@ -15,9 +15,15 @@ class Adam(keras.optimizers.Adam):
     """D. Kingma, J. Ba, "Adam", ICLR 2015, https://arxiv.org/abs/1412.6980."""
 
     def apply(self, grads, trainable_variables=None):
-        """Raises both betas to the step's power once, not for each weight."""
+        """Computes once what every weight's update takes."""
         step = ops.cast(self.iterations + 1, "float32")
-        self._powers = [beta**step for beta in (self.beta_1, self.beta_2)]
+        self._shared = _tensors(
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+        )
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -30,13 +36,9 @@ class Adam(keras.optimizers.Adam):
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=self._powers[0],
-            beta2_power=self._powers[1],
             lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
             grad=gradient,
+            **self._shared,
         )
 
 
@@ -57,6 +59,13 @@ class RMSprop(keras.optimizers.RMSprop):
                     var_list, "momentum"
                 )
 
+    def apply(self, grads, trainable_variables=None):
+        """Computes once what every weight's update takes."""
+        self._shared = _tensors(
+            rho=self.rho, momentum=self.momentum, epsilon=self.epsilon
+        )
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient, variable, learning_rate):
         """As Keras."""
         fused = _operations(variable)
@@ -68,10 +77,8 @@ class RMSprop(keras.optimizers.RMSprop):
             ms=self._velocities[index].value.handle,
             mom=self._momentums[index].value.handle,
             lr=learning_rate,
-            rho=self.rho,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
             grad=gradient,
+            **self._shared,
         )
 
 
@@ -93,6 +100,13 @@ class SGD(keras.optimizers.SGD):
             momentum=self.momentum,
             use_nesterov=self.nesterov,
         )
+
+
+def _tensors(**values):
+    return {
+        name: ops.convert_to_tensor(value, "float32")
+        for name, value in values.items()
+    }
 
 
 def _operations(variable):
