@@ -122,3 +122,16 @@ def test_features_in_half_precision_keep_float32_statistics():
         ops.convert_to_numpy(expected),
         atol=2e-2,
     )
+
+
+def test_a_saved_model_has_the_layer_and_its_statistics(tmp_path):
+    images = keras.Input(SHAPE[1:])
+    layer = BatchNormalization()
+    model = keras.Model(images, layer(images))
+    layer.set_weights([np.full(5, value) for value in (2, 1, 3, 4)])
+    model.save(tmp_path / "norm.keras")
+    loaded = keras.saving.load_model(tmp_path / "norm.keras")
+    assert type(loaded.layers[-1]) is BatchNormalization
+    found = ops.convert_to_numpy(loaded(X))
+    expected = (X - 3) / np.sqrt(4 + 1e-5) * 2 + 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
