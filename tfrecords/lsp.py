@@ -12,9 +12,14 @@ means *occluded*; 14 x 3 x N is LSPET, whose third row means *labelled*.
 
 Run      python -m tfrecords.lsp --source lsp --output records/lsp
          python -m tfrecords.lsp --source lspet --output records/lspet
-             --splits train=1-5000 val=5001-5500 test=5501-6000
 
-Expect   LSP 1,000 train and 1,000 test people; LSPET 10,000.
+Expect   LSP 900 train, 100 val and 1,000 test people; LSPET 9,000, 500 and 500
+         (5,000, 500 and 500 of a file that ends at image 6,000).
+
+Test is LSP's own, images 1001 to 2000. Neither archive has a validation split,
+and LSPET has no test split: the default is ours. The published 1,000
+people in one split are --splits train=1-1000 val=1001-2000, where the epoch is
+chosen on the test people.
 
 There is no box in the source: centre and scale come from the labelled joints.
 """
@@ -35,8 +40,11 @@ never come closer to the far borders than width - 1.21 and height - 1.06, and
 joints that were not clicked hold exact zeros: this is counting from 0, although
 the file is MATLAB's."""
 
-PUBLISHED = ("train=1-1000", "test=1001-2000")
-"""LSP's own split; LSPET has none."""
+LSP_SPLITS = ("train=1-900", "val=901-1000", "test=1001-2000")
+"""The last 100 of the published training people choose the epoch."""
+LSPET_HELD_OUT = {"val": range(5001, 5501), "test": range(5501, 6001)}
+"""The rest is train: a copy that ends at image 6,000 has the same val and
+test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +52,19 @@ class Config(crops.Config):
     """LSP or LSPET, from the folder that holds joints.mat and images."""
 
     splits: tuple[str, ...] = ()
-    """NAME=FIRST-LAST, image numbers from 1. Default: LSP train=1-1000
-    test=1001-2000, LSPET everything as train."""
+    """NAME=FIRST-LAST, image numbers from 1. Default: LSP
+    train=1-900 val=901-1000 test=1001-2000, LSPET val=5001-5500 test=5501-6000
+    and the others as train."""
 
 
 def main(config):
     """Writes the shards; returns what dataset.json says."""
     path = config.source / "joints.mat"
     joints, flags, digits = read_joints(path)
-    everyone = [f"train=1-{len(joints)}"]
-    published = PUBLISHED if digits == 4 else everyone
-    splits = parse_splits(config.splits or published, len(joints))
+    if config.splits or digits == 4:
+        splits = parse_splits(config.splits or LSP_SPLITS, len(joints))
+    else:
+        splits = lspet_splits(len(joints))
     tasks, unplaced = {}, []
     for split, numbers in splits.items():
         tasks[split] = []
@@ -120,6 +130,16 @@ def parse_splits(words, people):
         taken.update(numbers)
         splits[match[1]] = numbers
     return splits
+
+
+def lspet_splits(people):
+    """{"train": [1, 2 ...], "val": ..., "test": ...} of the first `people`."""
+    taken = {number for split in LSPET_HELD_OUT.values() for number in split}
+    everyone = range(1, people + 1)
+    splits = {"train": [n for n in everyone if n not in taken]}
+    for split, numbers in LSPET_HELD_OUT.items():
+        splits[split] = [n for n in numbers if n in everyone]
+    return {split: numbers for split, numbers in splits.items() if numbers}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -78,12 +79,14 @@ def fit(model, run, callbacks=()):
         the history of all epochs, earlier ones included: a DataFrame.
 
     Raises:
-        ValueError: the folder holds another run; too few people; a loss that
-            is not finite; the run to start from lacks epochs.
+        ValueError: the folder holds another run; no split train or val; too
+            few people; a loss that is not finite; the run to start from lacks
+            epochs.
         FileNotFoundError: the run to start from has no weights.
     """
     config, data = run.config, run.data
     folder = Path(config.output)
+    _check_splits(data)
     if run.starts_from:
         _check_finished(run.starts_from)
     if config.restart and folder.exists():
@@ -192,6 +195,23 @@ def show(origin, settings, title):
         style = None if origin[name] == "default" else "bold"
         table.add_row(name, str(value), origin[name], style=style)
     Console().print(table)
+
+
+def _check_splits(data):
+    """Raises unless there are people to train on and people to validate on."""
+    splits = data.description["splits"]
+    people = {split: found["people"] for split, found in splits.items()}
+    if all(people.get(split) for split in ("train", "val")):
+        return
+    there = ", ".join(f"{split} ({n:,})" for split, n in people.items())
+    command = data.description.get("command", "")
+    found = re.search(r"tfrecords\.\w+", command)
+    converter = found[0] if found else "tfrecords.lsp, mpii, coco, flic"
+    raise ValueError(
+        f"{data.folder}: training needs people in the splits train and val, "
+        f"which chooses the best epoch; it has {there}. Convert again: "
+        f"python -m {converter} --help says how to make splits"
+    )
 
 
 def _check_finished(folder):

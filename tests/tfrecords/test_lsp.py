@@ -132,6 +132,45 @@ def test_splits_count_from_one_and_include_the_last():
     }
 
 
+def test_lsp_by_default_keeps_its_test_people_and_has_a_validation_split(
+    source, tmp_path, monkeypatch
+):
+    folder = source([[0] * 14] * 2, digits=4)
+    joints, flags, digits = lsp.read_joints(folder / "joints.mat")
+    with pytest.raises(ValueError, match="train=1-900: .* people 1-2"):
+        convert(folder, tmp_path / "out")
+    everyone = np.repeat(joints, 1000, axis=0), np.repeat(flags, 1000, axis=0)
+    asked = {}
+    monkeypatch.setattr(lsp, "read_joints", lambda _: (*everyone, digits))
+    monkeypatch.setattr(
+        lsp.crops, "save", lambda _, tasks, **__: asked.update(tasks)
+    )
+    convert(folder, tmp_path / "out")
+    assert {k: len(v) for k, v in asked.items()} == {
+        "train": 900, "val": 100, "test": 1000
+    }  # fmt: skip
+    names = [path.name for path, _ in asked["test"]]
+    assert (names[0], names[-1]) == ("im1001.jpg", "im2000.jpg")
+
+
+@pytest.mark.parametrize(
+    ("people", "counts"),
+    [
+        (10_000, {"train": 9_000, "val": 500, "test": 500}),
+        (6_000, {"train": 5_000, "val": 500, "test": 500}),
+        (5_300, {"train": 5_000, "val": 300}),
+        (9, {"train": 9}),
+    ],
+)
+def test_lspet_holds_out_the_same_people_whether_whole_or_not(people, counts):
+    splits = lsp.lspet_splits(people)
+    assert {split: len(numbers) for split, numbers in splits.items()} == counts
+    assert sorted(sum(splits.values(), [])) == [*range(1, people + 1)]
+    assert splits["train"][:5000] == [*range(1, min(people, 5000) + 1)]
+    if "test" in splits:
+        assert (splits["test"][0], splits["test"][-1]) == (5501, 6000)
+
+
 def test_wrong_folders_and_files_are_refused(tmp_path, source):
     with pytest.raises(FileNotFoundError, match="joints.mat is missing"):
         convert(tmp_path, tmp_path / "out")

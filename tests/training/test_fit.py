@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_pose.data.dataset import DESCRIPTION
 from keras_pose.training.callbacks import checkpoints
 from keras_pose.training.fit import take_weights
 from reproductions import hsm_loss
@@ -189,6 +190,29 @@ def test_a_run_says_where_each_setting_came_from(trained):
 def test_impossible_settings_are_named(config, change, named):
     with pytest.raises((ValueError, OSError), match=named):
         hsm_loss.train(replace(config, **change))
+
+
+def test_data_without_validation_people_is_named(config, tmp_path):
+    """As LSP was converted once: train and test alone."""
+    folder = tmp_path / "lsp"
+    shutil.copytree(config.data, folder)
+    path = folder / DESCRIPTION
+    said = json.loads(path.read_text())
+    said["command"] = "python -m tfrecords.lsp --source lsp --output lsp"
+    nobody = {"people": 0, "shards": []}
+    train = said["splits"]["train"]
+    for splits, named in (
+        ({"train": train}, "train (24)"),
+        ({"train": train, "val": nobody}, "train (24), val (0)"),
+    ):
+        said["splits"] = splits
+        path.write_text(json.dumps(said))
+        with pytest.raises(ValueError) as error:
+            hsm_loss.train(replace(config, data=folder))
+        assert "needs people in the splits train and val" in str(error.value)
+        assert f"it has {named}." in str(error.value)
+        assert "python -m tfrecords.lsp --help" in str(error.value)
+    assert not config.output.exists()
 
 
 def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
