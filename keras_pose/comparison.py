@@ -1,14 +1,68 @@
-"""Several runs on the same people side by side: a table and three figures."""
+"""Several runs on the same people side by side: a table and three figures.
 
+As a command it draws the curves of any runs, or of their history.csv alone:
+
+    python -m keras_pose.comparison --output curves.png
+        --runs "MSE=runs/mse-seed*" "HSM=runs/hsm-seed*"
+"""
+
+import glob
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from keras import ops
 
 from keras_pose import figures, files
+from keras_pose.console import run
 from keras_pose.data.pipeline import read_people
 from keras_pose.evaluate import evaluate
-from keras_pose.report import compare_people, read_history
+from keras_pose.failures import hits
+from keras_pose.metrics import PROTOCOLS, mean_score
+from keras_pose.report import compare_people, metric_of, read_history
+
+RESAMPLES = 2000
+"""Of the people, for an interval: chance moves its ends by 3 % of its half."""
+DIFFERENCE = ("Mean difference", "from", "to")
+"""Columns of a comparison: to the baseline, and its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Runs whose curves are drawn side by side."""
+
+    runs: tuple[str, ...]
+    """NAME=PATH, the baseline first: folders of runs, or files like their
+    history.csv. All that a PATH with * matches are seeds of one variant."""
+    output: Path = Path("curves.png")
+    """The figure: .png or .svg."""
+
+
+def main(config):
+    """Draws figure 3 of the HSM paper; returns the histories."""
+    histories = {}
+    for word in config.runs:
+        name, _, pattern = word.rpartition("=")
+        paths = sorted(glob.glob(pattern))
+        if not paths:
+            raise FileNotFoundError(f"{pattern} is not there: a run wanted")
+        found = [(path, read_history(path)) for path in paths]
+        for path, history in found:
+            if history is None or metric_of(history) is None:
+                raise ValueError(f"{path} has no epochs with a score")
+        name = name or Path(paths[0]).stem
+        histories.setdefault(name, []).extend(history for _, history in found)
+    metrics = {metric_of(h) for seeds in histories.values() for h in seeds}
+    if len(metrics) > 1:
+        raise ValueError(
+            f"the runs are scored by {' and '.join(sorted(metrics))}: curves "
+            "of one score wanted"
+        )
+    figures.save(figures.draw_curves(histories, metrics.pop()), config.output)
+    seeds = {name: len(found) for name, found in histories.items()}
+    print(f"Wrote {config.output}: {seeds} (variant: seeds)")
+    return histories
 
 
 def compare(runs, dataset, split, output, metric):
@@ -27,22 +81,35 @@ def compare(runs, dataset, split, output, metric):
 
     Returns:
         DataFrame, a row per variant, per cent: mean and sample deviation over
-        the seeds of every column of the field's tables.
+        the seeds of every column of the field's tables; `DIFFERENCE` of the
+        means to the baseline's with its `paired_intervals`; and how many people
+        of how many are counted.
     """
     output = Path(output)
     people = read_people(dataset, split)
-    rows, scores = [], {}
+    shared = people, dataset.skeleton, dataset.protocol
+    rows, correct = [], []
     for variant, folders in runs.items():
-        columns = [
-            evaluate(
-                predicted(folder), people, dataset.skeleton, dataset.protocol
-            )
-            for folder in folders
-        ]
-        found = pd.DataFrame([table.iloc[:, 0] for table in columns])
-        scores[variant] = found["Mean"].mean()
+        joints = [predicted(folder) for folder in folders]
+        tables = [evaluate(found, *shared) for found in joints]
+        found = pd.DataFrame([table.iloc[:, 0] for table in tables])
+        seen = [hits(found, *shared) for found in joints]
+        correct.append(np.mean([right for right, _ in seen], axis=0))
+        counted = seen[0][1]
         rows.append(summary(found, variant))
     table = pd.DataFrame(rows).set_index("variant")
+    scores = table["Mean"]
+    table[DIFFERENCE[0]] = scores - scores.iloc[0]
+    low, high = paired_intervals(
+        np.stack(correct),
+        counted,
+        np.array(PROTOCOLS[dataset.protocol].in_mean(dataset.skeleton)),
+        PROTOCOLS[dataset.protocol].mean,
+    )
+    table[DIFFERENCE[1]], table[DIFFERENCE[2]] = 100 * low, 100 * high
+    table.loc[table.index[0], [*DIFFERENCE]] = np.nan  # the baseline's own
+    table["counted"] = tables[0]["people"].iloc[-1]
+    table["people"] = len(people.names)
     with files.whole(output / "comparison.csv") as temporary:
         table.to_csv(temporary)
     histories = {
@@ -59,6 +126,47 @@ def compare(runs, dataset, split, output, metric):
         for number, figure in zip((4, 5), sides, strict=True):
             figures.save(figure, output / f"figure{number}.png")
     return table
+
+
+def paired_intervals(correct, counted, in_mean, how="counted"):
+    """95 % intervals of differences to the first variant, over other people.
+
+    A paired bootstrap (B. Efron, R. Tibshirani, "An Introduction to the
+    Bootstrap", 1993, percentile intervals): `RESAMPLES` times as many people
+    are drawn with replacement as are counted, the same ones for all variants.
+    It says what other people of this kind would change, and nothing about
+    other seeds.
+
+    Args:
+        correct: (V, N, P) share of the seeds with which a part was right.
+        counted: (N, P) 1 where a part is counted, else 0.
+        in_mean: (P,) bool, parts of the mean.
+        how: `PCK.mean`.
+
+    Returns:
+        (V,) lower and (V,) upper ends; 0 for the first variant.
+    """
+    who = counted[:, in_mean].any(axis=1)
+    number = who.sum()
+    drawn = np.random.default_rng(0).integers(number, size=(RESAMPLES, number))
+    drawn += number * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=drawn.size)
+    times = times.reshape(drawn.shape).astype("float64")
+    # The means are linear in what is right: that of the difference will do.
+    differences = times @ (correct - correct[0])[:, who]
+    found = mean_score(differences, times @ counted[who], in_mean, how)
+    return np.quantile(ops.convert_to_numpy(found), (0.025, 0.975), axis=1)
+
+
+def describe(table):
+    """A `compare` table to read, and who is in it."""
+    counted, people = table[["counted", "people"]].iloc[0]
+    return (
+        table.drop(columns=["counted", "people"]).round(2).to_string()
+        + f"\n\n{counted:,} of {people:,} people counted. ±: sample deviation "
+        f"over the seeds. {DIFFERENCE[0]}: to the first row, from ... to: 95 % "
+        "of a paired bootstrap over these people."
+    )
 
 
 def summary(found, variant):
@@ -82,3 +190,7 @@ def predicted(folder):
         )
     with np.load(path) as arrays:
         return arrays["joints"]
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)

@@ -40,7 +40,7 @@ from keras_pose import files, inference
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.failures import labels_of
+from keras_pose.failures import hits
 from keras_pose.geometry import PERSON_PIXELS
 from keras_pose.metrics import PROTOCOLS, mean_score
 from keras_pose.skeletons import SKELETONS
@@ -230,16 +230,6 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
     )
 
 
-def hits(joints, people, skeleton, protocol):
-    """Which parts are right (N, P) and counted (N, P), as float64 0 or 1."""
-    chosen = PROTOCOLS[protocol]
-    correct, counted = chosen.hits(labels_of(people), joints, skeleton)
-    return [
-        ops.convert_to_numpy(seen).astype("float64")
-        for seen in (correct[0], counted)
-    ]
-
-
 def mean(correct, counted, skeleton, protocol):
     """The protocol's mean, 0 ... 1, of sums (..., P) over counted (N, P)."""
     chosen = PROTOCOLS[protocol]
@@ -317,7 +307,8 @@ def main(config):
     model = inference.load_model(config.model)
     skeleton, protocol = dataset.skeleton, dataset.protocol
     people = pipeline.read_people(dataset, config.split)
-    if not hits(people.joints, people, skeleton, protocol)[1].any():
+    who = hits(people.joints, people, skeleton, protocol)[1].any(axis=1)
+    if not who.any():
         raise ValueError(
             f"{protocol} has nothing to score: none of the {people_count} "
             f"people of {config.split} has {PROTOCOLS[protocol].needs}"
@@ -348,7 +339,10 @@ def main(config):
         rows[name] = {title: 100 * float(score), "crops per person": crops}
     table = pd.DataFrame.from_dict(rows, orient="index")
     print(table.to_string(float_format="%.2f"))
-    print(f"\nOn the {people_count:,} people that chose: others gain less.")
+    print(
+        f"\nOn the {people_count:,} people that chose, {who.sum():,} counted: "
+        "others gain less."
+    )
     if unsure.any():
         taus = zip(skeleton.joints, thresholds.tau_c, strict=True)
         shown = ", ".join(f"{joint} {tau:g}" for joint, tau in taus if tau)

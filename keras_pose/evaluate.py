@@ -34,6 +34,8 @@ BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
 FIRST_PIXEL = 1
 """MATLAB's, and so MPII's, name of the first pixel."""
+COUNTS = ["counted", "people"]
+"""Columns of a table that are no scores."""
 NAMED = 5
 """How many people a message names."""
 
@@ -80,9 +82,11 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
         DataFrame, per cent. Rows: the joints (or limbs); the columns of the
         field's tables, "Head" ... "Ankle", each the mean of its joints; "Mean".
         Columns: the protocol's title, then its relatives of other thresholds,
-        "AUC" (joints only), and "counted": how many were scored.
+        "AUC" (joints only), "counted": how many joints or limbs were scored,
+        and "people": of how many people.
     """
-    counted = countable(people, skeleton, protocol).sum(axis=0)
+    scored = countable(people, skeleton, protocol)
+    counted = scored.sum(axis=0)
     labels = labels_of(people)
     if np.shape(predicted) != labels[..., :2].shape:
         raise ValueError(
@@ -100,19 +104,19 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
     )
     correct = ops.convert_to_numpy(correct).sum(axis=1)  # (thresholds, parts)
 
-    def row(correct, counted):
-        shown = list(100 * correct[: len(titles)])
+    def row(share, chosen):
+        shown = list(100 * share[: len(titles)])
         if auc:
-            shown.append(100 * correct[len(titles) :].mean())
-        return [*shown, counted]
+            shown.append(100 * share[len(titles) :].mean())
+        part = scored[:, chosen]
+        return [*shown, part.sum(), part.any(axis=1).sum()]
 
     with np.errstate(invalid="ignore"):  # 0 / 0: nothing counted, NaN
         share = correct / counted
     parts = chosen.parts(skeleton)
-    rows = {part: row(share[:, i], counted[i]) for i, part in enumerate(parts)}
+    rows = {part: row(share[:, i], [i]) for i, part in enumerate(parts)}
     for column, indices in chosen.columns(skeleton).items():
-        part = list(indices)
-        rows[column] = row(share[:, part].mean(axis=1), counted[part].sum())
+        rows[column] = row(share[:, list(indices)].mean(axis=1), list(indices))
     inside = np.array(chosen.in_mean(skeleton))
     mean = mean_score(
         correct.astype("float64"),
@@ -120,9 +124,9 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
         inside,
         chosen.mean,
     )
-    rows["Mean"] = row(ops.convert_to_numpy(mean), counted[inside].sum())
+    rows["Mean"] = row(ops.convert_to_numpy(mean), inside)
     return pd.DataFrame.from_dict(
-        rows, orient="index", columns=[*titles, *auc * ["AUC"], "counted"]
+        rows, orient="index", columns=[*titles, *auc * ["AUC"], *COUNTS]
     )
 
 
@@ -312,7 +316,7 @@ def describe(table, people, skeleton, protocol, split):
     """The table to read, which mean it shows, and who is not in it."""
     chosen = find_protocol(protocol)
     columns = [*chosen.columns(skeleton), "Mean"]
-    scores = table.drop(columns="counted")
+    scores = table.drop(columns=COUNTS)
     left_out = getattr(chosen, "left_out", ())
     left_out = [part for part in left_out if part in table.index]
     mean = {

@@ -28,6 +28,21 @@ def labels_of(people):
     return np.dstack([people.joints, flags, heads]).astype("float64")
 
 
+def hits(joints, people, skeleton, protocol):
+    """Which parts are right (N, P) and counted (N, P), as float64 0 or 1.
+
+    joints (N, K, 2) and people (`pipeline.People`) are in the same pixels; the
+    protocol is a name in `metrics.PROTOCOLS`.
+    """
+    correct, counted = PROTOCOLS[protocol].hits(
+        labels_of(people), np.asarray(joints, "float64"), skeleton
+    )
+    return [
+        ops.convert_to_numpy(seen).astype("float64")
+        for seen in (correct[0], counted)
+    ]
+
+
 def reaches(joints, labels, skeleton, protocol):
     """How far off each joint is, in units of what `protocol` allows.
 

@@ -29,6 +29,9 @@ LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
 SMOOTHING = 5
 """Epochs that the curves' 1-D convolution spans (HSM figure 3: unsaid)."""
+LONG = 5
+"""Windows that a stage of training must last to be smoothed: of a shorter one
+the ends, which average half a window, would differ from the tables."""
 PAGE_WIDTH = 10.0  # inches
 COMPARABLE = "each variant minimises its own loss: levels are not comparable"
 
@@ -177,15 +180,37 @@ def smooth(values, window=SMOOTHING):
     return (np.convolve(values, kernel) / number)[inside]
 
 
+def smooth_stages(values, stages, window=SMOOTHING):
+    """The curves of a run's stages, one after the other, each on its own.
+
+    Args:
+        values: (E,) one per epoch.
+        stages: (E,) the stage that each epoch belongs to, rising.
+        window: epochs that the convolution spans.
+
+    Returns:
+        list of (S,) arrays, one per stage: smoothed, or as it was where the
+        stage lasts fewer than `LONG` windows.
+    """
+    parts = np.split(np.asarray(values, "float64"), _borders(stages))
+    return [
+        smooth(part, window) if len(part) >= LONG * window else part
+        for part in parts
+    ]
+
+
 def draw_curves(histories, metric, window=SMOOTHING):
     """HSM figure 3: accuracy and loss on train and validation, per variant.
 
-    The mean over the seeds smoothed by a 1-D convolution, with a band of one
-    standard deviation; the unsmoothed mean lies faintly behind it.
+    The mean over the seeds, with a band of one standard deviation. Of a long
+    run (see `smooth_stages`) it is smoothed by a 1-D convolution, and the
+    unsmoothed mean lies faintly behind it. A line ends where a stage does, and
+    dotted lines mark where the next one begins.
 
     Args:
         histories: {variant: [history.csv as a DataFrame, one per seed]}, the
-            baseline first; columns epoch, loss, `metric` and the same as val_.
+            baseline first; columns epoch, loss, `metric` and the same as val_;
+            and stage, where a run has several.
         metric: name of the metric's column.
         window: epochs that the convolution spans.
     """
@@ -197,6 +222,7 @@ def draw_curves(histories, metric, window=SMOOTHING):
         "Loss on the people it trains on": "loss",
         "Loss on held-out people": "val_loss",
     }
+    everything = [seed for seeds in histories.values() for seed in seeds]
     for axes, letter, (title, column) in zip(
         grid.flat, "abcd", panels.items(), strict=True
     ):
@@ -218,6 +244,7 @@ def draw_curves(histories, metric, window=SMOOTHING):
                 axes.set_title(COMPARABLE, loc="right", fontsize=7, y=-0.22)
         else:
             axes.set_ylim(bottom=0)
+        _mark_stages(axes, everything, named="loss" not in column)
     for axes in grid[1]:
         _whole_epochs(axes)
     handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -242,16 +269,19 @@ def draw_history(history, metric):
             if name not in history or history[name].isna().all():
                 continue
             seen = history.dropna(subset=[name])
-            dots = "o" if len(seen) < 40 else None
-            axes.plot(
-                *(seen["epoch"], seen[name]), color=color, label=label,
-                marker=dots, markersize=3, linewidth=1.8,
-            )  # fmt: skip
+            parts = np.split(np.arange(len(seen)), _borders(_stages(seen)))
+            for part in map(seen.iloc.__getitem__, parts):
+                axes.plot(
+                    *(part["epoch"], part[name]), color=color, label=label,
+                    marker=_dots(len(seen)), markersize=3, linewidth=1.8,
+                )  # fmt: skip
+                label = None
         if column == "loss":
             axes.set_yscale("log")
             _plain_log(axes)
         else:
             axes.set_ylim(bottom=0)
+        _mark_stages(axes, [history], named=column != "loss")
     _legend(figure, *figure.axes[0].get_legend_handles_labels())
     return figure
 
@@ -494,25 +524,72 @@ def svg(figure, title):
 
 
 def _draw_seeds(axes, seeds, column, label, color, window):
-    """Mean over the seeds, smoothed, with a band; the raw mean faintly."""
-    columns = [
-        seed.set_index("epoch")[column] for seed in seeds if column in seed
-    ]
-    if not columns:
+    """Mean over the seeds with a band; where smoothed, the raw mean faintly."""
+    seeds = [seed.set_index("epoch") for seed in seeds if column in seed]
+    if not seeds:
         return
-    table = pd.concat(columns, axis=1).dropna(how="all")
+    table = pd.concat([seed[column] for seed in seeds], axis=1).dropna(
+        how="all"
+    )
     if table.empty:
         return
-    epochs, mean = table.index, table.mean(axis=1)
-    middle = smooth(mean, window)
-    axes.plot(epochs, mean, color=color, linewidth=0.8, alpha=0.35)
-    axes.plot(epochs, middle, color=color, linewidth=1.9, label=label)
-    if len(columns) > 1:
-        spread = smooth(table.std(axis=1).fillna(0), window)
-        axes.fill_between(
-            epochs, middle - spread, middle + spread, color=color, alpha=0.16,
-            linewidth=0,
+    longest = max(seeds, key=len)
+    stages = _stages(longest.loc[table.index])
+    mean, spread = table.mean(axis=1), table.std(axis=1).fillna(0)
+    epochs = np.split(table.index, _borders(stages))
+    curves = (
+        smooth_stages(values, stages, window) for values in (mean, spread)
+    )
+    for at, middle, band in zip(epochs, *curves, strict=True):
+        raw = mean[at]
+        if not np.array_equal(raw, middle):
+            axes.plot(at, raw, color=color, linewidth=0.8, alpha=0.35)
+        axes.plot(
+            *(at, middle), color=color, linewidth=1.9, label=label,
+            marker=_dots(len(table)), markersize=3,
         )  # fmt: skip
+        label = None  # once in the legend
+        if len(seeds) > 1:
+            axes.fill_between(
+                *(at, middle - band, middle + band), color=color, alpha=0.16,
+                linewidth=0,
+            )  # fmt: skip
+
+
+def _stages(history):
+    """(E,) the stage of each epoch; all of one where nothing else is known."""
+    if "stage" in history:
+        return history["stage"].to_numpy()
+    return np.ones(len(history))
+
+
+def _borders(stages):
+    """Where stages begin, the first one apart: indices of epochs."""
+    return np.flatnonzero(np.diff(stages)) + 1
+
+
+def _mark_stages(axes, histories, named):
+    """A dotted line between the epochs where any of the runs changes stage.
+
+    `named` writes which stage begins, at the bottom, where scores leave room.
+    """
+    borders = {
+        (history["epoch"].iloc[i] - 0.5, _stages(history)[i])
+        for history in histories
+        for i in _borders(_stages(history))
+    }
+    for at, stage in sorted(borders):
+        axes.axvline(at, color=INK, linewidth=1, linestyle=(0, (1, 3)))
+        if named:
+            axes.annotate(
+                f"stage {stage:g}", (at, 0), (3, 3), fontsize=7, color=INK,
+                xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+            )  # fmt: skip
+
+
+def _dots(epochs):
+    """A marker for each epoch of a short run: they are what was measured."""
+    return "o" if epochs < 40 else None
 
 
 def _title(metric):

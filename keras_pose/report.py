@@ -27,7 +27,7 @@ from keras_pose import (
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.evaluate import evaluate, find_protocol
+from keras_pose.evaluate import COUNTS, evaluate, find_protocol
 from keras_pose.models.heads import describe
 
 REPORT = "report.html"
@@ -232,6 +232,18 @@ class _Result:
         """The mean, in per cent."""
         return float(self.table.iloc[-1, 0])
 
+    @property
+    def counted(self):
+        """How many people have something in the mean."""
+        return int(self.table["people"].iloc[-1])
+
+    @property
+    def who(self):
+        """Who is scored, in words: "341 of 500 people"."""
+        everyone = page.many(len(self.joints), "person", "people")
+        all_counted = self.counted == len(self.joints)
+        return everyone if all_counted else f"{self.counted:,} of {everyone}"
+
 
 def _judge(dataset, split, predictions):
     people = pipeline.read_people(dataset, split)
@@ -274,16 +286,15 @@ def _summary(folder, said, history, dataset, split, result, before):
         text += f" for {page.many(len(history), 'epoch')}"
         seconds = history["seconds"].sum() if "seconds" in history else 0
         text += f", in {page.duration(seconds)}" if seconds else ""
-        best = f"val_{_metric(history)}"
+        best = f"val_{metric_of(history)}"
         if best in history and history[best].notna().any():
             epoch = history.loc[history[best].idxmax(), "epoch"]
             cells["best epoch"] = f"{epoch:g} of {history['epoch'].max():g}"
     text += "."
     if result:
-        scored = page.many(len(result.joints), "person", "people")
         text += (
-            f" On {scored} of the split {split}, whom it was not trained on, "
-            f"it places {page.percent(result.score)} of "
+            f" On {result.who} of the split {split}, whom it was not trained "
+            f"on, it places {page.percent(result.score)} of "
             f"{_meaning(result.protocol)}."
         )
         first = {
@@ -295,7 +306,7 @@ def _summary(folder, said, history, dataset, split, result, before):
             first["before training"] = untrained
         if before.get("chosen_on") == split:
             text += " The best epoch was chosen on the same people."
-        cells = first | cells | {"people scored": f"{len(result.joints):,}"}
+        cells = first | cells | {"people counted": f"{result.counted:,}"}
     paper = said.get("paper")
     return page.header(
         folder.name if paper else "Training report",
@@ -310,13 +321,19 @@ def _summary(folder, said, history, dataset, split, result, before):
 def _table(result, skeleton):
     """The field's columns and the mean; single joints folded away."""
     table = result.table
-    table = table.assign(counted=table["counted"].map("{:,.0f}".format))
+    counts = {name: table[name].map("{:,.0f}".format) for name in COUNTS}
+    table = table.assign(**counts)
     single = table.index.isin(result.protocol.parts(skeleton))
     note = f"Share of {_meaning(result.protocol)}, in per cent."
     left_out = getattr(result.protocol, "left_out", ())
     left_out = [j.replace("_", " ") for j in left_out if j in skeleton.joints]
     if left_out:
         note += f" The mean leaves out {' and '.join(left_out)}."
+    if result.counted < len(result.joints):
+        note += (
+            f" Of {len(result.joints):,} people {result.counted:,} count: the "
+            f"others lack {result.protocol.needs}."
+        )
     return (
         f"<p>{note} Occluded joints count.</p>"
         + page.scores(table[~single], table.index[-1])
@@ -349,7 +366,7 @@ def _curves(history):
             f"There are no curves: the folder of the run has no {HISTORY}, "
             "which training writes after each epoch."
         )
-    metric = _metric(history)
+    metric = metric_of(history)
     if metric is None:
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
     chart = figures.draw_history(history, metric)
@@ -556,13 +573,15 @@ def read_history(folder):
     """history.csv of a run, behind that of the run whose weights it began with.
 
     Args:
-        folder: of the run; run.json names the one before, if there is one.
+        folder: of the run; run.json names the one before, if there is one. Or
+            a file like history.csv by itself.
 
     Returns:
-        DataFrame, epochs counted through; None if there is no epoch.
+        DataFrame, epochs counted through, with a column stage (from 1) where
+        there is more than one run; None if there is no epoch.
     """
     folder = Path(folder)
-    path = folder / HISTORY
+    path = folder if folder.is_file() else folder / HISTORY
     if not path.is_file():
         return None
     history = pd.read_csv(path)
@@ -570,12 +589,15 @@ def read_history(folder):
         begins = _read_json(folder / RUN).get("starts_from")
         earlier = read_history((folder / begins).parent) if begins else None
         if earlier is not None:
+            if "stage" not in earlier:
+                earlier["stage"] = 1
             history["epoch"] += earlier["epoch"].max()
+            history["stage"] = earlier["stage"].max() + 1
             history = pd.concat([earlier, history], ignore_index=True)
     return history if len(history) else None
 
 
-def _metric(history):
+def metric_of(history):
     """The column of the data set's metric, or None."""
     return next((name for name in SCORES if name in history), None)
 

@@ -128,7 +128,12 @@ def main(config):
     with files.whole(config.output / "stability.csv") as temporary:
         table.to_csv(temporary, index=False)
     figures.save(figures.draw_stability(table), config.output / "stability.png")
-    print(f"\n{len(who):,} people of split {config.split}.")
+    people = _subset(pipeline.read_people(dataset, config.split), who)
+    counted = countable(people, dataset.skeleton, dataset.protocol).any(axis=1)
+    print(
+        f"\n{len(who):,} people of split {config.split}, {counted.sum():,} "
+        "counted."
+    )
     print(f"Wrote stability.csv and stability.png to {config.output}.")
     first = next(iter(paths.values()))
     print(

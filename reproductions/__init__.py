@@ -9,6 +9,7 @@ import keras
 
 from keras_pose import coco_results, files, training
 from keras_pose.comparison import compare
+from keras_pose.comparison import describe as describe_comparison
 from keras_pose.data import pipeline, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.evaluate import (
@@ -108,7 +109,7 @@ def compare_runs(config, name, variants, seeds, reproduce, tables=None):
     data = open_data(config.data, config.smoke)
     tables = Path(tables or output)
     table = compare(runs, data, held_out(data), tables, score_name(data))
-    print(table.round(2).to_string())
+    print(describe_comparison(table))
     print(
         f"\nIn {tables}: comparison.csv, figure3.png (curves), figure4.png "
         "(side by side), figure5.png (bad cases).\n"
@@ -175,6 +176,7 @@ def finish(run):
         "split": split,
         "chosen_on": "val",
         "people": len(people.names),
+        "counted": int(table["people"].iloc[-1]),
         "protocol": data.protocol,
         "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
         "trained": round(float(table.iloc[-1, 0]) / 100, 4),
@@ -204,8 +206,9 @@ def finish(run):
     if said is not None:
         print(describe_occlusion(said, people.flags))
     print(
-        f"\n{table.columns[0]} on {len(people.names):,} people of {split}: "
-        f"{results['untrained']:.3f} untrained, {results['trained']:.3f} "
-        f"trained.\nIn {folder}: {', '.join(written)}"
+        f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
+        f"({results['people']:,} in all): {results['untrained']:.3f} "
+        f"untrained, {results['trained']:.3f} trained.\n"
+        f"In {folder}: {', '.join(written)}"
     )
     return results

@@ -62,6 +62,7 @@ def test_published_predictions_score_what_mpii_says(tompson):
         33.1382,
         55.4947,
         table["counted"].drop(["pelvis", "thorax"])[:14].sum(),
+        2958,
     ]
     assert list(table.columns)[:3] == [
         "PCKh@0.5",
@@ -134,6 +135,11 @@ def test_a_table_by_hand():
         2,
         3,
     ]
+    assert table["people"][["left_wrist", "Wrist", "Mean"]].tolist() == [
+        1,
+        2,
+        2,
+    ]
     assert table.loc["Mean", "counted"] == 27
     np.testing.assert_allclose(table.loc["Mean", "PCKh@0.5"], 100 * 26 / 27)
 
@@ -152,7 +158,7 @@ def test_a_flic_table_has_elbows_and_wrists_as_the_papers():
     people = people_of(truth, flags, [np.nan] * 2)
     table = evaluate.evaluate(predicted, people, FLIC, "flic")
     title = "PCK@0.2 of elbows and wrists"
-    assert list(table.columns) == [title, "AUC", "counted"]
+    assert list(table.columns) == [title, "AUC", "counted", "people"]
     assert table.index.tolist()[-3:] == ["Elbow", "Wrist", "Mean"]
     assert table[title][-3:].round(4).tolist() == [100, 50, 71.4286]  # 5 of 7
     assert table["counted"][-3:].tolist() == [3, 4, 7]
@@ -279,7 +285,8 @@ def test_the_command_scores_prints_and_writes(
     )
     table = evaluate.main(config)
     # Two people with a head size; two wrists and a head top each.
-    assert table.loc["Mean", ["PCKh@0.5", "counted"]].tolist() == [100, 6]
+    mean = table.loc["Mean", ["PCKh@0.5", "counted", "people"]]
+    assert mean.tolist() == [100, 6, 2]
     printed = capsys.readouterr().out
     assert "3 people, 2 counted; 9 joints labelled" in printed
     assert "39 not labelled" in printed

@@ -101,12 +101,13 @@ def history(*values):
 
 
 def test_figure_3_draws_the_mean_over_seeds_and_a_band():
+    """Two epochs: nothing to smooth, whatever the window."""
     seeds = [history(0.1, 0.3), history(0.3, 0.5)]
-    figure = figures.draw_curves({"mse": seeds, "hsm": seeds[:1]}, "pckh", 1)
+    figure = figures.draw_curves({"mse": seeds, "hsm": seeds[:1]}, "pckh")
     train, validation, loss, val_loss = figure.axes
-    raw, smoothed = validation.lines[:2]
-    np.testing.assert_allclose(smoothed.get_ydata(), [0.2, 0.4])
-    np.testing.assert_allclose(raw.get_ydata(), [0.2, 0.4])
+    mse, hsm = validation.lines
+    np.testing.assert_allclose(mse.get_ydata(), [0.2, 0.4])
+    np.testing.assert_allclose(hsm.get_ydata(), [0.1, 0.3])
     band = validation.collections[0].get_paths()[0].vertices[:, 1]
     deviation = 0.02**0.5  # of 0.1 and 0.3, with n - 1
     np.testing.assert_allclose(band.min(), 0.2 - deviation)
@@ -117,11 +118,51 @@ def test_figure_3_draws_the_mean_over_seeds_and_a_band():
     assert not train.get_title("right")
 
 
+def test_a_long_run_is_smoothed_over_its_raw_mean():
+    """1, 4, 1, 4 ...: three in a row have 2 or 3 on average."""
+    run = history(*[1, 4] * 8)
+    figure = figures.draw_curves({"mse": [run]}, "pckh", 3)
+    raw, smoothed = figure.axes[1].lines
+    np.testing.assert_allclose(raw.get_ydata(), [1, 4] * 8)
+    np.testing.assert_allclose(smoothed.get_ydata(), [2.5, *[2, 3] * 7, 2.5])
+    assert raw.get_alpha() < 0.5 < smoothed.get_linewidth()
+
+
+def test_the_end_of_a_run_of_five_epochs_is_what_was_measured():
+    """Where five epochs were averaged, 0.214 was drawn at 0.186."""
+    run = history(0.073, 0.141, 0.157, 0.192, 0.214)
+    figure = figures.draw_curves({"MSSH": [run]}, "pckh")
+    (line,) = figure.axes[1].lines
+    assert line.get_ydata()[-1] == 0.214
+
+
+def test_no_curve_is_smoothed_across_stages_and_their_borders_are_marked():
+    """15 epochs at 0, then 15 at 6, then 2 at 1 and 9."""
+    run = history(*[0] * 15, *[6] * 15, 1, 9)
+    run["stage"] = np.repeat([1, 2, 3], [15, 15, 2])
+    figure = figures.draw_curves({"mss": [run]}, "pckh", 3)
+    axes = figure.axes[1]
+    curves = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    curves = [line for line in curves if line.get_linestyle() == "-"]
+    assert [line.get_ydata().tolist() for line in curves] == [
+        [0] * 15, [6] * 15, [1, 9]
+    ]  # fmt: skip
+    borders = [
+        line.get_xdata()[0]
+        for line in axes.lines
+        if line.get_linestyle() != "-"
+    ]
+    assert borders == [15.5, 30.5]
+    assert [text.get_text() for text in axes.texts] == ["stage 2", "stage 3"]
+    report = figures.draw_history(run, "pckh").axes[0]
+    assert [text.get_text() for text in report.texts] == ["stage 2", "stage 3"]
+
+
 def test_seeds_may_end_at_different_epochs():
     seeds = [history(0.1, 0.3, 0.5), history(0.3)]
     figure = figures.draw_curves({"mse": seeds}, "pckh", 1)
     np.testing.assert_allclose(
-        figure.axes[1].lines[1].get_ydata(), [0.2, 0.3, 0.5]
+        figure.axes[1].lines[0].get_ydata(), [0.2, 0.3, 0.5]
     )
 
 

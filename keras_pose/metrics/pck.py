@@ -171,7 +171,7 @@ def mean_score(correct, counted, in_mean, how="counted"):
 
     Args:
         correct: (..., P) sums.
-        counted: (P,) sums.
+        counted: (P,) or (..., P) sums.
         in_mean: (P,) bool.
         how: `PCK.mean`.
 
@@ -183,10 +183,10 @@ def mean_score(correct, counted, in_mean, how="counted"):
     chosen = ops.cast(in_mean, correct.dtype)
     if how == "counted":
         total = ops.sum(correct * chosen, axis=-1)
-        return scores(total, ops.sum(counted * chosen))
+        return scores(total, ops.sum(counted * chosen, axis=-1))
     chosen = chosen * ops.cast(counted > 0, correct.dtype)
     total = ops.sum(scores(correct, counted) * chosen, axis=-1)
-    return scores(total, ops.sum(chosen))
+    return scores(total, ops.sum(chosen, axis=-1))
 
 
 @keras.saving.register_keras_serializable("keras_pose")

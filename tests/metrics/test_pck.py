@@ -206,3 +206,17 @@ def test_metric_refuses_what_it_cannot_score():
         HeatmapPCK(skeleton="h36m")
     with pytest.raises(ValueError, match="column 3"):
         HeatmapPCK().update_state(labels_of(POINTS)[..., :3], maps_of(POINTS))
+
+
+@pytest.mark.parametrize("how", ["counted", "joints"])
+def test_means_of_several_samples_have_their_own_counts(how):
+    rng = np.random.default_rng(0)
+    counted = rng.integers(0, 9, (5, 4)).astype("float64")
+    correct = counted * rng.random((5, 4))
+    in_mean = [True, True, False, True]
+    together = mean_score(correct, counted, in_mean, how)
+    alone = [
+        mean_score(*sums, in_mean, how)
+        for sums in zip(correct, counted, strict=True)
+    ]
+    np.testing.assert_allclose(together, alone)
