@@ -1,7 +1,9 @@
 """Step time of the 2-stack hourglass, and the time to its first step.
 
-Backends run in processes of their own, one after the other, on the same random
-pictures; the peer is the same network in eager PyTorch, if torch is installed.
+Backends run in processes of their own, in turns, on the same random pictures;
+the peer is the same network in eager PyTorch, if torch is installed: ratios are
+to its step. On a busy machine the processor seconds of a step are steadier than
+those of the clock.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --size 128 --filters 64 --batch 16
@@ -9,6 +11,7 @@ pictures; the peer is the same network in eager PyTorch, if torch is installed.
 Rows "loss" time forward and gradient of the loss alone against MSE's.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -18,7 +21,10 @@ import sys
 import time
 from dataclasses import dataclass
 
+import pandas as pd
 import tyro
+
+from benchmarks import machine
 
 LOSS_ROUNDS = 100
 
@@ -37,6 +43,8 @@ class Config:
     """Timed steps; the median counts."""
     warm: int = 2
     """Steps before the clock starts."""
+    rounds: int = 2
+    """Turns of every backend; the medians count."""
     part: str = ""
     """Used by the benchmark itself: one measurement in this process."""
 
@@ -58,11 +66,19 @@ def keras_step(config, defaults=False):
     start = time.perf_counter()
     import keras
 
+    from keras_pose import training
     from keras_pose.losses import HSM
+    from keras_pose.models import normalization
     from keras_pose.models.heads import PoseMaps
     from keras_pose.models.hourglass import stacked_hourglass
 
-    if not defaults:
+    if defaults:
+        normalization.BatchNormalization = functools.partial(
+            keras.layers.BatchNormalization,
+            momentum=normalization.MOMENTUM,
+            epsilon=normalization.EPSILON,
+        )
+    else:
         from keras_pose.data import runtime
 
         runtime.prepare(0)
@@ -73,7 +89,9 @@ def keras_step(config, defaults=False):
         model.compile("adam", HSM())
     else:
         model.compile(
-            "adam", HSM(), jit_compile=keras.backend.backend() == "jax"
+            training.Adam(),
+            HSM(),
+            jit_compile=keras.backend.backend() == "jax",
         )
         model.optimizer.build(model.trainable_variables)
     images, labels = batch_of(config)
@@ -81,7 +99,7 @@ def keras_step(config, defaults=False):
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            ends.append(time.perf_counter())
+            ends.append(now())
 
     count = config.warm + config.steps
     if keras.backend.backend() == "tensorflow":
@@ -106,84 +124,13 @@ def torch_step(config):
     """The same graph in eager PyTorch, with the same loss."""
     start = time.perf_counter()
     import torch
-    from torch import nn
-    from torch.nn import functional
 
-    class Residual(nn.Module):
-        def __init__(self, a, b):
-            super().__init__()
-            h = b // 2
-            widths = ((a, h, 1), (h, h, 3), (h, b, 1))
-            self.body = nn.Sequential(
-                *[
-                    layer
-                    for i, o, k in widths
-                    for layer in (
-                        nn.BatchNorm2d(i),
-                        nn.ReLU(),
-                        nn.Conv2d(i, o, k, padding=k // 2),
-                    )
-                ]
-            )
-            self.skip = nn.Conv2d(a, b, 1) if a != b else nn.Identity()
-
-        def forward(self, x):
-            return self.body(x) + self.skip(x)
-
-    class Hourglass(nn.Module):
-        def __init__(self, f, depth):
-            super().__init__()
-            self.side, self.down, self.up = (Residual(f, f) for _ in range(3))
-            inner = Hourglass(f, depth - 1) if depth > 1 else Residual(f, f)
-            self.inner = inner
-
-        def forward(self, x):
-            low = self.up(self.inner(self.down(functional.max_pool2d(x, 2))))
-            return self.side(x) + functional.interpolate(low, scale_factor=2)
-
-    class Network(nn.Module):
-        def __init__(self, f, joints=16, stacks=2):
-            super().__init__()
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, f // 4, 7, 2, 3),
-                nn.BatchNorm2d(f // 4),
-                nn.ReLU(),
-                Residual(f // 4, f // 2),
-                nn.MaxPool2d(2),
-                Residual(f // 2, f // 2),
-                Residual(f // 2, f),
-            )
-            self.stacks = nn.ModuleList()
-            for _ in range(stacks):
-                self.stacks.append(
-                    nn.ModuleList(
-                        [
-                            nn.Sequential(
-                                Hourglass(f, 4),
-                                Residual(f, f),
-                                nn.Conv2d(f, f, 1),
-                                nn.BatchNorm2d(f),
-                                nn.ReLU(),
-                            ),
-                            nn.Conv2d(f, joints, 1),
-                            nn.Conv2d(f, f, 1),
-                            nn.Conv2d(joints, f, 1),
-                        ]
-                    )
-                )
-
-        def forward(self, x):
-            x, maps = self.stem(x / 255 - 0.5), []
-            for body, out, back, maps_back in self.stacks:
-                y = body(x)
-                maps.append(out(y))
-                x = x + back(y) + maps_back(maps[-1])
-            return torch.stack(maps, 1)
+    from benchmarks.torch_hourglass import StackedHourglass
 
     images, labels = batch_of(config)
     images = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     cells = (torch.from_numpy(labels)[..., :2] + 0.5) / 4 - 0.5
-    model = Network(config.filters)
+    model = StackedHourglass(config.filters)
     optimizer = torch.optim.Adam(model.parameters())
     side = torch.arange(config.size // 4, dtype=torch.float32)
     ends = []
@@ -196,7 +143,7 @@ def torch_step(config):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        ends.append(time.perf_counter())
+        ends.append(now())
     return _result(ends, config.warm, start)
 
 
@@ -237,32 +184,45 @@ def loss_costs(config):
     return {name: statistics.median(found) for name, found in times.items()}
 
 
+def now():
+    """Seconds of the clock, and of the processor in this process."""
+    return time.perf_counter(), time.process_time()
+
+
 def _result(ends, warm, start):
-    steps = [b - a for a, b in zip(ends, ends[1:], strict=False)][warm - 1 :]
-    return {"first": ends[0] - start, "step": statistics.median(steps)}
+    clock, processor = (
+        [b - a for a, b in zip(times, times[1:], strict=False)][warm - 1 :]
+        for times in zip(*ends, strict=True)
+    )
+    return {
+        "step": statistics.median(clock),
+        "processor": statistics.median(processor),
+        "first": ends[0][0] - start,
+    }
 
 
+PEER = "eager PyTorch, no Keras"
+WITHOUT = "TensorFlow, Keras' norm and Adam, no oneDNN"
 PARTS = {
-    "tensorflow": keras_step,
-    "tensorflow, Keras defaults": lambda c: keras_step(c, defaults=True),
-    "jax": keras_step,
-    "torch": keras_step,
-    "eager PyTorch, no Keras": torch_step,
-    "losses": loss_costs,
+    "TensorFlow, as the suite trains": keras_step,
+    WITHOUT: lambda c: keras_step(c, defaults=True),
+    "JAX": keras_step,
+    "Keras on PyTorch": keras_step,
+    PEER: torch_step,
 }
-NEEDS = {"jax": "jax", "torch": "torch", "eager PyTorch, no Keras": "torch"}
+NEEDS = {"JAX": "jax", "Keras on PyTorch": "torch", PEER: "torch"}
+LOSSES = "losses"
 
 
 def measure(part, config):
     """One part in a process of its own; None if it cannot run here."""
-    needed = NEEDS.get(part)
-    if needed and importlib.util.find_spec(needed) is None:
-        return None
-    backend = part if part in ("jax", "torch") else "tensorflow"
     sizes = [
         f"--{name}={getattr(config, name)}"
         for name in ("size", "filters", "batch", "steps", "warm")
     ]
+    settings = {"KERAS_BACKEND": NEEDS.get(part, "tensorflow")}
+    if part == WITHOUT:
+        settings["TF_ENABLE_ONEDNN_OPTS"] = "0"
     process = subprocess.run(
         [
             sys.executable,
@@ -271,7 +231,7 @@ def measure(part, config):
             *sizes,
             f"--part={part}",
         ],
-        env=os.environ | {"KERAS_BACKEND": backend},
+        env=os.environ | settings,
         capture_output=True,
         text=True,
     )
@@ -282,29 +242,40 @@ def measure(part, config):
 
 
 def main(config):
-    """Prints a row per backend, and ratios to the first."""
+    """Prints a row per backend, and ratios to eager PyTorch."""
     if config.part:
-        print(json.dumps(PARTS[config.part](config)))
+        part = loss_costs if config.part == LOSSES else PARTS[config.part]
+        print(json.dumps(part(config)))
         return
+    print(machine.describe())
     print(
         f"2-stack hourglass, {config.filters} features, input {config.size}, "
-        f"batch {config.batch}, {os.cpu_count()} cores"
+        f"batch {config.batch}"
     )
-    print(f"{'':28}{'step':>9}{'ratio':>8}{'to the first step':>20}")
-    base = None
-    for part in PARTS:
-        if part == "losses":
-            continue
-        found = measure(part, config)
-        if found is None:
-            print(f"{part:28}{'not here':>9}")
-            continue
-        base = base or found
-        print(
-            f"{part:28}{found['step']:8.3f}s{found['step'] / base['step']:8.2f}"
-            f"{found['first']:18.1f} s"
-        )
-    costs = measure("losses", config)
+    found = {part: [] for part in PARTS}
+    for part in [*PARTS] * config.rounds:
+        needed = NEEDS.get(part)
+        if needed is None or importlib.util.find_spec(needed):
+            found[part].append(measure(part, config))
+    rows = pd.DataFrame(
+        {
+            part: pd.DataFrame(filter(None, turns)).median()
+            for part, turns in found.items()
+            if any(turns)
+        }
+    ).T
+    if PEER in rows.index:
+        rows.insert(1, "ratio", rows["step"] / rows.loc[PEER, "step"])
+    rows = rows.rename(
+        columns={
+            "step": "step, s",
+            "ratio": "to PyTorch",
+            "processor": "processor, s",
+            "first": "to the first step, s",
+        }
+    )
+    print(rows.round(3).to_string())
+    costs = measure(LOSSES, config)
     if costs:
         print("\nloss and its gradient alone")
         for name, cost in costs.items():
