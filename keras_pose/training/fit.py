@@ -57,6 +57,10 @@ BEST, UNTRAINED = "best.keras", "untrained.keras"
 FREE = {"epochs", "output", "restart", "data", "preset"}
 """Settings that may differ when a run is continued; the data is compared by its
 content."""
+NETWORKS = 2
+"""Raised where the same settings come to mean another network: since 2, strided
+convolutions pad as Torch's. A run of another number is not continued."""
+OLDER = "is of another version, in which these settings meant another network"
 
 
 def fit(model, run, callbacks=()):
@@ -220,6 +224,8 @@ def _check_finished(folder):
     if not best.is_file():
         raise FileNotFoundError(f"{best} is not there: train that stage first")
     said = json.loads((folder / "run.json").read_text())
+    if _is_older(said):
+        raise ValueError(f"{folder} {OLDER}: --restart trains it anew")
     wanted = said["settings"]["epochs"]["value"]
     done = len(pd.read_csv(folder / "history.csv"))
     if done < wanted:
@@ -247,6 +253,7 @@ def _claim(folder, run):
         "data": str(data.folder),
         "data_sha256": hashlib.sha256(content).hexdigest(),
         "command": "python -m " + _command(),
+        "networks": NETWORKS,
         "versions": _versions(),
     }
     if run.starts_from:
@@ -267,6 +274,8 @@ def _compare(folder, before, now):
     A setting that there was not yet had the value that is now its default.
     """
     differences = []
+    if _is_older(before):
+        differences.append(f"it {OLDER}")
     for name, here in now["settings"].items():
         unknown = here if here["from"] == "default" else {"value": None}
         there = before["settings"].get(name, unknown)
@@ -287,6 +296,11 @@ def _compare(folder, before, now):
             f"{folder} holds a run with other settings "
             f"({'; '.join(differences)}): choose another --output or --restart"
         )
+
+
+def _is_older(said):
+    """Whether a run.json is of a version with other networks."""
+    return said.get("networks", 1) != NETWORKS
 
 
 def _forget(folder):

@@ -29,6 +29,7 @@ data, output = map(Path, sys.argv[1:])
 hsm_loss.train(hsm_loss.Config(
     data=data, output=output, epochs=4, batch_size=4, image_size=(64, 128),
     stacks=1, filters=8, patience=1, plateau_factor=0.1, warmup_epochs=1,
+    drop_epochs=(),
 ))
 """
 
@@ -144,6 +145,15 @@ def test_what_a_kill_left_half_written_is_not_read(trained):
 def test_a_run_with_other_settings_is_not_continued(trained):
     with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
         hsm_loss.train(replace(trained, beta=2.0))
+
+
+def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
+    path = Path(trained.output) / "run.json"
+    run = json.loads(path.read_text())
+    assert run.pop("networks") > 1  # the first versions did not write it
+    path.write_text(json.dumps(run))
+    with pytest.raises(ValueError, match="settings meant another network"):
+        hsm_loss.train(replace(trained, epochs=2))
 
 
 def test_a_checkpoint_of_another_architecture_is_named(trained):
