@@ -6,7 +6,6 @@ BIN := .venv/bin
 
 # Runs are timed from here; bytecode caches save seconds at every start.
 export PYTHONDONTWRITEBYTECODE :=
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 hsm: .venv/installed
 	$(BIN)/python -m reproductions.hsm_loss --beta 1 --gamma 2

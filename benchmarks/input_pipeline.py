@@ -25,11 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from benchmarks import opencv_loader
 from keras_pose import geometry
-from keras_pose.console import run
+from keras_pose.console import progress, run
 from keras_pose.data import augment, dataset, pipeline, records
 from keras_pose.skeletons import MPII
 from tfrecords import crops
@@ -87,7 +86,7 @@ def photographs(config, folder):
             )
         return found
     paths = [folder / f"{i:04d}.jpg" for i in range(config.people)]
-    for path in tqdm(paths, desc="drawing photographs", leave=False):
+    for path in progress(paths, desc="drawing photographs", leave=False):
         image = draw_photograph(np.random.default_rng(int(path.stem)))
         cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
     return paths
@@ -272,7 +271,7 @@ def measure_in_turns(runs, config):
     rates = {name: [] for name in runs}
     for draw in runs.values():
         draw(4)
-    for _ in tqdm(range(config.rounds), desc="rounds", leave=False):
+    for _ in progress(range(config.rounds), desc="rounds", leave=False):
         for name, draw in runs.items():
             draw(2)  # what was fetched ahead while others ran
             start = time.perf_counter()

@@ -22,9 +22,9 @@ import time
 from dataclasses import dataclass
 
 import pandas as pd
-import tyro
 
 from benchmarks import machine
+from keras_pose.console import run
 
 LOSS_ROUNDS = 100
 
@@ -283,4 +283,4 @@ def main(config):
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    run(main, Config, __doc__)

@@ -10,16 +10,15 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 
-from keras_pose import figures, files
+from keras_pose import figures, files, metrics
 from keras_pose.console import run
-from keras_pose.data.pipeline import read_people
+from keras_pose.data import pipeline
 from keras_pose.evaluate import evaluate
 from keras_pose.failures import hits
-from keras_pose.metrics import PROTOCOLS, mean_score
 from keras_pose.report import compare_people, metric_of, read_history
 
 RESAMPLES = 2000
@@ -53,13 +52,13 @@ def main(config):
                 raise ValueError(f"{path} has no epochs with a score")
         name = name or Path(paths[0]).stem
         histories.setdefault(name, []).extend(history for _, history in found)
-    metrics = {metric_of(h) for seeds in histories.values() for h in seeds}
-    if len(metrics) > 1:
+    scores = {metric_of(h) for seeds in histories.values() for h in seeds}
+    if len(scores) > 1:
         raise ValueError(
-            f"the runs are scored by {' and '.join(sorted(metrics))}: curves "
+            f"the runs are scored by {' and '.join(sorted(scores))}: curves "
             "of one score wanted"
         )
-    figures.save(figures.draw_curves(histories, metrics.pop()), config.output)
+    figures.save(figures.draw_curves(histories, scores.pop()), config.output)
     seeds = {name: len(found) for name, found in histories.items()}
     print(f"Wrote {config.output}: {seeds} (variant: seeds)")
     return histories
@@ -86,7 +85,7 @@ def compare(runs, dataset, split, output, metric):
         of how many are counted.
     """
     output = Path(output)
-    people = read_people(dataset, split)
+    people = pipeline.read_people(dataset, split)
     shared = people, dataset.skeleton, dataset.protocol
     rows, correct = [], []
     for variant, folders in runs.items():
@@ -103,8 +102,8 @@ def compare(runs, dataset, split, output, metric):
     low, high = paired_intervals(
         np.stack(correct),
         counted,
-        np.array(PROTOCOLS[dataset.protocol].in_mean(dataset.skeleton)),
-        PROTOCOLS[dataset.protocol].mean,
+        np.array(metrics.PROTOCOLS[dataset.protocol].in_mean(dataset.skeleton)),
+        metrics.PROTOCOLS[dataset.protocol].mean,
     )
     table[DIFFERENCE[1]], table[DIFFERENCE[2]] = 100 * low, 100 * high
     table.loc[table.index[0], [*DIFFERENCE]] = np.nan  # the baseline's own
@@ -154,8 +153,10 @@ def paired_intervals(correct, counted, in_mean, how="counted"):
     times = times.reshape(drawn.shape).astype("float64")
     # The means are linear in what is right: that of the difference will do.
     differences = times @ (correct - correct[0])[:, who]
-    found = mean_score(differences, times @ counted[who], in_mean, how)
-    return np.quantile(ops.convert_to_numpy(found), (0.025, 0.975), axis=1)
+    found = metrics.mean_score(differences, times @ counted[who], in_mean, how)
+    return np.quantile(
+        keras.ops.convert_to_numpy(found), (0.025, 0.975), axis=1
+    )
 
 
 def describe(table):

@@ -32,17 +32,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 
-from keras_pose import files, inference
+from keras_pose import failures, files, inference, metrics
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.failures import hits
 from keras_pose.geometry import PERSON_PIXELS
-from keras_pose.metrics import PROTOCOLS, mean_score
 from keras_pose.skeletons import SKELETONS
 
 TRIALS = (
@@ -199,11 +197,11 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
     """
     confidence = np.maximum(scores[0], 0)
     below = confidence < GRID[:, None, None]  # (G, N, K)
-    single = hits(joints[0], people, skeleton, protocol)[0]
+    single = failures.hits(joints[0], people, skeleton, protocol)[0]
     best = -np.inf, None, None
     for tau_s in GRID[:-1]:
         fused, _ = fuse(joints, scores, tau_s, _reach(people))
-        correct, counted = hits(fused, people, skeleton, protocol)
+        correct, counted = failures.hits(fused, people, skeleton, protocol)
 
         def value(unsure, correct=correct, counted=counted):
             """Of G choices (G, N): the metric, and less a mite per crop."""
@@ -232,14 +230,14 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
 
 def mean(correct, counted, skeleton, protocol):
     """The protocol's mean, 0 ... 1, of sums (..., P) over counted (N, P)."""
-    chosen = PROTOCOLS[protocol]
-    found = mean_score(
+    chosen = metrics.PROTOCOLS[protocol]
+    found = metrics.mean_score(
         correct,
         counted.sum(axis=0),
         np.array(chosen.in_mean(skeleton)),
         chosen.mean,
     )
-    return ops.convert_to_numpy(found)
+    return keras.ops.convert_to_numpy(found)
 
 
 def save(path, thresholds, chosen_on):
@@ -307,11 +305,13 @@ def main(config):
     model = inference.load_model(config.model)
     skeleton, protocol = dataset.skeleton, dataset.protocol
     people = pipeline.read_people(dataset, config.split)
-    who = hits(people.joints, people, skeleton, protocol)[1].any(axis=1)
+    who = failures.hits(people.joints, people, skeleton, protocol)[1].any(
+        axis=1
+    )
     if not who.any():
         raise ValueError(
             f"{protocol} has nothing to score: none of the {people_count} "
-            f"people of {config.split} has {PROTOCOLS[protocol].needs}"
+            f"people of {config.split} has {metrics.PROTOCOLS[protocol].needs}"
         )
     joints, scores = inference.predict_boxes(
         model,
@@ -328,13 +328,13 @@ def main(config):
     unsure = thresholds.unsure(scores[0])
     fused, _ = fuse(joints, scores, thresholds.tau_s, _reach(people))
     fused = np.where(unsure[:, None, None], fused, joints[0])
-    title = PROTOCOLS[protocol].title
+    title = metrics.PROTOCOLS[protocol].title
     rows = {}
     for name, points, crops in (
         ("single", joints[0], 1.0),
         ("conditional", fused, 1 + len(TRIALS) * unsure.mean()),
     ):
-        correct, counted = hits(points, people, skeleton, protocol)
+        correct, counted = failures.hits(points, people, skeleton, protocol)
         score = mean(correct.sum(axis=0), counted, skeleton, protocol)
         rows[name] = {title: 100 * float(score), "crops per person": crops}
     table = pd.DataFrame.from_dict(rows, orient="index")

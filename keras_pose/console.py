@@ -1,9 +1,28 @@
-"""How every command starts and ends: flags in, one clear line if it fails."""
+"""How every command starts, shows its progress and ends.
 
-import re
+Flags in, one clear line if it fails. A terminal sees bars; a file gets a few
+lines that can be read later.
+"""
+
+import ast
+import dataclasses
+import inspect
+import math
+import shlex
 import sys
+import textwrap
+from pathlib import Path
+from typing import Annotated, get_type_hints
 
 import tyro
+from tqdm import tqdm
+
+from keras_pose import imports
+
+LINES = 10
+"""Of one bar in a file, at most, and one at the end."""
+SECONDS = 30
+"""Between two of them, at least."""
 
 
 def run(main, config, description):
@@ -11,11 +30,10 @@ def run(main, config, description):
 
     Ctrl-C exits 130: every command can be stopped and called again.
     """
-    # tyro joins the lines of a paragraph: "Run   ..." begins one of its own
-    text = re.sub(r"\n(?=[A-Z]\w*(?: \w+)? {2})", "\n\n", description)
-    settings = tyro.cli(config, description=text)
+    settings = parse(config, description)
+    imports.load()
     try:
-        main(settings)
+        main(config(**settings))
     except KeyboardInterrupt:
         print("\nstopped; the same command continues", file=sys.stderr)
         sys.exit(130)
@@ -24,3 +42,144 @@ def run(main, config, description):
         said = error.args[0] if isinstance(error, KeyError) else error
         print(f"error: {said}", file=sys.stderr)
         sys.exit(1)
+
+
+def parse(config, description):
+    """Reads the command line: {field of `config`: value}.
+
+    --help shows the fields that `config` declares itself as options, and those
+    of each base class as a group named by the first line of its docstring. What
+    `config.PRESETS` fills in is shown in place of a default.
+
+    Args:
+        config: a dataclass; a string under a field is its help.
+        description: what --help begins with, line by line as it is.
+    """
+    documents, owners = _documents(config), _owners(config)
+    types = get_type_hints(config, include_extras=True)
+    groups = {owner: [] for owner in config.__mro__}
+    for field in dataclasses.fields(config):
+        kind = types[field.name]
+        if field.default is None:  # not given: there is no flag for it
+            kind = tyro.conf.DisallowNone[kind]
+        flag = tyro.conf.arg(
+            prefix_name=False,
+            help=documents.get(field.name),
+            help_behavior_hint=_hint(config, field),
+        )
+        default = dataclasses.field(
+            default=field.default, default_factory=field.default_factory
+        )
+        groups[owners[field.name]].append(
+            (field.name, Annotated[kind, flag], default)
+        )
+    fields = groups.pop(config)
+    for owner, members in groups.items():
+        if members:
+            group = dataclasses.make_dataclass(
+                owner.__name__, members, kw_only=True, namespace={"__doc__": ""}
+            )
+            title = inspect.getdoc(owner).splitlines()[0].rstrip(".").lower()
+            name = tyro.conf.arg(name=title)
+            fields.append((owner.__name__, Annotated[group, name]))
+    # tyro joins the lines of a paragraph, except those that begin with a space
+    parsed = tyro.cli(
+        dataclasses.make_dataclass(config.__name__, fields, kw_only=True),
+        prog=command(),
+        description=textwrap.indent(description, " "),
+    )
+    values = {}
+    for name, value in vars(parsed).items():
+        values |= {name: value} if name in owners else vars(value)
+    return values
+
+
+def is_terminal(stream):
+    """Whether someone looks at `stream` while it is written."""
+    return stream is not None and stream.isatty()
+
+
+def progress(items=None, **settings):
+    """tqdm's bar on a terminal; in a file a line now and then, and at the end.
+
+    Args:
+        items: what is gone through, or None: the caller calls `update`.
+        **settings: of tqdm; without items, `total` is one of them.
+    """
+    if is_terminal(sys.stderr):
+        return tqdm(items, **settings)
+    total = settings.get("total") or len(items)
+    rare = {
+        "miniters": max(1, -(-total // LINES)),
+        "mininterval": SECONDS,
+        "maxinterval": math.inf,
+        "bar_format": "{desc}: {n_fmt} of {total_fmt}{unit} in {elapsed}",
+        "leave": False,
+    }
+    return _Lines(items, **settings | rare)
+
+
+class _Lines(tqdm):
+    """A bar for a file: every state is a line of its own."""
+
+    def display(self, msg=None, pos=None):
+        """tqdm calls it now and then, and with an empty message at the end."""
+        if self.n and (msg is not None or self.n < self.total):
+            self.fp.write(f"{self}\n")
+
+
+def command():
+    """What runs, as a user types it: `python -m NAME`."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None:
+        return f"python {Path(sys.argv[0]).name}"
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def command_line():
+    """`command` and its flags."""
+    return shlex.join([*command().split(), *sys.argv[1:]])
+
+
+def _owners(config):
+    """{field: the class that declares it first}."""
+    return {
+        name: owner
+        for owner in config.__mro__
+        for name in inspect.get_annotations(owner)
+    }
+
+
+def _documents(config):
+    """{field: the string under it}; a subclass' own counts."""
+    documents = {}
+    for owner in reversed(config.__mro__):
+        if not dataclasses.is_dataclass(owner):
+            continue
+        source = textwrap.dedent(inspect.getsource(owner))
+        body = ast.parse(source).body[0].body
+        for field, text in zip(body, body[1:], strict=False):
+            match field, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(name)),
+                    ast.Expr(value=ast.Constant(str(value))),
+                ):
+                    documents[name] = " ".join(value.split())
+    return documents
+
+
+def _hint(config, field):
+    """What follows the help of a flag; None: tyro's own."""
+    presets = getattr(config, "PRESETS", {})
+    if field.default is None and any(field.name in p for p in presets.values()):
+        values = (
+            f"{name}: {_shown(preset.get(field.name))}"
+            for name, preset in presets.items()
+        )
+        return f"({', '.join(values)})"
+    return "(default: none)" if field.default == () else None
+
+
+def _shown(value):
+    """A value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -18,17 +18,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
 import pandas as pd
 import scipy.io
-from keras import ops
 
-from keras_pose import coco_results, conditional, files, inference
+from keras_pose import (
+    coco_results,
+    conditional,
+    failures,
+    files,
+    inference,
+    metrics,
+)
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.failures import labels_of
-from keras_pose.metrics import AUC_THRESHOLDS, PCK, PROTOCOLS, mean_score
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
@@ -87,7 +92,7 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
     """
     scored = countable(people, skeleton, protocol)
     counted = scored.sum(axis=0)
-    labels = labels_of(people)
+    labels = failures.labels_of(people)
     if np.shape(predicted) != labels[..., :2].shape:
         raise ValueError(
             f"predictions of shape {labels[..., :2].shape} wanted, "
@@ -95,14 +100,14 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
         )
     chosen = find_protocol(protocol)
     titles = _relatives(chosen)
-    auc = isinstance(chosen, PCK)
+    auc = isinstance(chosen, metrics.PCK)
     correct, _ = chosen.hits(
         labels,
         np.asarray(predicted, "float64"),
         skeleton,
-        (*titles.values(), *(AUC_THRESHOLDS if auc else ())),
+        (*titles.values(), *(metrics.AUC_THRESHOLDS if auc else ())),
     )
-    correct = ops.convert_to_numpy(correct).sum(axis=1)  # (thresholds, parts)
+    correct = keras.ops.convert_to_numpy(correct).sum(axis=1)
 
     def row(share, chosen):
         shown = list(100 * share[: len(titles)])
@@ -118,13 +123,13 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
     for column, indices in chosen.columns(skeleton).items():
         rows[column] = row(share[:, list(indices)].mean(axis=1), list(indices))
     inside = np.array(chosen.in_mean(skeleton))
-    mean = mean_score(
+    mean = metrics.mean_score(
         correct.astype("float64"),
         counted.astype("float64"),
         inside,
         chosen.mean,
     )
-    rows["Mean"] = row(ops.convert_to_numpy(mean), inside)
+    rows["Mean"] = row(keras.ops.convert_to_numpy(mean), inside)
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=[*titles, *auc * ["AUC"], *COUNTS]
     )
@@ -132,13 +137,13 @@ def evaluate(predicted, people, skeleton, protocol="pckh"):
 
 def find_protocol(name):
     """A protocol by its name; ValueError lists the names there are."""
-    if name not in PROTOCOLS:
-        known = ", ".join(PROTOCOLS)
+    if name not in metrics.PROTOCOLS:
+        known = ", ".join(metrics.PROTOCOLS)
         raise ValueError(
             f"protocol: one of {known}, or {coco_results.PROTOCOL} for people "
             f"of COCO, got {name!r}"
         )
-    return PROTOCOLS[name]
+    return metrics.PROTOCOLS[name]
 
 
 def countable(people, skeleton, protocol):
@@ -152,7 +157,7 @@ def countable(people, skeleton, protocol):
     names = np.array(people.names, object)
     if not len(names):
         raise ValueError("nothing to score: there are no people")
-    labels = labels_of(people)
+    labels = failures.labels_of(people)
     unknown = ~np.isin(labels[..., 2], (0, 1, 2))
     if unknown.any():
         raise ValueError(
@@ -166,7 +171,7 @@ def countable(people, skeleton, protocol):
             f"{_some(names[broken.any(axis=1)])}"
         )
     _, counted = chosen.hits(labels, labels[..., :2], skeleton)
-    counted = ops.convert_to_numpy(counted)
+    counted = keras.ops.convert_to_numpy(counted)
     if not counted.any():
         raise ValueError(
             f"{protocol} has nothing to score: none of the {len(names)} people "
@@ -476,7 +481,7 @@ def _relatives(chosen):
         return replace(protocol, title="", threshold=0.0)
 
     titles = {chosen.threshold: chosen.title}
-    for other in PROTOCOLS.values():
+    for other in metrics.PROTOCOLS.values():
         if bare(other) == bare(chosen):
             titles.setdefault(other.threshold, other.title)
     return {title: threshold for threshold, title in titles.items()}

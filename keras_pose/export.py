@@ -27,12 +27,11 @@ from typing import Literal
 
 import keras
 import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry, heatmaps, inference
 from keras_pose.console import run
 from keras_pose.data import photograph
-from keras_pose.models.heads import describe
+from keras_pose.models import heads
 from keras_pose.skeletons import SKELETONS
 
 SERVING = "serving.json"
@@ -88,7 +87,7 @@ class Server:
                 f"missing_threshold must be 0 ... 1, got {missing_threshold}"
             )
         self.model = model
-        self.head = describe(model)
+        self.head = heads.describe(model)
         self.skeleton = SKELETONS[self.head.skeleton]
         self.flip = flip
         self.decoding = decoding
@@ -101,36 +100,41 @@ class Server:
             input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
             autograph=False,
         )
+        boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
+        self.encoded = tf.function(
+            self._encoded,
+            input_signature=[
+                tf.TensorSpec((None,), tf.string, "encoded"),
+                boxes,
+            ],
+            autograph=False,
+        )
+        self.images = tf.function(
+            self._images,
+            input_signature=[
+                tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
+                boxes,
+            ],
+            autograph=False,
+        )
+        self.names = tf.function(
+            self._names, input_signature=[], autograph=False
+        )
 
     @property
     def size(self):
         """(height, width) of the network's input."""
         return self.model.input_shape[1:3]
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None,), tf.string, "encoded"),
-            tf.TensorSpec((None, 4), tf.float32, "boxes"),
-        ],
-        autograph=False,
-    )
-    def encoded(self, encoded, boxes):
+    def _encoded(self, encoded, boxes):
         """Files' bytes (B,) and boxes (B, 4)."""
         return self._locate(encoded, boxes, photograph.crop_encoded)
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
-            tf.TensorSpec((None, 4), tf.float32, "boxes"),
-        ],
-        autograph=False,
-    )
-    def images(self, images, boxes):
+    def _images(self, images, boxes):
         """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
         return self._locate(images, boxes, photograph.crop)
 
-    @tf.function(input_signature=[], autograph=False)
-    def names(self):
+    def _names(self):
         """The joints' names (K,), in the order of every other output."""
         return {"names": tf.constant(self.skeleton.joints)}
 
@@ -160,7 +164,7 @@ class Server:
             cells, self.head.stride, self.head.alignment
         )
         found = {
-            "joints": geometry.move(points, matrices, xp=tnp),
+            "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
             "scores": scores,
             "missing": scores < self.missing_threshold,
         }

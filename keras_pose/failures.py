@@ -4,11 +4,11 @@ A *reach* is a joint's distance from the truth divided by the distance that the
 protocol allows: up to 1 is right, NaN is not counted.
 """
 
+import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 
-from keras_pose.metrics import PCK, PROTOCOLS
+from keras_pose import metrics
 
 NEARLY = 2.0
 """A miss of up to this reach is nearly right."""
@@ -17,8 +17,12 @@ KINDS = ("nearly right", "left for right", "another joint", "elsewhere")
 
 def joint_protocol(name):
     """The protocol that judges single joints: PCP scores only limbs."""
-    protocol = PROTOCOLS[name]
-    return protocol if isinstance(protocol, PCK) else PROTOCOLS["pck-torso"]
+    protocol = metrics.PROTOCOLS[name]
+    return (
+        protocol
+        if isinstance(protocol, metrics.PCK)
+        else metrics.PROTOCOLS["pck-torso"]
+    )
 
 
 def labels_of(people):
@@ -34,11 +38,11 @@ def hits(joints, people, skeleton, protocol):
     joints (N, K, 2) and people (`pipeline.People`) are in the same pixels; the
     protocol is a name in `metrics.PROTOCOLS`.
     """
-    correct, counted = PROTOCOLS[protocol].hits(
+    correct, counted = metrics.PROTOCOLS[protocol].hits(
         labels_of(people), np.asarray(joints, "float64"), skeleton
     )
     return [
-        ops.convert_to_numpy(seen).astype("float64")
+        keras.ops.convert_to_numpy(seen).astype("float64")
         for seen in (correct[0], counted)
     ]
 
@@ -56,7 +60,7 @@ def reaches(joints, labels, skeleton, protocol):
         (N, K): up to 1 is right; NaN where a joint is not counted; infinite
         where the prediction is not a number.
     """
-    lengths = ops.convert_to_numpy(protocol.lengths(labels, skeleton))
+    lengths = keras.ops.convert_to_numpy(protocol.lengths(labels, skeleton))
     distances = np.linalg.norm(joints - labels[..., :2], axis=-1)
     found = distances / (protocol.threshold * lengths[:, None])
     counted = (labels[..., 2] > 0) & (lengths[:, None] > 0)
@@ -119,7 +123,7 @@ def kinds_of_miss(joints, labels, skeleton, protocol):
         Series, one number of joints per `KINDS`.
     """
     reach = reaches(joints, labels, skeleton, protocol)
-    lengths = ops.convert_to_numpy(protocol.lengths(labels, skeleton))
+    lengths = keras.ops.convert_to_numpy(protocol.lengths(labels, skeleton))
     gaps = joints[:, :, None] - labels[:, None, :, :2]  # to every joint's truth
     near = np.linalg.norm(gaps, axis=-1)
     near = near <= protocol.threshold * lengths[:, None, None]

@@ -14,9 +14,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
-from tqdm import tqdm
 
-from keras_pose import geometry, heatmaps
+from keras_pose import console, geometry, heatmaps
 from keras_pose.data import pipeline
 from keras_pose.losses import JointlyTrained
 from keras_pose.models.heads import PoseMaps, describe
@@ -209,7 +208,8 @@ def predict_people(
         for step in zooms
     ]
     joints, scores, kept, occluded = [], [], [], []
-    with tqdm(total=count, desc=f"predict {split}", unit="person") as bar:
+    title = f"predict {split}"
+    with console.progress(total=count, desc=title, unit=" people") as bar:
         for batch in zip(*views, strict=True):
             maps = _average(
                 [

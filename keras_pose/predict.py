@@ -18,13 +18,10 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 import tyro
-from tqdm import tqdm
 
-from keras_pose import figures, files
-from keras_pose.console import run
+from keras_pose import export, figures, files, inference
+from keras_pose.console import progress, run
 from keras_pose.data import photograph
-from keras_pose.export import SERVING, Server
-from keras_pose.inference import load_model
 from keras_pose.skeletons import SKELETONS
 
 SMALLEST = 8
@@ -103,15 +100,15 @@ def open_model(path, flip=False):
     """
     path = Path(path)
     if not path.is_dir():
-        server = Server(load_model(path), flip=flip)
+        server = export.Server(inference.load_model(path), flip=flip)
         # Not the method itself: that would not keep the server alive.
         return lambda *given: server.encoded(*given), server.skeleton
-    if not (path / SERVING).is_file():
+    if not (path / export.SERVING).is_file():
         raise ValueError(
-            f"{path} is not an export: it has no {SERVING}. Write one with "
-            "python -m keras_pose.export"
+            f"{path} is not an export: it has no {export.SERVING}. Write one "
+            "with python -m keras_pose.export"
         )
-    serving = json.loads((path / SERVING).read_text())
+    serving = json.loads((path / export.SERVING).read_text())
     if flip and not serving["flip"]:
         raise ValueError(
             f"{path} was exported without --flip: export again with it, or "
@@ -174,9 +171,9 @@ def main(config):
     if not config.box:
         print("No --box: the whole picture is taken for the person's.")
     people = []
-    for path, drawing in tqdm(
+    for path, drawing in progress(
         list(zip(config.photos, drawings, strict=True)),
-        unit="photo",
+        unit=" photographs",
         disable=not several,
     ):
         image, person = predict(function, skeleton, path, config.box)

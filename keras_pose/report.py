@@ -28,7 +28,7 @@ from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluate import COUNTS, evaluate, find_protocol
-from keras_pose.models.heads import describe
+from keras_pose.models import heads
 
 REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
@@ -207,14 +207,14 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
 class _Result:
     """Predictions of a split, judged."""
 
-    people: pipeline.People
+    people: "pipeline.People"
     labels: np.ndarray
     """(N, K, 4) in pixels of the photographs."""
     joints: np.ndarray
     """(N, K, 2) predicted."""
     scores: np.ndarray
     """(N, K) height of each peak."""
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     """Of `evaluate`, by the data set's protocol."""
     protocol: object
     """The data set's."""
@@ -419,7 +419,7 @@ def _people(dataset, split, model, result, batch_size):
     chosen = np.unique(np.concatenate([*picks.values()]))
     size = model.input_shape[1:3]
     images, back = _crops(dataset, split, chosen, size, batch_size)
-    maps, head = inference.probabilities(model, images), describe(model)
+    maps, head = inference.probabilities(model, images), heads.describe(model)
     zoom = max(1, round(PICTURE / size[0]))
     images = [figures.enlarge(image, zoom) for image in images]
     to_picture = geometry.compose(

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_pose import figures, files, inference
+from keras_pose import figures, files, inference, metrics
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluate import countable, evaluate
-from keras_pose.metrics import PROTOCOLS
 
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """A shift's score is the mean over left, right, up and down."""
@@ -90,7 +89,7 @@ def measure(
         ]
     )
     shifted = scores[len(scales) :].reshape(-1, len(DIRECTIONS))
-    title = PROTOCOLS[dataset.protocol].title
+    title = metrics.PROTOCOLS[dataset.protocol].title
     return pd.DataFrame(
         {
             "error": ["scale"] * len(scales) + ["shift"] * len(shifts),

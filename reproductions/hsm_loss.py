@@ -17,12 +17,9 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, training
-from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
-from keras_pose.metrics import HeatmapPCK, PeakHeight
-from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import stacked_hourglass
-from reproductions import compare_runs, finish, start, train_and_finish
+from keras_pose import console, losses, metrics, training
+from keras_pose.models import heads, hourglass
+from reproductions import flow
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,10 @@ class Config(training.Config):
     pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (authors' code: 0)."""
     filters: int | None = None
-    """Channels of the features; None: from the preset."""
+    """Channels of the features."""
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops; None: from the preset. The paper
-    waits for a plateau, which a short run does not live to see."""
+    """Epochs after which the rate drops. The paper waits for a plateau, which a
+    short run does not live to see."""
     drop_factor: float = 0.2
     """What the rate is multiplied by after each of --drop-epochs (ours)."""
     compare: bool = False
@@ -93,17 +90,17 @@ def build_loss(config):
     """The loss that `config.loss` names."""
     shared = {"unlabelled": config.unlabelled, "sigma": config.sigma}
     if config.loss == "hsm":
-        return HSM(config.beta, config.gamma, config.form, **shared)
+        return losses.HSM(config.beta, config.gamma, config.form, **shared)
     if config.loss == "mse":
-        return HeatmapMSE(**shared)
-    return HeatmapMSESigmoid(**shared)
+        return losses.HeatmapMSE(**shared)
+    return losses.HeatmapMSESigmoid(**shared)
 
 
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> (B, stacks, H / 4, W / 4, K) maps."""
     activation = build_loss(config).activation
     images = keras.Input((*config.image_size, 3), dtype="uint8")
-    maps = stacked_hourglass(
+    maps = hourglass.stacked_hourglass(
         images,
         len(skeleton.joints),
         stacks=config.stacks,
@@ -111,7 +108,7 @@ def build_model(config, skeleton):
         bias=config.bias if activation == "sigmoid" else 0.0,
         pixel_offset=config.pixel_offset,
     )
-    head = PoseMaps(skeleton.name, activation=activation, name="maps")
+    head = heads.PoseMaps(skeleton.name, activation=activation, name="maps")
     return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
 
 
@@ -133,18 +130,20 @@ def variants(config):
 
 def train(config):
     """Trains as section IV-A says; the loop itself is the shared one."""
-    run = start(config, "hsm_loss", __doc__)
+    run = flow.start(config, "hsm_loss", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
     loss = build_loss(config)
     model.compile(
-        optimizer=training.Adam(
+        optimizer=training.optimizers.Adam(
             config.learning_rate, global_clipnorm=config.clip_norm
         ),
         loss=loss,
         metrics=[
-            HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
-            PeakHeight(loss.activation),
+            metrics.HeatmapPCK(
+                data.protocol, data.skeleton.name, name=run.metric
+            ),
+            metrics.PeakHeight(loss.activation),
         ],
         jit_compile=config.xla,
     )
@@ -153,18 +152,18 @@ def train(config):
 
 def reproduce(config):
     """Trains one network and scores it: its `Run` and history."""
-    return train_and_finish(train, config)
+    return flow.train_and_finish(train, config)
 
 
 def main(config):
     """Trains one network and reports on it, or compares the losses."""
     if config.compare:
         one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
-        return compare_runs(
+        return flow.compare_runs(
             one, "hsm_loss", variants(config), config.seeds, reproduce
         )
     run, history = train(config)
-    finish(run)
+    flow.finish(run)
     print(
         "Next: python -m tfrecords.mpii --help converts MPII; then the same "
         "command with --data and that folder"

@@ -25,33 +25,14 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, training
-from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
-from keras_pose.metrics import HeatmapPCK, PeakHeight
-from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import (
-    STRIDE,
-    residual,
-    stacked_hourglass,
-)
-from keras_pose.models.inception_resnet import (
-    inception_resnet_a,
-    inception_resnet_b,
-)
-from keras_pose.models.multi_scale_stacked_hourglass import (
-    SCALES,
-    STEP,
-    multi_scale_stacked_hourglass,
-)
-from keras_pose.training.callbacks import JointWeightLog
-from reproductions import compare_runs, start, train_and_finish
+from keras_pose import console, losses, metrics, training
+from keras_pose.models import heads, hourglass, inception_resnet
+from keras_pose.models import multi_scale_stacked_hourglass as mssh
+from keras_pose.training import callbacks
+from reproductions import flow
 
 NAME = "multi_scale_stacked_hourglass"
-BLOCKS = {
-    "residual": residual,
-    "inception_resnet_a": inception_resnet_a,
-    "inception_resnet_b": inception_resnet_b,
-}
+BLOCKS = ("residual", "inception_resnet_a", "inception_resnet_b")
 NETWORKS = {
     "Hourglass": {"method": "hourglass", "adaptive": False},
     "Residual, even weights": {"block": "residual", "adaptive": False},
@@ -93,18 +74,17 @@ class Config(training.Config):
     unlabelled: Literal["zero", "ignore"] = "zero"
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float | None = None
-    """Width of the Gaussians at every scale, cells (paper: unsaid); None: from
-    the preset."""
+    """Width of the Gaussians at every scale, cells (paper: unsaid)."""
     pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
-    """Hourglasses in a row; None: from the preset."""
+    """Hourglasses in a row."""
     scales: int | None = None
     """Scales, the coarsest left out first; None: 3, or as many as stacks."""
     filters: int | None = None
-    """Channels of the features; None: from the preset."""
+    """Channels of the features."""
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops; None: from the preset."""
+    """Epochs after which the rate drops."""
     ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
     """Train the networks of one part of section 5.2, equally long. The parts
     share an --output, and the networks that several of them compare."""
@@ -155,7 +135,7 @@ class Config(training.Config):
                 known = ", ".join(filter(None, known))
                 raise ValueError(f"{name}: one of {known}, got {value!r}")
         if self.block == "inception_resnet_b" and self.method == "mssh":
-            step = 2 * STEP
+            step = 2 * mssh.STEP
             if any(side % step for side in self.image_size):
                 raise ValueError(
                     "inception_resnet_b halves once more: image size must be "
@@ -179,13 +159,19 @@ def build_model(config, skeleton):
         "pixel_offset": config.pixel_offset,
     }
     if config.method == "hourglass":
-        maps = {STRIDE: stacked_hourglass(images, joints, **size)}
+        maps = hourglass.stacked_hourglass(images, joints, **size)
+        maps = {hourglass.STRIDE: maps}
     else:
-        maps = multi_scale_stacked_hourglass(
+        blocks = {
+            "residual": hourglass.residual,
+            "inception_resnet_a": inception_resnet.inception_resnet_a,
+            "inception_resnet_b": inception_resnet.inception_resnet_b,
+        }
+        maps = mssh.multi_scale_stacked_hourglass(
             images,
             joints,
-            scales=config.scales or min(SCALES, config.stacks),
-            block=BLOCKS[config.block],
+            scales=config.scales or min(mssh.SCALES, config.stacks),
+            block=blocks[config.block],
             lateral=config.lateral,
             fusion=config.fusion,
             **size,
@@ -193,7 +179,7 @@ def build_model(config, skeleton):
     finest = min(maps)
     signed = config.occluded_amplitude < 0
     outputs = [
-        PoseMaps(
+        heads.PoseMaps(
             skeleton.name,
             stride=stride,
             activation="absolute" if signed else "linear",
@@ -202,14 +188,14 @@ def build_model(config, skeleton):
         for stride, scale in maps.items()
     ]
     outputs = outputs if len(outputs) > 1 else outputs[0]
-    return JointlyTrained(images, outputs, name=config.method)
+    return losses.JointlyTrained(images, outputs, name=config.method)
 
 
 def build_loss(config, strides):
     """Eqs. (1) to (6) over all scales, coarse to fine."""
-    return JointWeighted(
+    return losses.JointWeighted(
         [
-            HeatmapMSE(
+            losses.HeatmapMSE(
                 unlabelled=config.unlabelled,
                 sigma=config.sigma,
                 stride=stride,
@@ -223,38 +209,38 @@ def build_loss(config, strides):
 
 def train(config):
     """Trains as section 5.1.3 says; the loop itself is the shared one."""
-    run = start(config, NAME, __doc__)
+    run = flow.start(config, NAME, __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    heads = [model.get_layer(name) for name in model.output_names]
-    metrics = [
-        HeatmapPCK(
+    outputs = [model.get_layer(name) for name in model.output_names]
+    scores = [
+        metrics.HeatmapPCK(
             data.protocol,
             data.skeleton.name,
-            stride=heads[-1].stride,
-            absolute=heads[-1].activation == "absolute",
+            stride=outputs[-1].stride,
+            absolute=outputs[-1].activation == "absolute",
             name=run.metric,
         ),
-        PeakHeight(heads[-1].activation),
+        metrics.PeakHeight(outputs[-1].activation),
     ]
     model.compile(
-        optimizer=training.RMSprop(
+        optimizer=training.optimizers.RMSprop(
             config.learning_rate,
             rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
             epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
-        loss=build_loss(config, [head.stride for head in heads]),
-        metrics={"maps": metrics} if len(heads) > 1 else metrics,
+        loss=build_loss(config, [output.stride for output in outputs]),
+        metrics={"maps": scores} if len(outputs) > 1 else scores,
         jit_compile=config.xla,
     )
-    log = JointWeightLog(config.output, data.skeleton.joints)
+    log = callbacks.JointWeightLog(config.output, data.skeleton.joints)
     return run, training.fit(model, run, [log])
 
 
 def reproduce(config):
     """Trains one network and scores it: its `Run` and history."""
-    return train_and_finish(train, config)
+    return flow.train_and_finish(train, config)
 
 
 def main(config):
@@ -264,7 +250,7 @@ def main(config):
         one = replace(config, output=output, ablation=None, seeds=1)
         variants = {name: NETWORKS[name] for name in ABLATIONS[config.ablation]}
         tables = output / config.ablation
-        return compare_runs(
+        return flow.compare_runs(
             one, NAME, variants, config.seeds, reproduce, tables
         )
     run, history = reproduce(config)

@@ -24,18 +24,11 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, files, training
+from keras_pose import console, files, losses, metrics, training
 from keras_pose.data.augment import Augmentation
-from keras_pose.losses import LossTerm, StructureAware
-from keras_pose.metrics import HeatmapPCK, PeakHeight
+from keras_pose.models import heads, hourglass, mss_net
 from keras_pose.models import msr_net as msr
-from keras_pose.models.heads import PoseMaps
-from keras_pose.models.hourglass import (
-    STRIDE,
-    stack_hourglasses,
-)
-from keras_pose.models.mss_net import SCALES
-from reproductions import compare_runs, finish, is_finished, start
+from reproductions import flow
 
 STAGES = {"mss": 2, "msr": 1, "joint": 1}
 """Shares of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
@@ -72,7 +65,7 @@ class Config(training.Config):
     masking: float = 0.5
     """Share of masked samples in the joint stage (paper: unsaid)."""
     optimizer: Literal["sgd", "adam"] | None = None
-    """SGD as in section 4.1, or Adam; None: from the preset."""
+    """SGD as in section 4.1, or Adam."""
     momentum: float = 0.9
     """Of SGD (paper: unsaid)."""
     plateau_factor: float = 0.2
@@ -84,9 +77,9 @@ class Config(training.Config):
     pixel_offset: float = -0.5
     """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
     stacks: int | None = None
-    """Hourglasses in a row; None: from the preset."""
+    """Hourglasses in a row."""
     filters: int | None = None
-    """Channels of the features; None: from the preset."""
+    """Channels of the features."""
     compare: bool = False
     """Train every method with every seed, equally long: section 4.3."""
     seeds: int = 1
@@ -169,25 +162,26 @@ def build_model(config, skeleton, stage="joint"):
     """
     joints, width = len(skeleton.joints), config.filters
     images = keras.Input((*config.image_size, 3), dtype="uint8")
-    maps, features = stack_hourglasses(
+    maps, features = hourglass.stack_hourglasses(
         images,
         joints,
         stacks=config.stacks,
         filters=width,
-        scales=SCALES if has(config.method, "mss") else 1,
+        scales=mss_net.SCALES if has(config.method, "mss") else 1,
         pixel_offset=config.pixel_offset,
     )
     if stage != "mss":
         refined = msr.msr_net(maps, features, joints, filters=width)
         before = maps if stage == "joint" else [[]] * len(maps)
         maps = [[*b, r] for b, r in zip(before, refined, strict=True)]
-    strides = [STRIDE * 2**step for step in reversed(range(len(maps)))]
+    finest = hourglass.STRIDE
+    strides = [finest * 2**step for step in reversed(range(len(maps)))]
     outputs = [
-        PoseMaps(
+        heads.PoseMaps(
             skeleton.name,
             stride=stride,
             activation="linear",
-            name="maps" if stride == STRIDE else f"stride{stride}",
+            name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in zip(strides, maps, strict=True)
     ]
@@ -202,14 +196,14 @@ def build_model(config, skeleton, stage="joint"):
 def build_losses(config, skeleton, scales):
     """One `StructureAware` per scale, the finest last (eq. 2)."""
     return [
-        StructureAware(
+        losses.StructureAware(
             config.alpha if has(config.method, "structure") else 0.0,
             skeleton.name,
             config.norm,
             config.pixels,
             unlabelled=config.unlabelled,
             sigma=config.sigma,
-            stride=STRIDE * 2**step,
+            stride=hourglass.STRIDE * 2**step,
         )
         for step in reversed(range(scales))
     ]
@@ -219,8 +213,10 @@ def build_optimizer(config):
     """SGD of section 4.1, or Adam where there are few steps."""
     clip = {"global_clipnorm": config.clip_norm}
     if config.optimizer == "adam":
-        return training.Adam(config.learning_rate, **clip)
-    return training.SGD(config.learning_rate, momentum=config.momentum, **clip)
+        return training.optimizers.Adam(config.learning_rate, **clip)
+    return training.optimizers.SGD(
+        config.learning_rate, momentum=config.momentum, **clip
+    )
 
 
 def train(whole, stage):
@@ -235,18 +231,21 @@ def train(whole, stage):
     # A stage is the same whether it runs alone, after others or once more.
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, data.skeleton, stage)
-    losses = build_losses(config, data.skeleton, len(model.outputs))
-    metrics = [
-        HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
-        PeakHeight("linear"),
+    terms = build_losses(config, data.skeleton, len(model.outputs))
+    scores = [
+        metrics.HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
+        metrics.PeakHeight("linear"),
     ]
-    if losses[-1].alpha:
-        metrics += [LossTerm(losses[-1], t) for t in ("keypoint", "structure")]
-    several = len(losses) > 1
+    if terms[-1].alpha:
+        scores += [
+            losses.LossTerm(terms[-1], name)
+            for name in ("keypoint", "structure")
+        ]
+    several = len(terms) > 1
     model.compile(
         optimizer=build_optimizer(config),
-        loss=losses if several else losses[0],
-        metrics={"maps": metrics} if several else metrics,
+        loss=terms if several else terms[0],
+        metrics={"maps": scores} if several else scores,
         jit_compile=config.xla,
     )
     return run, training.fit(model, run)
@@ -291,15 +290,15 @@ def staged(run, stage):
 
 def reproduce(config):
     """Trains the stages that are wanted and scores the last: its `Run`."""
-    run = start(config, NAME, __doc__)
+    run = flow.start(config, NAME, __doc__)
     wanted = stages(run.config.method)
     if run.config.stage != "all":
         wanted = [run.config.stage]
     for stage in wanted:
         keras.backend.clear_session()
         last, history = train(run, stage)
-    if not is_finished(last):  # it may be the rerun of a stopped one
-        finish(last)
+    if not flow.is_finished(last):  # it may be the rerun of a stopped one
+        flow.finish(last)
     return last, history
 
 
@@ -309,10 +308,10 @@ def reproduce_beside(config):
     method, stage = SHARED.get(config.method, (None, None))
     if method and not config.restart:  # that would forget the twin's stages
         twin = folder.with_name(f"{method}-seed{config.seed}")
-        other = start(
+        other = flow.start(
             replace(config, method=method, output=twin), NAME, __doc__
         )
-        here = start(config, NAME, __doc__)
+        here = flow.start(config, NAME, __doc__)
         names = list(STAGES)
         for name in names[: names.index(stage) + 1]:
             done, _ = train(other, name)
@@ -330,7 +329,9 @@ def main(config):
     if config.compare:
         one = replace(config, compare=False, seeds=1)
         variants = {method: {"method": method} for method in METHODS}
-        return compare_runs(one, NAME, variants, config.seeds, reproduce_beside)
+        return flow.compare_runs(
+            one, NAME, variants, config.seeds, reproduce_beside
+        )
     last, history = reproduce(config)
     stage, names = last.config.stage, list(stages(config.method))
     if stage in names[:-1]:

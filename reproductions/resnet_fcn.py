@@ -25,15 +25,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import console, files, training
-from keras_pose.losses import HeatmapMSE
-from keras_pose.metrics import HeatmapPCK, PeakHeight
-from keras_pose.models.heads import PoseMaps
-from keras_pose.models.macs import macs, parameters
-from keras_pose.models.resnet import STRIDE, resnet_features
-from keras_pose.models.resnet_fcn import fcn_head
-from keras_pose.models.simple_baselines import deconvolution_head
-from reproductions import compare_runs, start, train_and_finish
+from keras_pose import console, files, losses, metrics, training
+from keras_pose.models import heads, macs, resnet, simple_baselines
+from keras_pose.models import resnet_fcn as fcn
+from reproductions import flow
 
 NAME = "resnet_fcn"
 VARIANTS = {
@@ -58,11 +53,11 @@ class Config(training.Config):
     """Layers of the ResNet (report: unsaid)."""
     weights: str | None = None
     """Of the ResNet at first: imagenet (downloaded), none, or a file of
-    keras.applications' weights without the top; None: from the preset."""
+    keras.applications' weights without the top."""
     width: float | None = None
-    """Factor on the channels of the ResNet, ours; None: from the preset."""
+    """Factor on the channels of the ResNet, ours."""
     filters: int | None = None
-    """Channels of the head (4.1.1: 256); None: from the preset."""
+    """Channels of the head (4.1.1: 256)."""
     plateau_factor: float = 0.2
     """The rate is divided by 5 (section 5.1)."""
     plateau_drops: int | None = 1
@@ -109,12 +104,12 @@ class Config(training.Config):
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> (B, 1, H / 4, W / 4, K) maps."""
     images = keras.Input((*config.image_size, 3), dtype="uint8")
-    features = resnet_features(
+    features = resnet.resnet_features(
         images, config.depth, weights=config.weights, width=config.width
     )
     joints, stride = len(skeleton.joints), config.output_stride
     if config.head == "fcn":
-        maps = fcn_head(
+        maps = fcn.fcn_head(
             features,
             joints,
             output_stride=stride,
@@ -122,11 +117,11 @@ def build_model(config, skeleton):
             upsampling=config.upsampling,
         )
     else:
-        steps = (STRIDE // stride).bit_length() - 1
-        maps = deconvolution_head(
+        steps = (resnet.STRIDE // stride).bit_length() - 1
+        maps = simple_baselines.deconvolution_head(
             features, joints, deconvolutions=steps, filters=config.filters
         )
-    last = PoseMaps(
+    last = heads.PoseMaps(
         skeleton.name, stride=stride, activation="linear", name="maps"
     )
     name = f"resnet{config.depth}_{config.head}"
@@ -137,25 +132,25 @@ def compiled(config, data, metric):
     """The model with the report's optimizer, loss and metrics."""
     model = build_model(config, data.skeleton)
     model.compile(
-        optimizer=training.RMSprop(
+        optimizer=training.optimizers.RMSprop(
             config.learning_rate,
             rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
             epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
-        loss=HeatmapMSE(
+        loss=losses.HeatmapMSE(
             unlabelled=config.unlabelled,
             sigma=config.sigma,
             stride=config.output_stride,
         ),
         metrics=[
-            HeatmapPCK(
+            metrics.HeatmapPCK(
                 data.protocol,
                 data.skeleton.name,
                 stride=config.output_stride,
                 name=metric,
             ),
-            PeakHeight("linear"),
+            metrics.PeakHeight("linear"),
         ],
         jit_compile=config.xla,
     )
@@ -164,19 +159,19 @@ def compiled(config, data, metric):
 
 def train(config):
     """Trains as section 5.1 says; the loop itself is the shared one."""
-    run = start(config, NAME, __doc__)
+    run = flow.start(config, NAME, __doc__)
     model = compiled(run.config, run.data, run.metric)
     return run, training.fit(model, run)
 
 
 def reproduce(config):
     """Trains one network and scores it: its `Run` and history."""
-    return train_and_finish(train, config)
+    return flow.train_and_finish(train, config)
 
 
 def cost(config):
     """Parameters, multiply-accumulates and time per training step."""
-    run = start(config, NAME, __doc__)
+    run = flow.start(config, NAME, __doc__)
     config, data = run.config, run.data
     model = compiled(config, data, run.metric)
     batch, size = config.batch_size, config.image_size
@@ -190,8 +185,8 @@ def cost(config):
         model.train_on_batch(images, labels.astype("float32"))
         seconds.append(time.perf_counter() - began)
     return {
-        "parameters": parameters(model),
-        "GMACs": macs(model) / 1e9,
+        "parameters": macs.parameters(model),
+        "GMACs": macs.macs(model) / 1e9,
         "seconds per step": statistics.median(seconds[WARM:]),
     }
 
@@ -200,7 +195,7 @@ def compare_heads(config):
     """Both heads on the same people: scores, and what they cost."""
     output = Path(config.output or Path("runs") / f"{NAME}-compare")
     one = replace(config, compare=False, seeds=1, output=output)
-    table = compare_runs(one, NAME, VARIANTS, config.seeds, reproduce)
+    table = flow.compare_runs(one, NAME, VARIANTS, config.seeds, reproduce)
     costs = {}
     for variant, settings in VARIANTS.items():
         keras.backend.clear_session()

@@ -24,13 +24,9 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, training
-from keras_pose.losses import HeatmapMSE
-from keras_pose.metrics import HeatmapPCK, PeakHeight
-from keras_pose.models.heads import PoseMaps
-from keras_pose.models.resnet import resnet_features
-from keras_pose.models.simple_baselines import deconvolution_head, output_stride
-from reproductions import finish, start
+from keras_pose import console, losses, metrics, training
+from keras_pose.models import heads, resnet, simple_baselines
+from reproductions import flow
 
 
 @dataclass(frozen=True)
@@ -41,13 +37,13 @@ class Config(training.Config):
     """Layers of the ResNet (table 1, rows a, f, g)."""
     weights: str | None = None
     """Of the ResNet at first: imagenet (downloaded), none, or a file of
-    keras.applications' weights without the top; None: from the preset."""
+    keras.applications' weights without the top."""
     width: float | None = None
-    """Factor on the channels of the ResNet, ours; None: from the preset."""
+    """Factor on the channels of the ResNet, ours."""
     deconvolutions: int = 3
     """Transposed convolutions, each doubles the maps (table 1, rows a, b)."""
     filters: int | None = None
-    """Channels of the deconvolutions (rows a, d, e); None: from the preset."""
+    """Channels of the deconvolutions (rows a, d, e)."""
     kernel: Literal[2, 3, 4] = 4
     """Side of the deconvolutions' kernels (rows a, c)."""
     unlabelled: Literal["zero", "ignore"] = "ignore"
@@ -55,7 +51,7 @@ class Config(training.Config):
     sigma: float = 2.0
     """Width of the Gaussians, cells (authors' code)."""
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops (section 4); None: from the preset."""
+    """Epochs after which the rate drops (section 4)."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4; augmentation on MPII as in the authors' code
@@ -92,19 +88,19 @@ class Config(training.Config):
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> (B, 1, H / 4, W / 4, K) maps."""
     images = keras.Input((*config.image_size, 3), dtype="uint8")
-    features = resnet_features(
+    features = resnet.resnet_features(
         images, config.depth, weights=config.weights, width=config.width
     )
-    maps = deconvolution_head(
+    maps = simple_baselines.deconvolution_head(
         features,
         len(skeleton.joints),
         deconvolutions=config.deconvolutions,
         filters=config.filters,
         kernel=config.kernel,
     )
-    head = PoseMaps(
+    head = heads.PoseMaps(
         skeleton.name,
-        stride=output_stride(config.deconvolutions),
+        stride=simple_baselines.output_stride(config.deconvolutions),
         activation="linear",
         name="maps",
     )
@@ -113,29 +109,29 @@ def build_model(config, skeleton):
 
 def train(config):
     """Trains as section 4 says; the loop itself is the shared one."""
-    run = start(config, "simple_baselines", __doc__)
+    run = flow.start(config, "simple_baselines", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    stride = output_stride(config.deconvolutions)
+    stride = simple_baselines.output_stride(config.deconvolutions)
     model.compile(
-        optimizer=training.Adam(
+        optimizer=training.optimizers.Adam(
             config.learning_rate,
             epsilon=1e-8,
             global_clipnorm=config.clip_norm,
         ),
-        loss=HeatmapMSE(
+        loss=losses.HeatmapMSE(
             unlabelled=config.unlabelled,
             sigma=config.sigma,
             stride=stride,
         ),
         metrics=[
-            HeatmapPCK(
+            metrics.HeatmapPCK(
                 data.protocol,
                 data.skeleton.name,
                 stride=stride,
                 name=run.metric,
             ),
-            PeakHeight("linear"),
+            metrics.PeakHeight("linear"),
         ],
         jit_compile=config.xla,
     )
@@ -145,7 +141,7 @@ def train(config):
 def main(config):
     """Trains one network and reports on it."""
     run, history = train(config)
-    finish(run)
+    flow.finish(run)
     print(
         f"Next: python -m keras_pose.evaluate --model {run.config.output}/"
         f"best.keras --data {run.data.folder} --flip, as the paper tests"

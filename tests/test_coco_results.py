@@ -21,7 +21,7 @@ from keras_pose.inference import Predictions
 from keras_pose.metrics import oks
 from keras_pose.models.heads import PoseMaps
 from keras_pose.skeletons import COCO
-from reproductions import finish, hsm_loss
+from reproductions import flow, hsm_loss
 from tfrecords import check, coco
 
 SIGMAS = oks.sigmas(COCO)
@@ -298,7 +298,7 @@ def test_a_run_on_coco_ends_with_average_precision(
     settings = {"name": {"value": 1, "from": "flag"}}
     (folder / "run.json").write_text(json.dumps({"settings": settings}))
     config = hsm_loss.Config(output=folder, batch_size=2)
-    finish(training.Run("A paper", config, {}, data, "pck"))
+    flow.finish(training.Run("A paper", config, {}, data, "pck"))
     results = json.loads((folder / "results.json").read_text())
     assert results["oks"]["AP"] == results["trained"] == 1
     assert results["oks"]["AP medium"] == 1

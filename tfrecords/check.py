@@ -15,10 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from keras_pose import geometry
-from keras_pose.console import run
+from keras_pose.console import progress, run
 from keras_pose.data import dataset, records
 from tfrecords import crops, shards
 
@@ -55,7 +54,7 @@ def main(config):
     total = sum(entry["people"] for entry in splits.values())
     step = max(1, -(-total // max(1, config.people)))
     failures, tiles, found, seen = [], [], {}, 0
-    with tqdm(total=total, unit=" people") as bar:
+    with progress(total=total, unit=" people") as bar:
         for split, entry in splits.items():
             joints, people = np.zeros(3, int), 0  # by flag
             for shard in entry["shards"]:

@@ -28,7 +28,7 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of every converter of photographs."""
+    """Source and output."""
 
     source: Path
     """Folder or file that holds the annotations."""

@@ -25,8 +25,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
+from keras_pose import console
 from keras_pose.data import dataset, records
 
 TASKS_PER_SHARD = 128
@@ -140,7 +140,8 @@ def _run(jobs, make, workers):
     done = {path: _finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
-        bar = tqdm(total=sum(len(chunk) for *_, chunk in jobs), unit=" people")
+        people = sum(len(chunk) for *_, chunk in jobs)
+        bar = console.progress(total=people, unit=" people")
         stack.enter_context(bar)
         bar.update(sum(len(chunk) for p, _, chunk in jobs if done[p]))
         if min(workers, len(todo)) <= 1:

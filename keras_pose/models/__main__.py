@@ -17,20 +17,19 @@ from pathlib import Path
 
 import keras
 import pandas as pd
-from tqdm import tqdm
 
 from keras_pose import files
-from keras_pose.console import run
-from keras_pose.models.hourglass import stacked_hourglass
-from keras_pose.models.macs import macs, parameters
-from keras_pose.models.msr_net import msr_net
-from keras_pose.models.mss_net import mss_net
-from keras_pose.models.multi_scale_stacked_hourglass import (
+from keras_pose.console import progress, run
+from keras_pose.models import (
+    hourglass,
+    macs,
+    msr_net,
+    mss_net,
     multi_scale_stacked_hourglass,
+    resnet,
+    resnet_fcn,
+    simple_baselines,
 )
-from keras_pose.models.resnet import resnet_features
-from keras_pose.models.resnet_fcn import fcn_head
-from keras_pose.models.simple_baselines import deconvolution_head
 
 
 @dataclass(frozen=True)
@@ -57,20 +56,38 @@ class Row:
     large: bool = False
 
 
-def resnet(head, depth):
-    """The backbone in the form of the published weights, with `head`."""
+def stacked(images, joints, stacks):
+    """Newell's hourglasses."""
+    return hourglass.stacked_hourglass(images, joints, stacks=stacks)
 
-    def build(images, joints):
-        features = resnet_features(images, depth, weights="none")
-        return head(features, joints)
 
-    return build
+def multi_scale(images, joints, stacks):
+    """MSSH."""
+    network = multi_scale_stacked_hourglass.multi_scale_stacked_hourglass
+    return network(images, joints, stacks=stacks)
+
+
+def coarse(images, joints):
+    """MSS-net alone."""
+    return mss_net.mss_net(images, joints)
 
 
 def refined(images, joints):
     """MSS-net and MSR-net behind it."""
-    maps, features = mss_net(images, joints)
-    return maps, msr_net(maps, features, joints)
+    maps, features = mss_net.mss_net(images, joints)
+    return maps, msr_net.msr_net(maps, features, joints)
+
+
+def deconvolved(images, joints, depth):
+    """Simple Baselines on the backbone in the form of its published weights."""
+    features = resnet.resnet_features(images, depth, weights="none")
+    return simple_baselines.deconvolution_head(features, joints)
+
+
+def convolved(images, joints, depth):
+    """ResNet-FCN on the same backbone."""
+    features = resnet.resnet_features(images, depth, weights="none")
+    return resnet_fcn.fcn_head(features, joints)
 
 
 HOURGLASSES = {
@@ -97,21 +114,21 @@ ROWS = (
     *(
         Row(
             f"Hourglass, {stacks} stack{'s' * (stacks > 1)}",
-            partial(stacked_hourglass, stacks=stacks),
+            partial(stacked, stacks=stacks),
             parameters=count,
             gmacs=gmacs,
             large=stacks > 4,
         )
         for stacks, (count, gmacs) in HOURGLASSES.items()
     ),
-    Row("MSS-net, 8 stacks", mss_net, large=True),
+    Row("MSS-net, 8 stacks", coarse, large=True),
     Row("MSS-net and MSR-net, 8 stacks", refined, large=True),
-    Row("MSSH, 4 stacks", partial(multi_scale_stacked_hourglass, stacks=4)),
-    Row("MSSH, 8 stacks", multi_scale_stacked_hourglass, large=True),
+    Row("MSSH, 4 stacks", partial(multi_scale, stacks=4)),
+    Row("MSSH, 8 stacks", partial(multi_scale, stacks=8), large=True),
     *(
         Row(
             f"Simple Baselines, ResNet-{depth}",
-            resnet(deconvolution_head, depth),
+            partial(deconvolved, depth=depth),
             *sizes,
             parameters=count,
             gmacs=gmacs,
@@ -120,7 +137,7 @@ ROWS = (
         for sizes, depths in BASELINES.items()
         for depth, (count, gmacs) in depths.items()
     ),
-    Row("ResNet-FCN, ResNet-50", resnet(fcn_head, 50)),
+    Row("ResNet-FCN, ResNet-50", partial(convolved, depth=50)),
 )
 
 
@@ -132,7 +149,7 @@ def count(row):
             images = keras.Input((*row.size, 3), dtype="uint8")
             maps = row.build(images, row.joints)
             model = keras.Model(images, maps, name="counted")
-        return parameters(model), macs(model) / 1e9
+        return macs.parameters(model), macs.macs(model) / 1e9
     finally:
         keras.backend.clear_session()  # forgets the variables without values
 
@@ -141,7 +158,7 @@ def main(config):
     """Prints the table."""
     rows = [row for row in ROWS if not (config.fast and row.large)]
     found = []
-    for row in tqdm(rows, desc="counting", unit="network"):
+    for row in progress(rows, desc="counting", unit=" networks"):
         trainable, gmacs = count(row)
         found.append(
             {

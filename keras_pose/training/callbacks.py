@@ -122,6 +122,32 @@ class LastOutput(keras.callbacks.Callback):
                     logs[new] = logs.pop(old)
 
 
+class EpochLine(keras.callbacks.Callback):
+    """Prints an epoch in a line: what a file keeps of Keras' bar.
+
+    Args:
+        metric: name of the metric that the run is about.
+    """
+
+    def __init__(self, metric):
+        super().__init__()
+        self.names = ("loss", "val_loss", f"val_{metric}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """`epoch` counts from 0; a plateau that follows lowers the rate."""
+        words = [
+            f"epoch {epoch + 1} of {self.params['epochs']}",
+            f"{time.perf_counter() - self.start:.0f} s",
+            *(f"{n} {logs[n]:.4g}" for n in self.names if n in (logs or {})),
+            f"rate {float(self.model.optimizer.learning_rate):.3g}",
+        ]
+        print(", ".join(words), flush=True)
+
+
 class Guard(keras.callbacks.Callback):
     """Stops a run whose loss or weights break; reports maps that stay empty."""
 

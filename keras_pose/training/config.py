@@ -9,8 +9,55 @@ from keras_pose.data import runtime
 
 
 @dataclass(frozen=True)
-class Config:
-    """A paper overrides defaults and adds its own fields."""
+class Training:
+    """Training."""
+
+    epochs: int | None = None
+    """Passes over the training split."""
+    batch_size: int | None = None
+    """People per step."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the input, pixels."""
+    learning_rate: float | None = None
+    """After the warm-up."""
+    warmup_epochs: int | None = None
+    """Epochs of linear warm-up."""
+    patience: int | None = None
+    """Epochs without a better val_loss before the rate drops."""
+    plateau_factor: float = 0.5
+    """What the rate is multiplied by on a plateau."""
+    plateau_drops: int | None = None
+    """Times that a plateau lowers the rate; None: as often as there is one."""
+    drop_epochs: tuple[int, ...] | None = ()
+    """Epochs after which the rate drops; then no plateau is waited for. Those
+    of a preset keep their shares of --epochs."""
+    drop_factor: float = 0.1
+    """What the rate is multiplied by after each of --drop-epochs."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient; None: not clipped."""
+    mixed_precision: bool = False
+    """Compute in float16 on the GPU (losses stay in float32)."""
+    xla: bool = False
+    """Compile the step with XLA: a later first step; try whether it pays."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Augmentation."""
+
+    rotation: float | None = None
+    """Deviation of the random rotation, degrees, clipped at twice that."""
+    zoom: float | None = None
+    """Deviation of the random zoom, octaves, clipped at twice that."""
+    masking: float = 0.0
+    """Share of the samples with a masked or copied joint (keypoint masking)."""
+    masking_size: float = 0.15
+    """Side of the masking patch / side of the square around the person."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Data and run."""
 
     data: Path | None = None
     """Folder of records; without it, people are drawn (tfrecords.synthetic)."""
@@ -18,49 +65,20 @@ class Config:
     """Folder of the run; None: runs/ and the name of the paper."""
     preset: Literal["auto", "laptop", "paper"] = "auto"
     """Sizes for a laptop's CPU or the paper's GPU; auto: paper on a GPU."""
-    epochs: int | None = None
-    """Passes over the training split; None: from the preset."""
-    batch_size: int | None = None
-    """People per step; None: from the preset."""
-    image_size: tuple[int, int] | None = None
-    """Height and width of the input, pixels; None: from the preset."""
-    learning_rate: float | None = None
-    """After the warm-up; None: from the preset."""
-    warmup_epochs: int | None = None
-    """Epochs of linear warm-up; None: from the preset."""
-    patience: int | None = None
-    """Epochs without a better val_loss before the rate drops; None: preset."""
-    rotation: float | None = None
-    """Deviation of the random rotation, degrees, clipped at twice that; None:
-    from the preset."""
-    zoom: float | None = None
-    """Deviation of the random zoom, octaves, clipped at twice that; None: from
-    the preset."""
-    masking: float = 0.0
-    """Share of the samples with a masked or copied joint (keypoint masking)."""
-    masking_size: float = 0.15
-    """Side of the masking patch / side of the square around the person."""
-    plateau_factor: float = 0.5
-    """What the rate is multiplied by on a plateau."""
-    plateau_drops: int | None = None
-    """Times that a plateau lowers the rate; None: as often as there is one."""
-    drop_epochs: tuple[int, ...] | None = ()
-    """Epochs after which the rate drops; then no plateau is waited for. None:
-    from the preset, at the same shares of --epochs."""
-    drop_factor: float = 0.1
-    """What the rate is multiplied by after each of --drop-epochs."""
-    clip_norm: float | None = None
-    """Largest norm of the whole gradient; None: not clipped."""
     seed: int = 0
     """Of weights, order and augmentation."""
-    mixed_precision: bool = False
-    """Compute in float16 on the GPU (losses stay in float32)."""
-    xla: bool = False
-    """Compile the step with XLA: a later first step; try whether it pays."""
     restart: bool = False
     """Forget what --output holds instead of continuing it."""
     smoke: bool = False
     """Two steps on a few drawn people: does everything run?"""
+
+
+@dataclass(frozen=True)
+class Config(Training, Augmentation, Run):
+    """A paper overrides defaults and adds its own fields.
+
+    --help shows the bases as groups, by the first lines of their docstrings.
+    """
 
     PRESETS: ClassVar[dict[str, dict]] = {}
     """Values of the fields left None, by preset; each paper states its own."""

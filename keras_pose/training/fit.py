@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -17,20 +16,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from keras_pose import files
+from keras_pose import console, files
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import DESCRIPTION, Dataset
-from keras_pose.training.callbacks import (
-    JOINT_WEIGHTS,
-    Drops,
-    Guard,
-    LastOutput,
-    Plateau,
-    Record,
-    WarmUp,
-    checkpoints,
-)
+from keras_pose.training import callbacks
 from keras_pose.training.config import Config
 
 
@@ -63,7 +53,7 @@ convolutions pad as Torch's. A run of another number is not continued."""
 OLDER = "is of another version, in which these settings meant another network"
 
 
-def fit(model, run, callbacks=()):
+def fit(model, run, extra=()):
     """Trains a compiled model and keeps everything in `config.output`.
 
     A run that was stopped at any moment, even by kill -9, continues from its
@@ -76,7 +66,7 @@ def fit(model, run, callbacks=()):
         model: compiled, with a metric of the name `run.metric`. A model with
             several outputs has one loss for each, and its metrics on the last.
         run: a `Run`; its data has splits train and val.
-        callbacks: more of them; they write their files before the epoch counts
+        extra: more callbacks; they write their files before the epoch counts
             as done.
 
     Returns:
@@ -107,7 +97,7 @@ def fit(model, run, callbacks=()):
     lowest = 0.0
     if config.plateau_drops:
         lowest = config.plateau_factor**config.plateau_drops
-    plateau = Plateau(
+    plateau = callbacks.Plateau(
         config.warmup_epochs,
         monitor="val_loss",
         factor=config.plateau_factor,
@@ -117,10 +107,10 @@ def fit(model, run, callbacks=()):
     )
     lower = plateau
     if config.drop_epochs:
-        lower = Drops(
+        lower = callbacks.Drops(
             config.learning_rate, config.drop_epochs, config.drop_factor
         )
-    record = Record(folder, f"val_{run.metric}", plateau)
+    record = callbacks.Record(folder, f"val_{run.metric}", plateau)
     done = record.resume(model)
     if done == 0:
         with files.whole(folder / UNTRAINED) as temporary:
@@ -152,6 +142,7 @@ def fit(model, run, callbacks=()):
             return images, (labels,) * outputs
 
         train, held_out = train.map(repeat), held_out.map(repeat)
+    watched = console.is_terminal(sys.stdout)
     if done < config.epochs:
         model.fit(
             train,
@@ -160,15 +151,19 @@ def fit(model, run, callbacks=()):
             steps_per_epoch=steps,
             validation_data=held_out,
             shuffle=False,  # the pipeline does it
+            verbose=1 if watched else 0,  # Keras' bar
             callbacks=[
-                *[LastOutput(model.output_names[-1])] * (outputs > 1),
-                WarmUp(config.learning_rate, config.warmup_epochs, steps),
+                *[callbacks.LastOutput(model.output_names[-1])] * (outputs > 1),
+                *[callbacks.EpochLine(run.metric)] * (not watched),
+                callbacks.WarmUp(
+                    config.learning_rate, config.warmup_epochs, steps
+                ),
                 lower,
-                Guard(config.warmup_epochs),
+                callbacks.Guard(config.warmup_epochs),
                 keras.callbacks.TensorBoard(
                     folder / "tensorboard", write_graph=False, profile_batch=0
                 ),
-                *callbacks,
+                *extra,
                 record,
             ],
         )
@@ -252,7 +247,7 @@ def _claim(folder, run):
         },
         "data": str(data.folder),
         "data_sha256": hashlib.sha256(content).hexdigest(),
-        "command": "python -m " + _command(),
+        "command": console.command_line(),
         "networks": NETWORKS,
         "versions": _versions(),
     }
@@ -262,7 +257,7 @@ def _claim(folder, run):
         digest = hashlib.sha256(begins.read_bytes())
         said["starts_from_sha256"] = digest.hexdigest()
     path = folder / "run.json"
-    if path.exists() and checkpoints(folder):
+    if path.exists() and callbacks.checkpoints(folder):
         _compare(folder, json.loads(path.read_text()), said)
     with files.whole(path) as temporary:
         temporary.write_text(json.dumps(said, indent=2))
@@ -307,7 +302,13 @@ def _forget(folder):
     """Removes what a run wrote, and nothing else that lies in the folder."""
     for name in ("checkpoint", "tensorboard", "saved_model"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (BEST, UNTRAINED, "history.csv", "run.json", JOINT_WEIGHTS):
+    for name in (
+        BEST,
+        UNTRAINED,
+        "history.csv",
+        "run.json",
+        callbacks.JOINT_WEIGHTS,
+    ):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -330,11 +331,3 @@ def _plain(value):
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _command():
-    """The command line as a user would type it."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    name = spec.name if spec else Path(sys.argv[0]).name
-    return shlex.join([name.removesuffix(".__main__"), *sys.argv[1:]])

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reproductions
 from keras_pose.inference import load_model
 from keras_pose.models.heads import describe
 from keras_pose.skeletons import LSP
+from reproductions import flow
 from reproductions import multi_scale_stacked_hourglass as mssh
 from tfrecords import synthetic
 
@@ -54,7 +54,7 @@ def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
         return pd.DataFrame({"table": [str(output)]})
 
     monkeypatch.setattr(mssh, "reproduce", reproduce)
-    monkeypatch.setattr(reproductions, "compare", compare)
+    monkeypatch.setattr(flow, "compare", compare)
     for ablation in ("lateral", "fusion"):
         config = small(data=people, output=tmp_path, seeds=2, ablation=ablation)
         table = mssh.main(config)

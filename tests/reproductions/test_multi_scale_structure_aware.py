@@ -20,8 +20,8 @@ from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.models.msr_net import NAME as MSR
 from keras_pose.skeletons import MPII, SKELETONS, Skeleton
 from keras_pose.training.callbacks import Plateau
+from reproductions import flow
 from reproductions import multi_scale_structure_aware as paper
-from reproductions import start
 from tfrecords import synthetic
 
 MSS, JOINT = "1-mss", "."
@@ -259,7 +259,7 @@ def test_the_settings_say_what_a_stage_made_of_them(finished):
 @pytest.mark.parametrize("method", ["msr", "structure"])
 def test_only_the_full_method_masks(people, tmp_path, method):
     config = replace(settings(people, tmp_path), method=method)
-    run = start(config, paper.NAME, paper.__doc__)
+    run = flow.start(config, paper.NAME, paper.__doc__)
     for stage in paper.STAGES:
         assert paper.staged(run, stage).config.masking == 0
 

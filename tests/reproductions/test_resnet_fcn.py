@@ -11,7 +11,7 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.inference import load_model, predict_people
 from keras_pose.models.heads import describe
 from keras_pose.skeletons import SKELETONS
-from reproductions import resnet_fcn, simple_baselines, start
+from reproductions import flow, resnet_fcn, simple_baselines
 from tfrecords import synthetic
 
 SMALL = {"image_size": (64, 96), "batch_size": 4, "filters": 4, "width": 1 / 32}
@@ -110,12 +110,12 @@ def test_imagenet_is_the_papers_default_and_a_smoke_run_needs_no_network(
     paper, people
 ):
     config = paper.Config(data=people, preset="paper")
-    assert start(config, "paper", "Title.").config.weights == "imagenet"
-    smoke = start(replace(config, smoke=True), "paper", "Title.")
+    assert flow.start(config, "paper", "Title.").config.weights == "imagenet"
+    smoke = flow.start(replace(config, smoke=True), "paper", "Title.")
     assert smoke.config.weights == "none"
     assert smoke.origin["weights"] == "smoke"
     asked = replace(config, smoke=True, weights="imagenet")
-    assert start(asked, "paper", "Title.").config.weights == "imagenet"
+    assert flow.start(asked, "paper", "Title.").config.weights == "imagenet"
 
 
 def test_the_recipes_are_the_papers():

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pose import training
+from keras_pose.training.optimizers import SGD, Adam, RMSprop
 
 CASES = [
-    (training.Adam, keras.optimizers.Adam, {}),
-    (training.Adam, keras.optimizers.Adam, {"beta_1": 0.5, "epsilon": 1e-3}),
-    (training.Adam, keras.optimizers.Adam, {"amsgrad": True}),
-    (training.Adam, keras.optimizers.Adam, {"global_clipnorm": 0.5}),
-    (training.RMSprop, keras.optimizers.RMSprop, {"rho": 0.99}),
-    (training.RMSprop, keras.optimizers.RMSprop, {"momentum": 0.9}),
-    (training.RMSprop, keras.optimizers.RMSprop, {"centered": True}),
-    (training.SGD, keras.optimizers.SGD, {"momentum": 0.9}),
-    (training.SGD, keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
-    (training.SGD, keras.optimizers.SGD, {}),
+    (Adam, keras.optimizers.Adam, {}),
+    (Adam, keras.optimizers.Adam, {"beta_1": 0.5, "epsilon": 1e-3}),
+    (Adam, keras.optimizers.Adam, {"amsgrad": True}),
+    (Adam, keras.optimizers.Adam, {"global_clipnorm": 0.5}),
+    (RMSprop, keras.optimizers.RMSprop, {"rho": 0.99}),
+    (RMSprop, keras.optimizers.RMSprop, {"momentum": 0.9}),
+    (RMSprop, keras.optimizers.RMSprop, {"centered": True}),
+    (SGD, keras.optimizers.SGD, {"momentum": 0.9}),
+    (SGD, keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+    (SGD, keras.optimizers.SGD, {}),
 ]
 
 
@@ -51,7 +51,7 @@ def test_rmsprop_with_epsilon_squared_is_that_of_torch(scale):
 
     Far above its epsilon, and far below, where the step is rate g / 1e-8.
     """
-    optimizer = training.RMSprop(rho=0.99, epsilon=1e-16)
+    optimizer = RMSprop(rho=0.99, epsilon=1e-16)
     found = after(optimizer, scale=scale) - after(optimizer, steps=0)
     rng = np.random.default_rng(0)
     expected = [np.zeros((2, 3)), np.zeros(4)]
@@ -67,9 +67,7 @@ def test_rmsprop_with_epsilon_squared_is_that_of_torch(scale):
     )
 
 
-@pytest.mark.parametrize(
-    "optimizer", [training.Adam, training.RMSprop, training.SGD]
-)
+@pytest.mark.parametrize("optimizer", [Adam, RMSprop, SGD])
 def test_settings_survive_a_round_trip(optimizer):
     one = optimizer(0.1, global_clipnorm=2.0)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(one))

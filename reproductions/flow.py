@@ -1,0 +1,214 @@
+"""What every paper's `main` begins and ends with."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from keras_pose import coco_results, files, training
+from keras_pose.comparison import compare
+from keras_pose.comparison import describe as describe_comparison
+from keras_pose.data import pipeline, runtime
+from keras_pose.data.dataset import DESCRIPTION, open_dataset
+from keras_pose.evaluate import (
+    describe,
+    describe_occlusion,
+    evaluate,
+    occlusion,
+    save,
+)
+from keras_pose.export import export
+from keras_pose.inference import load_model, predict_people
+from keras_pose.report import REPORT, write_report
+from tfrecords import synthetic
+
+DRAWN = Path("runs") / "data" / "synthetic"
+"""Where the embedded default data is kept for the next run."""
+SMOKE = {"train": 32, "val": 16, "test": 0}
+
+
+def open_data(folder, smoke=False):
+    """The named records, or the embedded default: people drawn on the spot."""
+    if folder is None:
+        folder = DRAWN.with_name("smoke") if smoke else DRAWN
+        if not (folder / DESCRIPTION).is_file():
+            print(f"No --data: drawing people into {folder}")
+            counts = SMOKE if smoke else {}
+            synthetic.main(synthetic.Config(str(folder), **counts))
+    return open_dataset(folder)
+
+
+def start(config, name, doc):
+    """Fills in the preset, seeds everything, opens the data: a `Run`.
+
+    Args:
+        config: of the paper, as it came from the command line.
+        name: of its module: runs/<name> is the default output.
+        doc: docstring of its module; the first line is the paper's title.
+    """
+    config, origin = config.resolved()
+    if config.output is None:
+        folder = f"{name}-smoke" if config.smoke else name
+        config = replace(config, output=Path("runs") / folder)
+    if config.smoke:
+        config = replace(config, epochs=1)
+        origin["epochs"] = "smoke"
+        if origin.get("weights", "flag") != "flag":  # needs no download
+            config = replace(config, weights="none")
+            origin["weights"] = "smoke"
+    policy = "mixed_float16" if config.mixed_precision else "float32"
+    keras.mixed_precision.set_global_policy(policy)
+    runtime.prepare(config.seed)
+    data = open_data(config.data, config.smoke)
+    title = doc.splitlines()[0].rstrip(".")
+    return training.Run(title, config, origin, data, score_name(data))
+
+
+def train_and_finish(train, config):
+    """Trains one network and scores it: its `Run` and history.
+
+    Args:
+        train: what a paper does with a config: the same two.
+        config: of the paper.
+    """
+    run, history = train(config)
+    if not is_finished(run):  # it may be the rerun of a stopped one
+        finish(run)
+    return run, history
+
+
+def compare_runs(config, name, variants, seeds, reproduce, tables=None):
+    """Every variant and seed on the same people in the same order.
+
+    Args:
+        config: of the paper; `output`: the folder of all the runs.
+        name: of its module: runs/<name>-compare is the default output.
+        variants: {variant: settings to replace}, the baseline first.
+        seeds: how many, counted up from `config.seed`.
+        reproduce: trains and scores one config: its `Run` and history.
+        tables: folder of the table and its figures; None: that of the runs.
+            With another, comparisons share the runs of their common variants.
+
+    Returns:
+        the table of `comparison.compare`.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}")
+    output = Path(config.output or Path("runs") / f"{name}-compare")
+    runs = {}
+    # Seeds outermost: stopped early, it has every variant equally often.
+    for seed in range(config.seed, config.seed + seeds):
+        for variant, settings in variants.items():
+            slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
+            folder = output / f"{slug}-seed{seed}"
+            runs.setdefault(variant, []).append(folder)
+            keras.backend.clear_session()
+            reproduce(replace(config, output=folder, seed=seed, **settings))
+    data = open_data(config.data, config.smoke)
+    tables = Path(tables or output)
+    table = compare(runs, data, held_out(data), tables, score_name(data))
+    print(describe_comparison(table))
+    print(
+        f"\nIn {tables}: comparison.csv, figure3.png (curves), figure4.png "
+        "(side by side), figure5.png (bad cases).\n"
+        f"Next: open them, and report.html in the runs' folders in {output}"
+    )
+    return table
+
+
+def score_name(data):
+    """What the data set's score is called in logs and curves."""
+    return "pckh" if data.protocol.startswith("pckh") else "pck"
+
+
+def held_out(data):
+    """The split to report on: test, or val where there is none."""
+    return "test" if "test" in data.splits else "val"
+
+
+def is_finished(run):
+    """Whether `finish` has been called since the last epoch of training."""
+    report, history = (
+        Path(run.config.output) / name for name in (REPORT, "history.csv")
+    )
+    if not report.is_file():
+        return False
+    return report.stat().st_mtime_ns > history.stat().st_mtime_ns
+
+
+def finish(run):
+    """Scores the best model on people it never saw; report and export.
+
+    People of COCO are scored by OKS-AP, too, in table-oks.csv. The split is
+    test, or val where there is no test split: then the epoch was chosen on the
+    same people, and results.json says so.
+    """
+    folder, data = Path(run.config.output), run.data
+    split = held_out(data)
+    people = pipeline.read_people(data, split)
+
+    def scored(name):
+        model = load_model(folder / name)
+        predictions = predict_people(
+            model, data, split, batch_size=run.config.batch_size
+        )
+        table = evaluate(
+            predictions.joints, people, data.skeleton, data.protocol
+        )
+        return model, predictions, table
+
+    _, _, before = scored("untrained.keras")
+    model, predictions, table = scored("best.keras")
+    truth = coco_results.read_truth(data, split)
+    found, precision = None, None
+    if truth:
+        height, width = model.input_shape[1:3]
+        found = coco_results.find_results(
+            predictions, people, truth, data.skeleton, width / height
+        )
+        precision = coco_results.average_precision(found, truth, data.skeleton)
+        with files.whole(folder / coco_results.TABLE) as temporary:
+            precision.to_csv(temporary)
+    save(folder, table, predictions, people, data.skeleton, found)
+    results = {
+        "split": split,
+        "chosen_on": "val",
+        "people": len(people.names),
+        "counted": int(table["people"].iloc[-1]),
+        "protocol": data.protocol,
+        "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
+        "trained": round(float(table.iloc[-1, 0]) / 100, 4),
+    }
+    said = predictions.occluded
+    if said is not None:
+        rates = occlusion(said, people.flags).items()
+        results["occlusion"] = {k: round(v, 4) for k, v in rates if v == v}
+    if truth:
+        results[coco_results.PROTOCOL] = {
+            name: round(value / 100, 4)
+            for name, value in precision[coco_results.COLUMN].items()
+            if value == value  # NaN: nobody of that size
+        }
+    with files.whole(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=2))
+    written = ["report.html", "best.keras"]
+    if keras.backend.backend() == "tensorflow":
+        export(model, folder / "saved_model")
+        written.append("saved_model/")
+    else:
+        print("No saved_model/: export under KERAS_BACKEND=tensorflow")
+    write_report(folder, data, split, model, predictions)  # last: is_finished
+    print(describe(table, people, data.skeleton, data.protocol, split))
+    if truth:
+        print(coco_results.describe(precision, found, people, truth, split))
+    if said is not None:
+        print(describe_occlusion(said, people.flags))
+    print(
+        f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
+        f"({results['people']:,} in all): {results['untrained']:.3f} "
+        f"untrained, {results['trained']:.3f} trained.\n"
+        f"In {folder}: {', '.join(written)}"
+    )
+    return results
