@@ -10,6 +10,7 @@ Run      python -m keras_pose.samples --data DIR --masking 1
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -37,14 +38,22 @@ class Config:
     """How many of the first samples of the first epoch are drawn."""
     image_size: tuple[int, int] = (256, 256)
     """Height and width of the crops, pixels."""
+    rotation: float = Augmentation.rotation
+    """Degrees: deviation, clipped at twice that, or (uniform) the largest."""
+    rotation_chance: float = Augmentation.rotation_chance
+    """Share of the samples that are rotated at all."""
+    zoom: float = Augmentation.zoom
+    """Deviation in octaves, or 0.25 for 0.75 to 1.25, by --distribution."""
+    distribution: Literal["octaves", "normal", "uniform"] = "octaves"
+    """Of zoom and rotation, as in training."""
+    flip_chance: float = Augmentation.flip_chance
+    """Share of the samples that are mirrored."""
+    color: float = Augmentation.color
+    """Gains of red, green and blue are in 1 - color to 1 + color."""
     masking: float = Augmentation.masking
     """Share of the samples with a covered or copied joint."""
     masking_size: float = Augmentation.masking_size
     """Side of the masking patch / side of the square around the person."""
-    rotation: float = Augmentation.rotation
-    """Deviation of the rotation, degrees, clipped at twice that."""
-    zoom: float = Augmentation.scale
-    """Deviation of the zoom, octaves, clipped at twice that."""
     seed: int = 0
     """Of order and augmentation, as in training."""
     output: Path = Path("samples.png")

@@ -13,7 +13,10 @@ Reported   PCKh@0.5 on MPII val (section 4.3), by --method: hourglass 87.1,
            mss 87.6, msr 88.1, structure 88.3, full 88.4
 Measured   reproductions/README.md
 Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
-           the start of stages 2 and 3 are ours: the paper gives none; the
+           the start of stages 2 and 3 are ours: the paper gives none; zoom
+           and rotation are uniform in section 4.1's ranges, every sample is
+           rotated; colour gains and mirroring are those of Newell's code, whose
+           augmentation section 4.1 takes over and does not list; the
            laptop preset has Adam; eq. (1)'s sum over pixels is kept
 """
 
@@ -25,7 +28,6 @@ from typing import ClassVar, Literal
 import keras
 
 from keras_pose import console, files, losses, metrics, training
-from keras_pose.data.augment import Augmentation
 from keras_pose.models import heads, hourglass, mss_net
 from keras_pose.models import msr_net as msr
 from reproductions import flow
@@ -70,6 +72,11 @@ class Config(training.Config):
     """Of SGD (paper: unsaid)."""
     plateau_factor: float = 0.2
     """The rate is divided by 5 (section 4.1)."""
+    rotation_chance: float = 1.0
+    """Share of the samples that are rotated (paper: the range alone)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "uniform"
+    """Of zoom and rotation: section 4.1 gives ranges, 0.75 to 1.25 and 30
+    degrees either way."""
     unlabelled: Literal["zero", "ignore"] = "zero"
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float = 1.0
@@ -86,7 +93,7 @@ class Config(training.Config):
     """Seeds per method of a comparison, counted up from --seed."""
 
     PRESETS: ClassVar[dict] = {
-        "paper": {  # section 4.1; its augmentation is Newell's; no warm-up
+        "paper": {  # section 4.1; no warm-up
             "epochs": 300,
             "batch_size": 16,
             "image_size": (256, 256),
@@ -126,8 +133,6 @@ class Config(training.Config):
                 f"epochs must be divisible by {parts} (stages of 1/2, 1/4 and "
                 f"1/4), got {self.epochs}"
             )
-        # The last stage alone masks: a mistake should not wait for it.
-        Augmentation(masking=self.masking, masking_size=self.masking_size)
         if not self.alpha >= 0:
             raise ValueError(f"alpha must not be negative, got {self.alpha}")
         if not 0 <= self.momentum < 1:

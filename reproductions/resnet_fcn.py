@@ -12,7 +12,9 @@ Reported   no figure; the claim: a simpler network that "improves" the baseline
 Measured   reproductions/README.md
 Departs    widths, upsampling, depth, batch and epochs are ours: the report
            names none (`keras_pose.models.resnet_fcn`); rotation and zoom are
-           normal, clipped at the report's range, where it says only the range
+           uniform in section 3's ranges, every sample is rotated (it says only
+           the ranges); half of the samples are mirrored, as in Simple Baselines
+           (the report names no mirroring, but tests with it); no colour gains
 """
 
 import statistics
@@ -62,6 +64,14 @@ class Config(training.Config):
     """The rate is divided by 5 (section 5.1)."""
     plateau_drops: int | None = 1
     """Times that a plateau lowers the rate (section 5.1: once)."""
+    rotation_chance: float = 1.0
+    """Share of the samples that are rotated (section 3: the range alone)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "uniform"
+    """Of zoom and rotation: section 3 gives ranges, 0.75 to 1.25 and 30 degrees
+    either way."""
+    color: float = 0.0
+    """Gains of red, green and blue are in 1 - color to 1 + color (section 3
+    names none)."""
     unlabelled: Literal["zero", "ignore"] = "zero"
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float = 1.0
@@ -79,8 +89,8 @@ class Config(training.Config):
             "learning_rate": 2.5e-4,
             "warmup_epochs": 0,
             "patience": 10,
-            "rotation": 15.0,  # at most 30 degrees
-            "zoom": 0.2,  # 0.76 to 1.32
+            "rotation": 30.0,
+            "zoom": 0.25,
             "weights": "imagenet",
             "width": 1.0,
             "filters": 256,

@@ -15,8 +15,10 @@ Reported   COCO val AP of R50, R101, R152: 70.4, 71.4, 72.0 at 256 x 192 and
 Measured   reproductions/README.md
 Departs    Keras' ImageNet weights halve in the first 1x1 of a block
            (`keras_pose.models.resnet`); batch 32 on one GPU where the authors
-           have 32 on each of four; zoom in octaves, every sample rotated
-           (theirs: 60 %); Gaussians centred on the joint, not on its cell
+           have 32 on each of four; augmentation as in the authors' code (60 %
+           are rotated, zoom and rotation are clipped normal numbers; section
+           4.1 says the ranges alone: 30 %, 40 degrees, mirroring); Gaussians
+           centred on the joint, not on its cell
 """
 
 from dataclasses import dataclass
@@ -46,6 +48,11 @@ class Config(training.Config):
     """Channels of the deconvolutions (rows a, d, e)."""
     kernel: Literal[2, 3, 4] = 4
     """Side of the deconvolutions' kernels (rows a, c)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "normal"
+    """Of zoom and rotation (authors' code)."""
+    color: float = 0.0
+    """Gains of red, green and blue are in 1 - color to 1 + color (the authors
+    have none)."""
     unlabelled: Literal["zero", "ignore"] = "ignore"
     """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float = 2.0

@@ -134,7 +134,7 @@ def test_a_joint_is_covered_or_seen_twice(data, colors):
 
 
 def test_patches_show_the_photograph_only(data):
-    wide = Augmentation(scale=0.8, scale_limit=1, rotation_chance=1, masking=1)
+    wide = Augmentation(zoom=0.5, rotation_chance=1, masking=1)
     found = crops(data, wide, count=4)
     covered = is_covered(found)
     seen = 0

@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 import reproductions
+from keras_pose.data.augment import Augmentation, draw
+from tfrecords.crops import CONTEXT
 
+NEWELLS = (2**-0.5, 2**0.5), 60, 0.6, 0.4
+"""Least and greatest zoom, largest angle, share of rotated samples and half the
+range of the gains: Newell's code, 60 % as in its PyTorch ports."""
+AUGMENTATIONS = {
+    "hsm_loss": NEWELLS,  # section IV-A: "follows" it
+    "multi_scale_stacked_hourglass": NEWELLS,  # section 5.1.3
+    "multi_scale_structure_aware": ((0.75, 1.25), 30, 1, 0.4),  # section 4.1
+    "resnet_fcn": ((0.75, 1.25), 30, 1, 0),  # section 3
+    "simple_baselines": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
+}
 NAMES = sorted(
     {m.name for m in pkgutil.iter_modules(reproductions.__path__)} - {"flow"}
 )
@@ -48,3 +60,45 @@ def test_every_setting_has_a_help_text(name):
         fields = {f.name: f for f in dataclasses.fields(paper.Config)}
         assert preset.keys() <= fields.keys()
         assert all(fields[key].default is None for key in preset)
+
+
+def resolved(name, **settings):
+    paper = importlib.import_module(f"reproductions.{name}")
+    return dataclasses.replace(paper.Config(), **settings).resolved()[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_paper_augments_as_its_text_or_code_says(name):
+    config = resolved(name, preset="paper")
+    many = 20_000
+    found = draw(Augmentation.told(config), many, 0, 0)
+    found = {key: value.numpy() for key, value in found.items()}
+    zooms, degrees, share, color = AUGMENTATIONS[name]
+    zoom, turned = found["zoom"], np.degrees(found["angle"])
+    assert (zoom.min(), zoom.max()) == pytest.approx(zooms, rel=1e-3)
+    assert np.abs(turned).max() == pytest.approx(degrees, rel=1e-3)
+    deviation = (share * (1 - share) / many) ** 0.5
+    assert abs((turned != 0).mean() - share) <= 4 * deviation
+    assert abs(found["flip"].mean() - 0.5) < 4 * (0.25 / many) ** 0.5
+    assert np.abs(found["gain"] - 1).max() == pytest.approx(color, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_augmentation_is_turned_off_by_flags(name):
+    off = {"rotation": 0.0, "zoom": 0.0, "flip_chance": 0.0, "color": 0.0}
+    config = resolved(name, preset="paper", **off)
+    found = draw(Augmentation.told(config), 99, 0, 0)
+    assert not np.any(found["angle"]) and not np.any(found["flip"])
+    assert np.all(found["zoom"] == 1) and np.all(found["gain"] == 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_records_hold_every_papers_strongest_sample(name):
+    settings = [{"preset": "paper"}, {"preset": "laptop"}]
+    if name == "simple_baselines":  # its command for COCO
+        coco = {"image_size": (256, 192), "rotation": 40.0, "zoom": 0.3}
+        settings.append({"preset": "paper", **coco})
+    for each in settings:
+        config = resolved(name, **each)
+        shown = Augmentation.told(config).context(config.image_size)
+        assert 1 < shown <= CONTEXT * (1 + 1e-9)

@@ -1,5 +1,7 @@
 """Joints drawn as dots must lie where the labels say, whatever was done."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,15 +11,12 @@ from keras_pose.data import pipeline, records
 from keras_pose.data.augment import NONE, Augmentation
 from keras_pose.skeletons import MPII
 
-ALWAYS = 1e6  # a deviation so large that every draw lies at its limit
-TURN = Augmentation(
-    scale=0, rotation=ALWAYS, rotation_chance=1, flip_chance=0, color=0
+WIDE = Augmentation(
+    rotation=60, rotation_chance=1, zoom=0.4, distribution="uniform", color=0
 )
-ZOOM = Augmentation(scale=ALWAYS, rotation=0, flip_chance=0, color=0)
-FLIP = Augmentation(scale=0, rotation=0, flip_chance=1, color=0)
-ALL = Augmentation(
-    scale=ALWAYS, rotation=ALWAYS, rotation_chance=1, flip_chance=0.5, color=0
-)
+TURN = replace(WIDE, zoom=0, flip_chance=0)
+ZOOM = replace(WIDE, rotation=0, flip_chance=0)
+FLIP = replace(NONE, flip_chance=1)
 
 
 def jpeg(image):
@@ -88,7 +87,7 @@ PICTURES = {
 )
 @pytest.mark.parametrize(
     "augmentation",
-    [NONE, TURN, ZOOM, FLIP, ALL],
+    [NONE, TURN, ZOOM, FLIP, WIDE],
     ids="none turn zoom flip all".split(),
 )
 def test_a_dot_lands_where_its_label_says(
@@ -302,14 +301,23 @@ def test_a_test_pass_ends_and_keeps_the_last_people(seven):
 def test_color_noise_is_a_gain_per_channel(tmp_path, save):
     grey = np.full((60, 80, 3), 100, "uint8")
     data = save(tmp_path, [picture(grey, someone((40, 30), 20))])
-    gain = Augmentation(scale=0, rotation=0, flip_chance=0, color=0.4)
-    ((images, _),) = take(
-        1, data, "train", (16, 24), 1, training=True, augmentation=gain
-    )
-    levels = images[0].reshape(-1, 3)
-    assert (levels == levels[0]).all()
-    assert len(set(levels[0].tolist())) == 3
-    assert (60 <= levels).all() and (levels <= 140).all()
+    levels = []
+    for color in (0.4, 0.0):
+        crops = pipeline.load(
+            data,
+            "train",
+            (16, 24),
+            1,
+            training=True,
+            augmentation=replace(NONE, color=color),
+        )
+        images, _ = next(crops.as_numpy_iterator())
+        levels.append(images[0].reshape(-1, 3))
+    changed, same = levels
+    assert (changed == changed[0]).all()
+    assert len(set(changed[0].tolist())) == 3
+    assert (60 <= changed).all() and (changed <= 140).all()
+    assert (same == 100).all()
 
 
 def test_one_pixel_is_a_picture(tmp_path, save):

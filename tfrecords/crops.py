@@ -19,8 +19,10 @@ from tfrecords import shards
 
 CONTEXT = 2.0
 """Side of the crop / side of the square around the person. The strongest
-augmentation zooms out by 2^0.5 and turns by 45 degrees, which needs another
-2^0.5 (Newell's distribution: scale 2^(+-0.5), rotation up to 60 degrees)."""
+augmentation of any paper, as square as it is high, zooms out by 2^0.5 and turns
+by 45 degrees, which needs another 2^0.5 (Newell's code: scale 2^(+-0.5),
+rotation up to 60 degrees). Stronger flags, or an input wider than high, show
+black beside the crop; training says so (`Augmentation.context`)."""
 
 JPEG_QUALITY = 90
 """Of crops, 0 to 100. A photograph that is kept whole keeps its own bytes."""
@@ -73,6 +75,7 @@ def save(config, tasks, *, unplaced=(), **description):
         workers=config.workers,
         allow_missing=config.allow_missing,
         unplaced=list(unplaced),
+        context=None if config.whole_images else CONTEXT,
         **description,
     )
 

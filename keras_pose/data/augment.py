@@ -2,11 +2,13 @@
 
 Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
 2016, https://arxiv.org/abs/1603.06937, section 3.1, and the authors' released
-code. All numbers of an epoch are drawn here at once, as a function of the seed
-and the epoch only, so that neither threads nor a resumed run change a sample.
+code; what other papers say or do instead is a setting. All numbers of an epoch
+are drawn here at once, as a function of the seed and the epoch only, so that
+neither threads nor a resumed run change a sample.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import tensorflow as tf
 
@@ -14,21 +16,33 @@ SPOTS = 32
 """Places per sample that are tried as background for keypoint masking."""
 
 
+DISTRIBUTIONS = {"octaves": (2, 2), "normal": (1, 2), "uniform": (1, 1)}
+"""How zoom and rotation are drawn, and the most of either in units of `zoom`
+and `rotation`. The zoom multiplies the side of the square that the crop shows,
+which is 200 pixels times the person's scale: at 1.25 the person appears
+1 / 1.25 as large.
+
+octaves   zoom 2^n, n of deviation `zoom`, clipped at twice that; rotation of
+          deviation `rotation`, clipped at twice that (Newell's code)
+normal    zoom 1 + n, n clipped at its deviation `zoom`; rotation as above
+          (Simple Baselines' code)
+uniform   zoom in 1 - `zoom` ... 1 + `zoom`; rotation up to +-`rotation`
+"""
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """Newell's distribution; the strongest sample is what a crop must cover."""
+    """Newell's distribution, unless told otherwise."""
 
-    scale: float = 0.25
-    """Standard deviation of the binary logarithm of the zoom."""
-    scale_limit: float = 0.5
-    """The logarithm is clipped here: zoom in 0.71 ... 1.41."""
     rotation: float = 30.0
-    """Standard deviation of the angle, degrees."""
-    rotation_limit: float = 60.0
-    """The angle is clipped here, degrees."""
+    """Degrees, see DISTRIBUTIONS."""
     rotation_chance: float = 0.6
     """Share of samples that are turned at all: 0.4 in Newell's code, 0.6 in the
     PyTorch ports that later papers trained with."""
+    zoom: float = 0.25
+    """Octaves or a share of the side, see DISTRIBUTIONS."""
+    distribution: str = "octaves"
+    """One of DISTRIBUTIONS."""
     flip_chance: float = 0.5
     """Share of samples that are mirrored."""
     color: float = 0.4
@@ -45,10 +59,22 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in 0 ... 1, got {value}")
-        for name in ("scale", "scale_limit", "rotation", "rotation_limit"):
+        if self.distribution not in DISTRIBUTIONS:
+            raise ValueError(
+                f"distribution must be one of {', '.join(DISTRIBUTIONS)}, "
+                f"got {self.distribution!r}"
+            )
+        for name in ("rotation", "zoom"):
             value = getattr(self, name)
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
+            if not 0 <= value < math.inf:
+                raise ValueError(
+                    f"{name} must be 0 or more and finite, got {value}"
+                )
+        if self.distribution != "octaves" and not self.zoom < 1:
+            raise ValueError(
+                f"zoom must be below 1 (distribution {self.distribution}), "
+                f"got {self.zoom}"
+            )
         if not 0 < self.masking_size <= 1:
             raise ValueError(
                 "masking_size must be above 0 and at most 1, "
@@ -57,21 +83,33 @@ class Augmentation:
 
     @classmethod
     def told(cls, settings):
-        """Of what has rotation, zoom, masking and masking_size as flags.
+        """Of what has all these as attributes, a command's settings."""
+        return cls(**{f.name: getattr(settings, f.name) for f in fields(cls)})
 
-        Zoom and rotation are deviations, clipped at twice that.
+    def context(self, size):
+        """What the strongest sample shows / the side of the person's square.
+
+        Args:
+            size: (height, width) of the crops; their height shows the square.
+
+        Returns:
+            the side of the upright square around all that the most zoomed and
+            turned sample can show, in sides of the person's square.
         """
-        return cls(
-            scale=settings.zoom,
-            scale_limit=2 * settings.zoom,
-            rotation=settings.rotation,
-            rotation_limit=2 * settings.rotation,
-            masking=settings.masking,
-            masking_size=settings.masking_size,
-        )
+        most = DISTRIBUTIONS[self.distribution]
+        zoom = most[0] * self.zoom
+        side = 2**zoom if self.distribution == "octaves" else 1 + zoom
+        rotation = self.rotation if self.rotation_chance else 0.0
+        turn = math.radians(most[1] * rotation)
+        aspect = size[1] / size[0]
+        reach = []
+        for along, across in ((1, aspect), (aspect, 1)):
+            angle = min(turn, math.atan2(across, along))  # of the diagonal
+            reach.append(along * math.cos(angle) + across * math.sin(angle))
+        return side * max(reach)
 
 
-NONE = Augmentation(scale=0.0, rotation=0.0, flip_chance=0.0, color=0.0)
+NONE = Augmentation(rotation=0.0, zoom=0.0, flip_chance=0.0, color=0.0)
 """The crop as it is tested."""
 
 
@@ -95,17 +133,25 @@ def draw(augmentation, count, seed, epoch):
     a = augmentation
     seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     streams = tf.random.split(seed, 2)
-    normal = tf.random.stateless_normal((2, count), streams[0])
     chance = tf.random.stateless_uniform((5, count), streams[1])
-    octaves = tf.clip_by_value(
-        normal[0] * a.scale, -a.scale_limit, a.scale_limit
-    )
-    degrees = tf.clip_by_value(
-        normal[1] * a.rotation, -a.rotation_limit, a.rotation_limit
+    if a.distribution == "uniform":
+        spread = tf.random.stateless_uniform((2, count), streams[0], -1.0, 1.0)
+    else:
+        spread = tf.random.stateless_normal((2, count), streams[0])
+    # Clipped last: in another order a graph rounds differently, and a run that
+    # was stopped would continue with other samples.
+    zoom, degrees = (
+        tf.clip_by_value(numbers * unit, -limit * unit, limit * unit)
+        for numbers, unit, limit in zip(
+            (spread[0], spread[1]),
+            (a.zoom, a.rotation),
+            DISTRIBUTIONS[a.distribution],
+            strict=True,
+        )
     )
     turned = tf.cast(chance[0] < a.rotation_chance, tf.float32)
     chances = {
-        "zoom": 2.0**octaves,
+        "zoom": 2.0**zoom if a.distribution == "octaves" else 1.0 + zoom,
         "angle": degrees * turned * (3.141592653589793 / 180),
         "flip": tf.cast(chance[1] < a.flip_chance, tf.float32),
         "gain": 1.0 + a.color * (2.0 * tf.transpose(chance[2:]) - 1.0),

@@ -35,6 +35,12 @@ class Dataset:
         return self.description["max_side"]
 
     @property
+    def context(self) -> float | None:
+        """Side of the stored crops / the subject's square; None: unknown, or
+        the photographs are whole."""
+        return self.description.get("context")
+
+    @property
     def splits(self) -> tuple:
         """Names of the splits."""
         return tuple(self.description["splits"])

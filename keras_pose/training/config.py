@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from keras_pose.data import runtime
+from keras_pose.data import augment, runtime
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,23 @@ class Augmentation:
     """Augmentation."""
 
     rotation: float | None = None
-    """Deviation of the random rotation, degrees, clipped at twice that."""
+    """Of the random rotation, degrees: its deviation, clipped at twice that, or
+    the largest (--distribution uniform)."""
+    rotation_chance: float = 0.6
+    """Share of the samples that are rotated at all."""
     zoom: float | None = None
-    """Deviation of the random zoom, octaves, clipped at twice that."""
+    """Of the random factor on the side of the crop: its deviation in octaves,
+    or 0.25 for factors of 0.75 to 1.25 (--distribution)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "octaves"
+    """Of zoom and rotation. octaves: 2 to the power of a normal number, clipped
+    at twice its deviation (Newell's code); normal: 1 plus a normal number,
+    clipped at its deviation (Simple Baselines' code); uniform: within both
+    ranges."""
+    flip_chance: float = 0.5
+    """Share of the samples that are mirrored."""
+    color: float = 0.4
+    """Red, green and blue are each multiplied by a gain in 1 - color to
+    1 + color (0.4: Newell's code); 0: the colours stay."""
     masking: float = 0.0
     """Share of the samples with a masked or copied joint (keypoint masking)."""
     masking_size: float = 0.15
@@ -126,10 +140,11 @@ class Config(Training, Augmentation, Run):
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        for name in ("warmup_epochs", "rotation", "zoom"):
-            value = getattr(self, name)
-            if not value >= 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
+        if not self.warmup_epochs >= 0:
+            raise ValueError(
+                f"warmup_epochs must not be negative, got {self.warmup_epochs}"
+            )
+        augment.Augmentation.told(self)  # raises
         for name in ("plateau_factor", "drop_factor"):
             value = getattr(self, name)
             if not 0 < value < 1:

@@ -124,6 +124,15 @@ def fit(model, run, extra=()):
     elif done:
         print(f"continuing {folder} after epoch {done} of {config.epochs}")
     size, batch = config.image_size, config.batch_size
+    augmentation = Augmentation.told(config)
+    shown = augmentation.context(size)
+    if data.context and shown > 1.001 * data.context:
+        print(
+            f"{data.folder} holds {data.context:.3g} times the side of a "
+            f"person's square, the strongest samples show {shown:.3g} times: "
+            "the rest is black. A smaller --zoom or --rotation shows less; "
+            "records of --whole-images hold all there is"
+        )
     train = pipeline.load(
         data,
         "train",
@@ -132,7 +141,7 @@ def fit(model, run, extra=()):
         training=True,
         seed=config.seed,
         first_epoch=done,
-        augmentation=Augmentation.told(config),
+        augmentation=augmentation,
     )
     held_out = pipeline.load(data, "val", size, batch)
     outputs = len(model.outputs)
@@ -266,13 +275,19 @@ def _claim(folder, run):
 def _compare(folder, before, now):
     """ValueError if `folder` was trained with other settings or data.
 
-    A setting that there was not yet had the value that is now its default.
+    A setting that there was not yet had the value that is now its default; one
+    that all papers share, the shared default, whatever a paper now has.
     """
+    shared = {
+        field.name: {"value": _plain(field.default)}
+        for field in dataclasses.fields(Config)
+    }
     differences = []
     if _is_older(before):
         differences.append(f"it {OLDER}")
     for name, here in now["settings"].items():
         unknown = here if here["from"] == "default" else {"value": None}
+        unknown = shared.get(name, unknown)
         there = before["settings"].get(name, unknown)
         if name not in FREE and there["value"] != here["value"]:
             said = f"{name}: {there['value']} there, {here['value']} here"

@@ -226,7 +226,10 @@ def test_whole_images_keep_the_photograph(release, tmp_path):
     source = write_json(
         tmp_path / "mpii.json", row("a.jpg", 1), row("b.jpg", 1, 1.0)
     )
+    convert(source, tmp_path)
+    assert dataset.open_dataset(tmp_path / "out").context == 2
     convert(source, tmp_path, whole_images=True)
+    assert dataset.open_dataset(tmp_path / "out").context is None
     (picture,) = pictures(tmp_path / "out", "train")
     assert picture.encoded == (tmp_path / "images" / "a.jpg").read_bytes()
     assert picture.size == (180, 200)

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose.data.dataset import DESCRIPTION
+from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.callbacks import checkpoints
-from keras_pose.training.fit import take_weights
+from keras_pose.training.fit import _compare, take_weights
 from reproductions import hsm_loss
 from tfrecords import synthetic
 
@@ -156,6 +156,42 @@ def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
         hsm_loss.train(replace(trained, epochs=2))
 
 
+def test_a_run_of_before_a_setting_continues_if_it_did_the_same(
+    trained, capsys
+):
+    path = Path(trained.output) / "run.json"
+    run = json.loads(path.read_text())
+    for name in ("rotation_chance", "distribution", "flip_chance", "color"):
+        del run["settings"][name]
+    path.write_text(json.dumps(run))
+    with pytest.raises(ValueError, match="color: 0.4 there, 0.0 here"):
+        hsm_loss.train(replace(trained, color=0.0))
+    hsm_loss.train(trained)
+    assert "1 epochs: nothing to train" in capsys.readouterr().out
+
+
+def test_a_run_of_before_a_setting_had_the_shared_default():
+    """A paper's own default may be another: here no gains of colours."""
+    now = {
+        "settings": {"color": {"value": 0.0, "from": "default"}},
+        "data": "data",
+        "data_sha256": "0",
+    }
+    with pytest.raises(ValueError, match="color: 0.4 there, 0.0 here"):
+        _compare("run", now | {"settings": {}}, now)
+
+
+@pytest.mark.parametrize(("context", "short"), [(2.0, False), (1.5, True)])
+def test_crops_that_are_too_small_for_the_augmentation_are_named(
+    trained, monkeypatch, capsys, context, short
+):
+    """Zoomed by 2^0.3, turned by 30 degrees: 1.23 (cos 30 + sin 30) = 1.68."""
+    monkeypatch.setattr(Dataset, "context", context)
+    hsm_loss.train(trained)
+    said = capsys.readouterr().out
+    assert ("holds 1.5 times" in said and "show 1.68 times" in said) == short
+
+
 def test_a_checkpoint_of_another_architecture_is_named(trained):
     path = Path(trained.output) / "run.json"
     run = json.loads(path.read_text())
@@ -191,6 +227,8 @@ def test_a_run_says_where_each_setting_came_from(trained):
         ({"plateau_factor": 1.5}, "plateau_factor"),
         ({"clip_norm": 0.0}, "clip_norm"),
         ({"warmup_epochs": -1}, "warmup_epochs"),
+        ({"color": 1.5}, "color must be in 0 ... 1, got 1.5"),
+        ({"distribution": "uniform", "zoom": 1.0}, "zoom must be below 1"),
         ({"image_size": (64, 100)}, "divisible by 64"),
         ({"beta": 0.0}, "beta"),
         ({"form": "literal"}, "maximise"),
