@@ -11,7 +11,7 @@ hsm: .venv/installed
 	$(BIN)/python -m reproductions.hsm_loss --beta 1 --gamma 2
 
 test: .venv/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/tested
 	$(BIN)/ruff format --check .

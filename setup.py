@@ -38,6 +38,6 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
-        "test": ["pytest>=8.3", "ruff>=0.14"],
+        "test": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14"],
     },
 )

@@ -19,9 +19,14 @@ from keras_pose import console, geometry, heatmaps
 from keras_pose.data import pipeline
 from keras_pose.losses import JointlyTrained
 from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.normalization import BatchNormalization
 from keras_pose.skeletons import SKELETONS
 
-KNOWN = {"PoseMaps": PoseMaps, "JointlyTrained": JointlyTrained}
+KNOWN = {
+    "PoseMaps": PoseMaps,
+    "JointlyTrained": JointlyTrained,
+    "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
+}
 """Classes of saved models, which have to be imported before one is loaded."""
 PYRAMID = 0.7, 1.3
 """Smallest and largest side of the crop in a pyramid test, times the usual."""

@@ -1,6 +1,8 @@
 """Oracles: networks whose joints are dots of known colours."""
 
+import contextlib
 import hashlib
+import os
 
 import cv2
 import keras
@@ -19,6 +21,51 @@ LEVELS = [
 ]
 COLORS = np.array(LEVELS[1:17])
 """RGB of the 16 MPII joints: any two and black are at least 127 apart."""
+
+
+LONG = ("test_papers", "test_fit", "test_multi_scale_structure_aware")
+"""Files that begin first, so that of several processes none waits long for the
+others in the end."""
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core as it is
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+@pytest.fixture(scope="session")
+def eagerly():
+    """`with eagerly():` no graph is built: it would take longer than the few
+    steps of a test. Training in graphs is proved by test_fit.py."""
+
+    @contextlib.contextmanager
+    def run():
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def two_layers():
+    """Stands in for `stacked_hourglass` where any network will do."""
+
+    def build(images, joints, *, stacks, filters, bias, **_):
+        x = layers.Rescaling(1 / 255)(images)
+        x = layers.Conv2D(filters, 4, 4, activation="relu")(x)
+        start = keras.initializers.Constant(bias)
+        return [
+            layers.Conv2D(joints, 1, bias_initializer=start)(x)
+            for _ in range(stacks)
+        ]
+
+    return build
 
 
 class Oracle:

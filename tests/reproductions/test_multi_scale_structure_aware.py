@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_pose import console, export, geometry, inference, predict
 from keras_pose.data import pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
-from keras_pose.models.msr_net import NAME as MSR
+from keras_pose.models import hourglass, msr_net
 from keras_pose.skeletons import MPII, SKELETONS, Skeleton
 from keras_pose.training.callbacks import Plateau
 from reproductions import flow
@@ -28,6 +28,25 @@ MSS, JOINT = "1-mss", "."
 """Folders of the stages, inside that of the run; stage 2 has `REGRESSION`."""
 REGRESSION = "2-msr"
 ALPHA = 0.3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """Networks without hourglasses: test_papers.py has the real ones."""
+
+    def read_scales(x, joints, filters, bias, scales, name, deviation=None):
+        maps = []
+        for step in reversed(range(scales)):
+            low = keras.layers.AveragePooling2D(2**step)(x)
+            part = f"{name}_maps{step}"
+            read = hourglass.read_maps(low, joints, bias, part, deviation)
+            maps.append(read)
+        return maps, x
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (hourglass, msr_net):
+            patch.setattr(module, "read_scales", read_scales)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +80,8 @@ def weights(model):
 
 
 @pytest.fixture(scope="module")
-def fits():
-    """Every training from here on: what it began with and ended with.
-
-    Without graphs: so few steps are done before one would have been built.
-    """
+def fits(eagerly):
+    """Every training from here on: what it began with and ended with."""
     seen, train = [], keras.Model.fit
 
     def fit(model, *args, **kwargs):
@@ -76,11 +92,8 @@ def fits():
             model=model,
         )
         seen.append(entry)
-        tf.config.run_functions_eagerly(True)
-        try:
+        with eagerly():
             history = train(model, *args, **kwargs)
-        finally:
-            tf.config.run_functions_eagerly(False)
         del entry.model
         entry.after = weights(model)
         entry.optimizer = [
@@ -138,7 +151,7 @@ def test_stage_2_moves_the_regression_network_and_nothing_else(finished):
         path: np.any(stage.before[path] != stage.after[path])
         for path in stage.before
     }
-    ours = {path for path in moved if path.startswith(f"{MSR}_")}
+    ours = {path for path in moved if path.startswith(f"{msr_net.NAME}_")}
     assert any(path.endswith("moving_variance") for path in set(moved) - ours)
     assert {path for path in moved if moved[path]} == ours
 

@@ -95,7 +95,7 @@ def test_the_heads_are_compared_with_what_they_cost(
 
 @pytest.mark.parametrize("stride", [2, 32])
 @pytest.mark.parametrize("head", ["fcn", "deconvolution"])
-def test_both_heads_give_the_stride_they_are_asked_for(head, stride):
+def test_both_heads_give_the_stride_they_are_asked_for(head, stride, one_layer):
     config, _ = resnet_fcn.Config(
         preset="laptop", head=head, output_stride=stride, **SMALL
     ).resolved()
@@ -130,7 +130,7 @@ def test_the_recipes_are_the_papers():
     assert (config.sigma, config.unlabelled) == (1.0, "zero")
 
 
-def test_the_report_s_optimizer_has_torchs_constants(people):
+def test_the_report_s_optimizer_has_torchs_constants(people, one_layer):
     config, _ = resnet_fcn.Config(
         preset="laptop", learning_rate=2.5e-4, **SMALL
     ).resolved()

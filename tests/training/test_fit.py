@@ -59,15 +59,18 @@ def config(people, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def one_epoch(people, tmp_path_factory):
+def one_epoch(people, tmp_path_factory, two_layers):
     """A run of one epoch; tests work on copies of its folder."""
     folder = tmp_path_factory.mktemp("one") / "run"
-    hsm_loss.train(settings(people, folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hsm_loss, "stacked_hourglass", two_layers)
+        hsm_loss.train(settings(people, folder))
     return folder
 
 
 @pytest.fixture
-def trained(config, one_epoch):
+def trained(config, one_epoch, monkeypatch, two_layers):
+    monkeypatch.setattr(hsm_loss, "stacked_hourglass", two_layers)
     shutil.copytree(one_epoch, config.output)
     return config
 
@@ -268,10 +271,10 @@ def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(keras.Model, "save_weights", full)
-    with pytest.raises(OSError, match="No space left"):
-        hsm_loss.train(replace(trained, epochs=2))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "save_weights", full)
+        with pytest.raises(OSError, match="No space left"):
+            hsm_loss.train(replace(trained, epochs=2))
     _, history = hsm_loss.train(replace(trained, epochs=2))
     assert list(history["epoch"]) == [1, 2]
 
