@@ -10,8 +10,25 @@ import keras
 from keras import ops
 
 
+class OneDevice:
+    """Gradients are not summed over devices where there is one.
+
+    TensorFlow registers the gradient of that sum anew whenever a step is
+    traced, and keeps it, with the whole training graph that it refers to, until
+    the process ends: hundreds of megabytes for each training.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Of Keras on TensorFlow: a list of (gradient, variable)."""
+        import tensorflow as tf
+
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+
 @keras.saving.register_keras_serializable("keras_pose")
-class Adam(keras.optimizers.Adam):
+class Adam(OneDevice, keras.optimizers.Adam):
     """D. Kingma, J. Ba, "Adam", ICLR 2015, https://arxiv.org/abs/1412.6980."""
 
     def apply(self, grads, trainable_variables=None):
@@ -43,7 +60,7 @@ class Adam(keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class RMSprop(keras.optimizers.RMSprop):
+class RMSprop(OneDevice, keras.optimizers.RMSprop):
     """T. Hinton's lecture 6e, as Keras has it: epsilon is under the root.
 
     Torch adds it outside: its 1e-8 is epsilon = 1e-16 here.
@@ -83,7 +100,7 @@ class RMSprop(keras.optimizers.RMSprop):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class SGD(keras.optimizers.SGD):
+class SGD(OneDevice, keras.optimizers.SGD):
     """Stochastic gradient descent; with momentum if that is not 0."""
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,5 +1,7 @@
 """The fused updates are those of Keras and of Torch."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -73,3 +75,23 @@ def test_settings_survive_a_round_trip(optimizer):
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(one))
     assert type(copy) is optimizer
     assert copy.get_config() == one.get_config()
+
+
+@pytest.mark.parametrize("kind", [training.Adam, training.RMSprop])
+def test_the_graph_of_a_training_goes_with_its_model(kind):
+    """With Keras' own optimizers TensorFlow keeps it."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow has graphs")
+
+    def graphs():
+        gc.collect()
+        objects = gc.get_objects()
+        return sum(type(found).__name__ == "FuncGraph" for found in objects)
+
+    before = graphs()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(kind(), "mse", jit_compile=False)
+    model.train_on_batch(np.zeros((4, 3)), np.zeros((4, 2)))
+    assert graphs() > before
+    del model
+    assert graphs() == before
