@@ -118,7 +118,7 @@ def finished(people, fits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plateau, "on_epoch_begin", keep)
-        patch.setattr(paper, "finish", lambda run: None)  # see test_papers
+        patch.setattr(flow, "finish", lambda run: None)  # see test_papers
         paper.main(settings(people, folder))
     return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
 
@@ -397,7 +397,7 @@ def test_a_comparison_trains_no_stage_twice(config, monkeypatch):
         return run, None
 
     monkeypatch.setattr(paper, "train", train)
-    monkeypatch.setattr(paper, "is_finished", lambda run: True)
+    monkeypatch.setattr(flow, "is_finished", lambda run: True)
     monkeypatch.setattr(keras.backend, "clear_session", lambda: None)  # slow
     for method in paper.METHODS:
         folder = Path(config.output) / f"{method}-seed0"

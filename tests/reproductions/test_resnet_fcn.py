@@ -9,6 +9,7 @@ import pytest
 
 from keras_pose.data.dataset import open_dataset
 from keras_pose.inference import load_model, predict_people
+from keras_pose.models import resnet
 from keras_pose.models.heads import describe
 from keras_pose.skeletons import SKELETONS
 from reproductions import flow, resnet_fcn, simple_baselines
@@ -32,8 +33,7 @@ def one_layer(monkeypatch):
         x = keras.layers.Rescaling(1 / 255)(images)
         return keras.layers.Conv2D(int(2048 * width), 32, 32)(x)
 
-    for paper in (simple_baselines, resnet_fcn):
-        monkeypatch.setattr(paper, "resnet_features", features)
+    monkeypatch.setattr(resnet, "resnet_features", features)
 
 
 def settings(paper, people, output, **changes):
@@ -74,7 +74,7 @@ def test_the_heads_are_compared_with_what_they_cost(
         config.output.mkdir()
         return pd.DataFrame({"Mean": [1.0, 2.0]}, pd.Index(variants))
 
-    monkeypatch.setattr(resnet_fcn, "compare_runs", trained)
+    monkeypatch.setattr(flow, "compare_runs", trained)
     monkeypatch.setattr(resnet_fcn, "TIMED", 1)
     output = tmp_path / "compared"
     config = settings(resnet_fcn, people, output, compare=True, seeds=3)

@@ -26,7 +26,7 @@ def test_the_rate_drops_after_each_of_the_epochs():
 
 @pytest.fixture
 def config(tmp_path, monkeypatch, two_layers):
-    monkeypatch.setattr(hsm_loss, "stacked_hourglass", two_layers)
+    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
     folder = tmp_path / "people"
     synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
     return hsm_loss.Config(

@@ -50,6 +50,7 @@ def settings(people, output):
         image_size=(64, 64),
         stacks=1,
         filters=8,
+        drop_epochs=(),
     )
 
 
@@ -63,14 +64,14 @@ def one_epoch(people, tmp_path_factory, two_layers):
     """A run of one epoch; tests work on copies of its folder."""
     folder = tmp_path_factory.mktemp("one") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hsm_loss, "stacked_hourglass", two_layers)
+        patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
         hsm_loss.train(settings(people, folder))
     return folder
 
 
 @pytest.fixture
 def trained(config, one_epoch, monkeypatch, two_layers):
-    monkeypatch.setattr(hsm_loss, "stacked_hourglass", two_layers)
+    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
     shutil.copytree(one_epoch, config.output)
     return config
 

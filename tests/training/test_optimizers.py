@@ -77,7 +77,7 @@ def test_settings_survive_a_round_trip(optimizer):
     assert copy.get_config() == one.get_config()
 
 
-@pytest.mark.parametrize("kind", [training.Adam, training.RMSprop])
+@pytest.mark.parametrize("kind", [Adam, RMSprop])
 def test_the_graph_of_a_training_goes_with_its_model(kind):
     """With Keras' own optimizers TensorFlow keeps it."""
     if keras.backend.backend() != "tensorflow":
