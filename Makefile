@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: hsm test lint install clean
+.PHONY: hsm test test-backends lint install clean
 
 # Runs are timed from here; bytecode caches save seconds at every start.
 export PYTHONDONTWRITEBYTECODE :=
@@ -12,6 +12,16 @@ hsm: .venv/installed
 
 test: .venv/tested
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What claims to run on JAX and PyTorch, there: some minutes for each.
+ON_BACKENDS := tests/losses tests/metrics tests/test_heatmaps.py \
+	tests/training/test_optimizers.py tests/models/test_hourglass.py \
+	tests/models/test_mss_net.py
+
+test-backends: .venv/tested-backends
+	$(BIN)/python -m pytest tests/test_backends.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS)
 
 lint: .venv/tested
 	$(BIN)/ruff format --check .
@@ -29,6 +39,12 @@ install: .venv/installed
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e '.[test]'
+	touch $@
+
+# The CPU builds; PyPI's torch for Linux brings gigabytes of CUDA.
+.venv/tested-backends: .venv/tested
+	$(BIN)/python -m pip install --quiet jax==0.10.2 torch==2.13.0 \
+		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 
 clean:

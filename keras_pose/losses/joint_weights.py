@@ -33,6 +33,7 @@ def next_weights(weights, losses):
         weights: (B, K) of this hourglass, sum 1.
         losses: (B, K) of this hourglass, not negative, of any unit.
     """
+    weights, losses = map(ops.convert_to_tensor, (weights, losses))
     losses = ops.stop_gradient(losses)
     largest = ops.max(losses, axis=-1, keepdims=True)
     losses = losses / ops.maximum(largest, keras.config.epsilon())

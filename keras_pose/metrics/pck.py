@@ -180,6 +180,7 @@ def mean_score(correct, counted, in_mean, how="counted"):
     """
     if how not in ("counted", "joints"):
         raise ValueError(f"mean must be counted or joints, got {how!r}")
+    correct, counted = map(ops.convert_to_tensor, (correct, counted))
     chosen = ops.cast(in_mean, correct.dtype)
     if how == "counted":
         total = ops.sum(correct * chosen, axis=-1)
