@@ -84,7 +84,8 @@ class _Finder:
 
     def find_spec(self, name, path=None, target=None):
         """None where the module is none of ours and not slow."""
-        late = self.late and (name in SLOW or name.startswith(OURS))
+        ours = name.split(".")[0] in OURS
+        late = self.late and (ours or name in SLOW)
         package = sys.modules.get(name.rpartition(".")[0])
         if isinstance(package, _Late) and not late:
             _execute(package)  # which may lay its modules elsewhere
@@ -127,7 +128,8 @@ def install():
     # While `python -m` looks for the module it is to run, "-m" stands in the
     # place of its file (docs.python.org/3/using/cmdline.html).
     if sys.argv[:1] == ["-m"]:
-        finder.late = any(word.startswith(OURS) for word in sys.orig_argv)
+        words = {word.split(".")[0] for word in sys.orig_argv}
+        finder.late = not words.isdisjoint(OURS)
     sys.meta_path.insert(0, finder)
 
 

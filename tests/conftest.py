@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 
 import cv2
 import keras
@@ -107,6 +108,13 @@ class Oracle:
         order = np.random.default_rng(seed).permutation(inner)[:16]
         rows, columns = np.divmod(order, shape[1] - 2)
         return np.stack([columns + 1, rows + 1], axis=-1)
+
+
+@pytest.fixture
+def notes():
+    """Finds the lines of a log that TensorFlow's C++ wrote."""
+    own = re.compile(r"[IWE]\d{4} |.*(absl::|rebuild TensorFlow)")
+    return lambda log: [line for line in log.splitlines() if own.match(line)]
 
 
 @pytest.fixture(scope="session")

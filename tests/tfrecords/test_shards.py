@@ -200,7 +200,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=str)
 def test_interrupted_anywhere_the_same_command_completes(
-    tmp_path, monkeypatch, how
+    tmp_path, monkeypatch, how, notes
 ):
     """Two workers are stopped; one worker finishes; bytes are as of one run."""
     (tmp_path / "slow_converter.py").write_text(SLOW)
@@ -226,7 +226,8 @@ def test_interrupted_anywhere_the_same_command_completes(
     else:
         process.kill()  # the parent alone: its workers must not live on
     assert process.wait(60) != 0
-    process.stderr.close()
+    _, log = process.communicate(timeout=60)
+    assert not notes(log.decode())  # of the parent and of both workers
     time.sleep(0.3)
     made = len(marks.read_text())
     time.sleep(0.3)

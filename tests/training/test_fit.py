@@ -113,8 +113,28 @@ def arrays(path):
     return found
 
 
-def test_a_killed_run_continues_bit_for_bit(people, tmp_path):
-    finish(people, tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole_run(people, tmp_path_factory):
+    """The folder of four epochs without a stop, and what they printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, finish(people, folder)
+
+
+def test_a_log_has_a_line_per_epoch_and_no_notes_of_tensorflow(
+    whole_run, notes
+):
+    _, log = whole_run
+    assert not notes(log)
+    epochs = [line for line in log.splitlines() if line.startswith("epoch ")]
+    assert [line.split(",")[0] for line in epochs] == [
+        f"epoch {number} of 4" for number in (1, 2, 3, 4)
+    ]
+    for line in epochs:
+        assert "val_loss" in line and "val_pckh" in line and "rate" in line
+    assert "ms/step" not in log  # Keras' own bar
+
+
+def test_a_killed_run_continues_bit_for_bit(people, whole_run, tmp_path):
     process = start(people, tmp_path / "killed")
     deadline = time.monotonic() + 240
     while not checkpoints(tmp_path / "killed"):
@@ -126,7 +146,7 @@ def test_a_killed_run_continues_bit_for_bit(people, tmp_path):
     assert done < 4, "it was not killed in the middle"
     log = finish(people, tmp_path / "killed")
     assert f"after epoch {done} of 4" in log
-    whole, state = final_state(tmp_path / "whole")
+    whole, state = final_state(whole_run[0])
     killed, state_killed = final_state(tmp_path / "killed")
     assert state == state_killed
     expected, found = arrays(whole), arrays(killed)
