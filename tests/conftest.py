@@ -14,6 +14,7 @@ from keras import layers, ops
 
 from keras_pose.data import dataset as datasets
 from keras_pose.data import records
+from keras_pose.models import hourglass, msr_net
 from keras_pose.models.heads import PoseMaps
 from keras_pose.skeletons import MPII
 
@@ -67,6 +68,29 @@ def two_layers():
         ]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def without_hourglasses():
+    """`with without_hourglasses():` networks have stems and heads alone."""
+
+    def read_scales(x, joints, filters, bias, scales, name, deviation=None):
+        maps = []
+        for step in reversed(range(scales)):
+            low = layers.AveragePooling2D(2**step)(x)
+            part = f"{name}_maps{step}"
+            read = hourglass.read_maps(low, joints, bias, part, deviation)
+            maps.append(read)
+        return maps, x
+
+    @contextlib.contextmanager
+    def run():
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (hourglass, msr_net):
+                patch.setattr(module, "read_scales", read_scales)
+            yield
+
+    return run
 
 
 class Oracle:

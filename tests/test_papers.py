@@ -42,10 +42,19 @@ def drawn(tmp_path_factory):
     return folder / flow.DRAWN.parent
 
 
+@pytest.fixture
+def three_stages(without_hourglasses):
+    """One paper trains three times: its network is in models/test_mss_net."""
+    with without_hourglasses():
+        yield
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_trains_reports_and_exports(
-    name, drawn, tmp_path, monkeypatch, eagerly
+    name, drawn, tmp_path, monkeypatch, eagerly, request
 ):
+    if name == "multi_scale_structure_aware":
+        request.getfixturevalue("three_stages")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "data").symlink_to(drawn)

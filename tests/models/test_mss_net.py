@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_pose.models.__main__ import Row, count
@@ -105,3 +106,14 @@ def test_regression_sees_every_scale_of_every_stack(small):
         values[scale][0] = values[scale][0] + 1.0  # of the first stack
         changed = ops.convert_to_numpy(model([*values, y]))
         assert not np.allclose(changed, usual, atol=1e-6)
+
+
+def test_both_learn_from_the_maps_down_to_the_first_layer(small):
+    with tf.GradientTape() as tape:
+        maps = keras.tree.flatten(small.model(IMAGES, training=True))
+        loss = sum(ops.mean(ops.square(m - 1)) for m in maps)
+    kernels = [w for w in small.model.trainable_weights if w.name == "kernel"]
+    gradients = tape.gradient(loss, [kernel.value for kernel in kernels])
+    for kernel, gradient in zip(kernels, gradients, strict=True):
+        assert np.isfinite(gradient).all(), kernel.path
+        assert np.any(gradient), kernel.path

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_pose import console, export, geometry, inference, predict
 from keras_pose.data import pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
-from keras_pose.models import hourglass, msr_net
+from keras_pose.models import msr_net
 from keras_pose.skeletons import MPII, SKELETONS, Skeleton
 from keras_pose.training.callbacks import Plateau
 from reproductions import flow
@@ -31,21 +31,8 @@ ALPHA = 0.3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """Networks without hourglasses: test_papers.py has the real ones."""
-
-    def read_scales(x, joints, filters, bias, scales, name, deviation=None):
-        maps = []
-        for step in reversed(range(scales)):
-            low = keras.layers.AveragePooling2D(2**step)(x)
-            part = f"{name}_maps{step}"
-            read = hourglass.read_maps(low, joints, bias, part, deviation)
-            maps.append(read)
-        return maps, x
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (hourglass, msr_net):
-            patch.setattr(module, "read_scales", read_scales)
+def shallow(without_hourglasses):
+    with without_hourglasses():
         yield
 
 
