@@ -31,7 +31,7 @@ import tensorflow as tf
 from keras_pose import geometry, heatmaps, inference
 from keras_pose.console import run
 from keras_pose.data import photograph
-from keras_pose.models import heads
+from keras_pose.models import folding, heads
 from keras_pose.skeletons import SKELETONS
 
 SERVING = "serving.json"
@@ -92,11 +92,18 @@ class Server:
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
-        # Traced once, however many signatures and mirrored views call it.
+        network = folding.fold_norms(model)
+        # As constants, kernels are laid out for the CPU once, not at each call.
+        values = [(weight, weight.numpy()) for weight in network.variables]
+
+        def heights(crops):
+            with keras.StatelessScope(values):
+                maps = network(crops, training=False)
+            return inference.heights_and_signs(maps, self.head)
+
+        # Traced once, however many signatures call it.
         self.heights = tf.function(
-            lambda crops: inference.heights_and_signs(
-                model(crops, training=False), self.head
-            ),
+            heights,
             input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
             autograph=False,
         )
@@ -153,10 +160,12 @@ class Server:
                 tf.TensorSpec((2, 3), tf.float32),
             ),
         )
-        maps = self.heights(crops)
-        if self.flip:
-            mirrored = self.heights(tf.reverse(crops, [2]))
+        if self.flip:  # one batch: of so small ones a call each costs more
+            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
+            maps, mirrored = tf.split(self.heights(both), 2)
             maps = (maps + inference.unflip(mirrored, self.head)) / 2
+        else:
+            maps = self.heights(crops)
         joints = len(self.skeleton.joints)
         maps, signed = maps[..., :joints], maps[..., joints:]
         cells, scores = heatmaps.decode(maps, self.decoding)
@@ -205,11 +214,9 @@ def export(
         "images": server.images,
         "names": server.names,
     }
-    kept = tf.Module()  # all of the model would take 4 times as long
-    kept.weights = [variable.value for variable in model.variables]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tf.saved_model.save(kept, str(temporary), signatures)
+        tf.saved_model.save(tf.Module(), str(temporary), signatures)
         (temporary / SERVING).write_text(
             json.dumps(_serving(server, model.name), indent=2)
         )

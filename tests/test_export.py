@@ -13,6 +13,9 @@ import tensorflow as tf
 
 from keras_pose import export, geometry, inference
 from keras_pose.data import photograph, pipeline, records
+from keras_pose.models import heads
+from keras_pose.models.heads import PoseMaps
+from keras_pose.models.hourglass import stacked_hourglass
 
 
 @pytest.fixture(scope="module")
@@ -388,3 +391,79 @@ def test_main_exports_beside_the_model(oracle_model, tmp_path, capsys):
     export.main(export.Config(model=tmp_path / "best.keras"))
     assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
     assert "Next: python -m keras_pose.predict" in capsys.readouterr().out
+
+
+def halved_and_read(image, back, size):
+    """The whole photograph halved, then read bilinearly: by the formulas."""
+    step = back[0, 0]
+    ratio = 2 ** max(0, int(np.floor(np.log2(step) + 1e-4)))
+    rest = [(0, -length % ratio) for length in image.shape[:2]]
+    image = np.pad(image, [*rest, (0, 0)], mode="edge").astype("float64")
+    rows, columns = (length // ratio for length in image.shape[:2])
+    cells = image.reshape(rows, ratio, columns, ratio, 3).mean((1, 3))
+    cells = np.pad(np.floor(cells + 0.5), [(1, 1), (1, 1), (0, 0)])  # black
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    x, y = (
+        ((step * line + start + 0.5) / ratio - 0.5 + 1).clip(0, last + 1)
+        for line, start, last in (
+            (x, back[0, 2], columns),
+            (y, back[1, 2], rows),
+        )
+    )
+    total = 0.0
+    for dy in (0, 1):
+        for dx in (0, 1):
+            i, j = np.floor(y).astype(int) + dy, np.floor(x).astype(int) + dx
+            weight = (1 - abs(y - i)) * (1 - abs(x - j))
+            i, j = i.clip(0, rows + 1), j.clip(0, columns + 1)
+            total = total + weight[..., None] * cells[i, j]
+    return np.floor(total + 0.5)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (128, 128)])
+def test_a_crop_has_the_pixels_of_the_whole_photograph_halved(size):
+    """Also beyond the picture; whatever is cut away before it is halved."""
+    rng = np.random.default_rng(size[0])
+    off = []
+    for number in range(12):
+        height, width = rng.integers(30, 1200, 2)
+        image = rng.integers(0, 256, (height, width, 3), "uint8")
+        if number < 2:
+            box = [0.0, 0.0, width, height]
+        else:
+            middle = rng.uniform(0, 1, 2) * (width, height)
+            extent = rng.uniform(0.05, 1.5, 2) * (width, height)
+            box = np.concatenate([middle - extent / 2, extent])
+        crop, back = photograph.crop(image, tf.constant(box, tf.float32), size)
+        wanted = halved_and_read(image, back.numpy().astype("float64"), size)
+        assert wanted.any()
+        off.append(np.abs(crop.numpy() - wanted))
+    assert max(found.max() for found in off) <= 1
+    assert np.mean([(found > 0).mean() for found in off]) < 1e-3
+
+
+def test_the_weights_are_constants_without_norms(tmp_path):
+    """And the maps are those of the network, up to rounding."""
+    images = keras.Input((64, 128, 3), dtype="uint8")
+    maps = stacked_hourglass(images, 16, stacks=1, filters=8)
+    model = keras.Model(images, PoseMaps()(maps))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            new = [rng.uniform(0.5, 2, w.shape) for w in layer.weights]
+            layer.set_weights(new)
+    crops = rng.integers(0, 256, (3, 64, 128, 3), "uint8")
+    wanted = inference.heights(
+        model(crops, training=False), heads.describe(model)
+    )
+    found = export.Server(model).heights(tf.constant(crops))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert np.ptp(wanted) > 0.1
+    folder = export.export(model, tmp_path / "served")
+    loaded = tf.saved_model.load(str(folder))
+    for signature in loaded.signatures.values():
+        assert not signature.variables
+        for function in signature.graph.as_graph_def().library.function:
+            operations = {node.op for node in function.node_def}
+            assert not operations & {"ReadVariableOp", "FusedBatchNormV3"}
