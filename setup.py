@@ -27,7 +27,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2",
         "matplotlib>=3.9",
-        "opencv-python-headless>=4.10",
+        "opencv-python-headless>=5",
         "scipy>=1.13",
         "h5py>=3.11",
         "pycocotools>=2.0.10",

@@ -1,10 +1,11 @@
-"""Images per second of the training pipeline, beside what it is compared with.
+"""Speed of the training pipeline, beside what it is compared with.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --photographs some_folder_of_jpegs
 
 Measured in turns, in the same run, so that other work on the machine hits all
-of them alike; the medians of the rounds are printed.
+of them alike; the medians of the rounds are printed: images per second, and CPU
+time per image of all processes, which is what training beside it loses.
 
 * pipeline: `keras_pose.data.pipeline` in this process, person-crop records
 * pipeline, whole photographs: the same with records of `--whole-images`
@@ -178,12 +179,14 @@ def compare(data, batches, config):
 
 
 def endless(batches):
-    """A function that draws so many batches from an endless data set."""
+    """Draws so many batches from an endless data set: -> CPU seconds."""
     iterator = iter(batches)
 
     def draw(count):
+        start = time.process_time()
         for _ in range(count):
             next(iterator)
+        return time.process_time() - start
 
     return draw
 
@@ -259,42 +262,53 @@ def measure(config, folder):
     )
     runs["decode"] = endless(decoder(cut[False], config))
     try:
-        rates = measure_in_turns(runs, config)
+        rates, seconds = measure_in_turns(runs, config)
     finally:
         for loader in loaders.values():
             loader.close()
-    report(rates)
+    report(rates, seconds)
 
 
 def measure_in_turns(runs, config):
-    """Images per second of each: name -> (rounds,)."""
+    """Images per second, and CPU seconds per image: name -> (rounds,) each."""
     rates = {name: [] for name in runs}
+    seconds = {name: [] for name in runs}
     for draw in runs.values():
         draw(4)
+    images = config.batches * config.batch
     for _ in progress(range(config.rounds), desc="rounds", leave=False):
         for name, draw in runs.items():
             draw(2)  # what was fetched ahead while others ran
             start = time.perf_counter()
-            draw(config.batches)
-            seconds = time.perf_counter() - start
-            rates[name].append(config.batches * config.batch / seconds)
-    return {name: np.array(values) for name, values in rates.items()}
+            seconds[name].append(draw(config.batches) / images)
+            rates[name].append(images / (time.perf_counter() - start))
+    return [
+        {name: np.array(values) for name, values in found.items()}
+        for found in (rates, seconds)
+    ]
 
 
-def report(rates):
+def report(rates, seconds):
     """Rates, then the ratios that the README quotes."""
     print(f"{os.cpu_count()} cores")
     for name, values in rates.items():
         low, middle, high = np.percentile(values, (0, 50, 100))
-        print(f"{name:28} {middle:7.0f} images/s ({low:.0f} to {high:.0f})")
+        print(
+            f"{name:28} {middle:7.0f} images/s ({low:.0f} to {high:.0f}), "
+            f"{1e3 * np.median(seconds[name]):.2f} ms of CPU each"
+        )
     for mine, other, goal in (
-        ("pipeline", "OpenCV, photographs", 5),
-        ("pipeline", "OpenCV, crops", 2),
+        ("pipeline", "OpenCV, photographs", 8),
+        ("pipeline", "OpenCV, crops", 3),
         ("pipeline", "decode", 0.5),
         ("pipeline, whole photographs", "OpenCV, photographs", 1),
     ):
-        ratio = np.median(rates[mine] / rates[other])
-        print(f"{mine} / {other}: {ratio:.2f} x (goal {goal})")
+        speed = np.median(rates[mine] / rates[other])
+        work = np.median(seconds[other] / seconds[mine])
+        print(
+            f"{mine} / {other}: {speed:.2f} x the images (goal {goal}), "
+            f"{work:.2f} x per CPU second"
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ processes fill batches in shared memory, so that no picture is pickled.
 """
 
 import multiprocessing
+import time
 from dataclasses import dataclass
 
 import cv2
@@ -86,15 +87,18 @@ class Loader:
         self._batches = len(batches)
 
     def run(self, first, count):
-        """Makes `count` batches; returns when the last one is there."""
-        waiting = []
+        """Makes `count` batches; returns when the last one is there.
+
+        Returns:
+            CPU seconds of the worker processes.
+        """
+        waiting, seconds = [], 0.0
         for number in range(first, first + count):
             if len(waiting) == self._slots:
-                waiting.pop(0).get()
+                seconds += waiting.pop(0).get()
             task = number % self._batches, number % self._slots
             waiting.append(self._pool.apply_async(_make, task))
-        for result in waiting:
-            result.get()
+        return seconds + sum(result.get() for result in waiting)
 
     def close(self):
         self._pool.terminate()
@@ -115,7 +119,9 @@ def _start(batches, size, slots, shapes):
 
 
 def _make(number, slot):
+    start = time.process_time()
     batches, size, arrays = _state
     images, targets = arrays[slot]
     for index, sample in enumerate(batches[number]):
         load(sample, size, images[index], targets[index])
+    return time.process_time() - start

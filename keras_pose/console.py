@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import inspect
 import math
+import re
 import shlex
 import sys
 import textwrap
@@ -40,8 +41,18 @@ def run(main, config, description):
     except (ValueError, OSError, KeyError) as error:
         # A KeyError prints its message in quotes; an OSError prints its number.
         said = error.args[0] if isinstance(error, KeyError) else error
-        print(f"error: {said}", file=sys.stderr)
-        sys.exit(1)
+        _fail(said)
+    except Exception as error:
+        # What a function inside of tf.data raised is a line of the text.
+        said = re.search("^(?:.*: )?ValueError: (.+)", str(error), re.MULTILINE)
+        if not said or not type(error).__module__.startswith("tensorflow."):
+            raise
+        _fail(said[1])
+
+
+def _fail(sentence):
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)
 
 
 def parse(config, description):

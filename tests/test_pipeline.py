@@ -1,13 +1,14 @@
 """Joints drawn as dots must lie where the labels say, whatever was done."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import pipeline, records
+from keras_pose import console
+from keras_pose.data import pipeline, reading, records
 from keras_pose.data.augment import NONE, Augmentation
 from keras_pose.skeletons import MPII
 
@@ -191,6 +192,28 @@ def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path, save):
     assert np.abs(crops.numpy().astype(int) - wanted.numpy()).max() <= 1
 
 
+@pytest.mark.parametrize("gained", [False, True])
+def test_a_crop_is_what_an_export_reads_with_the_same_matrix(gained):
+    """A gain multiplies a value that is rounded already: 1.5 times 0.5 apart,
+    and rounded again, is one grey level."""
+    sizes = [(50, 70), (61, 33), (40, 90)]
+    windows = [textured(size, i) for i, size in enumerate(sizes)]
+    rng = np.random.default_rng(0)
+    turn = rng.uniform(-1, 1, (3, 2, 2)) + 0.5 * np.eye(2)
+    back = np.concatenate([turn, rng.uniform(0, 40, (3, 2, 1))], axis=-1)
+    gain = rng.uniform(0.6, 1.5, (3, 3)) if gained else np.ones((3, 3))
+    arrays = [a.astype("float32") for a in (back, gain)]
+    flat = [window.reshape(-1, 3) for window in windows]
+    found = pipeline.cut_out((30, 44), np.concatenate(flat), sizes, *arrays)
+    longest = max(map(len, flat))
+    padded = [np.pad(w, ((0, longest - len(w)), (0, 0))) for w in flat]
+    wanted = pipeline.warp(np.stack(padded), np.array(sizes), *arrays, (30, 44))
+    difference = np.abs(found.astype(int) - wanted.numpy())
+    assert difference.max() <= 1
+    assert gained or (difference > 0).mean() < 1e-3
+    assert found.std() > 20
+
+
 def test_views_lead_back_to_the_photograph(tmp_path, save):
     # The record is a half-size crop that began at (100, 60).
     matrix = ((2, 0, 100.5), (0, 2, 60.5))
@@ -342,7 +365,7 @@ def damaged(data, change):
 
 
 def record_starts(data):
-    return [start for _, start, _ in pipeline.verify(data, "train")]
+    return reading.open_split(data, "train").columns["start"]
 
 
 def flip_byte(position):
@@ -353,34 +376,138 @@ def flip_byte(position):
     return change
 
 
+def forget(monkeypatch):
+    """What follows is as in another process."""
+    monkeypatch.setattr(reading, "_opened", {})
+
+
+def index_of(data):
+    return reading.path_of(data.folder, "train")
+
+
+READERS = {
+    "load": lambda data: pipeline.load(data, "train", (16, 24), 2),
+    "views": lambda data: pipeline.views(data, "train", (16, 24), 2),
+    "people": lambda data: pipeline.read_people(data, "train"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("what", ["corrupt", "truncated", "shortened"])
-def test_a_damaged_shard_is_named_with_its_record(seven, what, monkeypatch):
+def test_a_damaged_shard_is_named_with_its_record(
+    seven, what, reader, monkeypatch
+):
+    """At once by its size, or where there is no index yet."""
     starts = record_starts(seven)
-    monkeypatch.setattr(pipeline, "_verified", {})  # as in another process
+    forget(monkeypatch)
     change = {
         "corrupt": flip_byte(starts[4] + 100),
         "truncated": lambda content: content[: starts[4] + 100],
         "shortened": lambda content: content[: starts[5] - 12],
     }[what]
     path = damaged(seven, change)
-    for reader in (
-        lambda: pipeline.load(seven, "train", (16, 24), 2),
-        lambda: pipeline.views(seven, "train", (16, 24), 2),
-        lambda: pipeline.read_people(seven, "train"),
-    ):
-        with pytest.raises(ValueError, match=f"{path}.* record 4") as error:
-            reader()
-        assert "\n" not in str(error.value)
+    if what == "corrupt":
+        index_of(seven).unlink()
+    with pytest.raises(ValueError, match=f"{path}.* record 4") as error:
+        READERS[reader](seven)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["first byte", "middle", "last byte"])
+@pytest.mark.parametrize("reader", ["load", "views"])
+def test_a_corrupt_byte_is_noticed_when_its_record_is_read(
+    seven, reader, place, monkeypatch
+):
+    index = reading.open_split(seven, "train")
+    forget(monkeypatch)
+    length = index.columns["length"][4]
+    offset = {"first byte": 0, "middle": length // 2, "last byte": length - 1}
+    path = damaged(seven, flip_byte(record_starts(seven)[4] + offset[place]))
+    batches = iter(READERS[reader](seven))
+    next(batches)  # records 0 and 1
+    next(batches)
+    message = rf"{path}: record 4 \(from 0\) is corrupt"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        next(batches)
+
+
+def test_a_corrupt_record_ends_a_command_in_one_line(
+    seven, monkeypatch, capsys
+):
+    path = damaged(seven, flip_byte(record_starts(seven)[4] + 100))
+
+    def main(_):
+        for _ in pipeline.load(seven, "train", (16, 24), 7):
+            pass
+
+    monkeypatch.setattr("sys.argv", ["command"])
+    with pytest.raises(SystemExit, match="1"):
+        console.run(main, Nothing, "Reads all records.")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: record 4 (from 0) is corrupt")
+
+
+@dataclass
+class Nothing:
+    """A command without flags."""
+
+
+def test_opening_reads_no_shard(seven, monkeypatch):
+    people = pipeline.read_people(seven, "train")
+    forget(monkeypatch)
+    damaged(seven, lambda content: bytes(len(content)))
+    again = pipeline.read_people(seven, "train")
+    np.testing.assert_array_equal(people.joints, again.joints)
+    assert people.sources == again.sources
+
+
+@pytest.mark.parametrize(
+    "what", ["missing", "damaged", "cut", "empty", "other"]
+)
+def test_an_index_that_does_not_fit_is_made_again(
+    seven, what, monkeypatch, tmp_path, save
+):
+    wanted = take(-1, seven, "train", (16, 24), 2)
+    path = index_of(seven)
+    content = path.read_bytes()
+    (tmp_path / "other").mkdir()
+    other = save(tmp_path / "other", [picture(GOOD, someone((9, 9), 20))] * 7)
+    reading.open_split(other, "train")
+    spoilt = {
+        "damaged": bytes(flip_byte(len(content) // 2)(bytearray(content))),
+        "cut": content[:-50],
+        "empty": b"",
+        "other": index_of(other).read_bytes(),
+    }
+    path.unlink()
+    if what != "missing":
+        path.write_bytes(spoilt[what])
+    forget(monkeypatch)
+    assert_same(take(-1, seven, "train", (16, 24), 2), wanted)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_is_read_without_an_index(
+    seven, monkeypatch
+):
+    def read_only(path, *_):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", read_only)
+    assert len(reading.open_split(seven, "train")) == 7
+    files = [path.name for path in seven.folder.iterdir()]
+    assert sorted(files) == ["dataset.json", "train-00000-of-00001.tfrecord"]
 
 
 def test_another_file_in_the_place_of_a_shard_is_refused(seven, tmp_path, save):
+    reading.open_split(seven, "train")
     other = tmp_path / "other"
     other.mkdir()
     save(other, [picture(textured((60, 80), 9), someone((40, 30), 40))] * 7)
     (path,) = seven.shards("train")
     (other / path.split("/")[-1]).replace(path)
     with pytest.raises(ValueError, match="not the file that dataset.json"):
-        pipeline.verify(seven, "train")
+        reading.open_split(seven, "train")
 
 
 GOOD = textured((60, 80))
@@ -420,13 +547,13 @@ def test_a_record_of_another_skeleton_is_named(tmp_path, save):
         tmp_path, [picture(GOOD, someone((40, 30), 40))], skeleton="lsp"
     )
     with pytest.raises(ValueError, match="16 joints per person, 14 wanted"):
-        pipeline.verify(data, "train")
+        reading.open_split(data, "train")
 
 
 def test_records_of_another_program_are_named(tmp_path, save):
     data = save(tmp_path, [tf.train.Example().SerializeToString(), b"junk"])
     with pytest.raises(ValueError, match="record 0 .*not of this suite"):
-        pipeline.verify(data, "train")
+        reading.open_split(data, "train")
 
 
 def test_fewer_people_than_a_batch_cannot_train(seven):

@@ -1,10 +1,10 @@
 """Reads a data set back: is every shard what its writer meant it to be?
 
 Checks the checksums of every shard and of COCO's truth, decodes every record,
-counts people and joints per split against dataset.json, and draws a contact
-sheet: people as a network sees them, in the square that their centre and scale
-give. Left limbs are orange, right limbs blue, others green; hollow joints are
-occluded.
+compares the index of each split with what its shards hold, counts people and
+joints per split against dataset.json, and draws a contact sheet: people as a
+network sees them, in the square that their centre and scale give. Left limbs
+are orange, right limbs blue, others green; hollow joints are occluded.
 
 Run      python -m tfrecords.check --data records/mpii
 """
@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from keras_pose import geometry
 from keras_pose.console import progress, run
-from keras_pose.data import dataset, records
+from keras_pose.data import dataset, reading, records
 from tfrecords import crops, shards
 
 TILE, COLUMNS = 192, 8
@@ -57,6 +57,7 @@ def main(config):
     with progress(total=total, unit=" people") as bar:
         for split, entry in splits.items():
             joints, people = np.zeros(3, int), 0  # by flag
+            earlier = len(failures)
             for shard in entry["shards"]:
                 for picture in _pictures(data, shard, failures):
                     joints += np.bincount(
@@ -78,6 +79,8 @@ def main(config):
             wanted = {key: entry[key] for key in found[split]}
             if wanted != found[split]:
                 failures.append(f"{split}: wanted {wanted}, got {found[split]}")
+            if len(failures) == earlier:
+                failures += _wrong_index(data, split)
     for truth in data.description.get("truth", {}).values():
         path = data.folder / truth["file"]
         if not path.is_file():
@@ -124,6 +127,25 @@ def _pictures(data, shard, failures):
         failures.append(
             f"{path}: {shard['records']} records wanted, got {index + 1}"
         )
+
+
+def _wrong_index(data, split):
+    """What is wrong with the index of a split whose shards are sound."""
+    path = reading.path_of(data.folder, split)
+    shards = data.description["splits"][split]["shards"]
+    if not path.is_file() or not shards:  # an older data set, or nobody
+        return []
+    paths, joints = data.shards(split), len(data.skeleton.joints)
+    index = reading.load(path, paths, shards, joints)
+    again = "it is made again where it is deleted"
+    if index is None:
+        return [f"{path}: is damaged or of other shards; {again}"]
+    held = reading.build(paths, shards, joints)
+    same = (index.names, index.sources) == (held.names, held.sources) and all(
+        np.array_equal(index.columns[name], column, equal_nan=True)
+        for name, column in held.columns.items()
+    )
+    return [] if same else [f"{path}: the shards hold others; {again}"]
 
 
 def inspect(record, data):

@@ -1,10 +1,12 @@
 """Writes a data set: in parallel, whole shards only, dataset.json last of all.
 
+Beside the shards of a split lies its index (`keras_pose.data.reading`).
+
 While a conversion runs, everything lies in OUTPUT/unfinished, where no reader
-looks. A finished shard has a small JSON file beside it that says which tasks
-it holds; the same command, started again after Ctrl-C, kill -9 or a full disk,
-keeps these shards and writes the others. What comes out does not depend on the
-number of workers nor on interruptions.
+looks. A finished shard has its own index beside it, and a small JSON file that
+says which tasks it holds; the same command, started again after Ctrl-C, kill -9
+or a full disk, keeps these shards and writes the others. What comes out does
+not depend on the number of workers nor on interruptions.
 """
 
 import hashlib
@@ -19,6 +21,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing import connection, get_context
 from pathlib import Path
 
@@ -27,7 +30,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pose import console
-from keras_pose.data import dataset, records
+from keras_pose.data import dataset, reading, records
+from keras_pose.skeletons import SKELETONS
 
 TASKS_PER_SHARD = 128
 """Small enough to share out evenly and to lose little when interrupted."""
@@ -98,7 +102,12 @@ def save(
         (unfinished / f"{split}-{index:05d}", _fingerprint(make, chunk), chunk)
         for (split, index), chunk in chunks.items()
     ]
-    written = dict(zip(chunks, _run(jobs, make, workers), strict=True))
+    joints = len(SKELETONS[skeleton].joints)
+    write = partial(_write_shard, make=make, joints=joints)
+    finished = partial(_finished, joints=joints)
+    written = dict(
+        zip(chunks, _run(jobs, write, finished, workers), strict=True)
+    )
 
     lost = [line for shard in written.values() for line in shard["lost"]]
     _write_list(output / MISSING, lost)
@@ -123,7 +132,7 @@ def save(
         "command": command or shlex.join(["python", *sys.orig_argv[1:]]),
         **extra,
     }
-    _publish(output, written, description)
+    _publish(output, written, description, joints)
     _report(output, description, lost)
     return description
 
@@ -134,10 +143,10 @@ def checksum(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _run(jobs, make, workers):
+def _run(jobs, write, finished, workers):
     """What each job wrote, in order; finished shards are taken as they are."""
     workers = workers or getattr(os, "process_cpu_count", os.cpu_count)()
-    done = {path: _finished(path, mark) for path, mark, _ in jobs}
+    done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
         people = sum(len(chunk) for *_, chunk in jobs)
@@ -146,7 +155,7 @@ def _run(jobs, make, workers):
         bar.update(sum(len(chunk) for p, _, chunk in jobs if done[p]))
         if min(workers, len(todo)) <= 1:
             for job in todo:
-                done[job[0]] = _write_shard(*job, make)
+                done[job[0]] = write(*job)
                 bar.update(len(job[2]))
         else:
             # spawn: TensorFlow does not survive a fork.
@@ -158,7 +167,7 @@ def _run(jobs, make, workers):
             stack.callback(pool.shutdown, cancel_futures=True)
             # Let go first: a shard that is under way is not worth waiting for.
             stack.enter_context(held)
-            futures = {pool.submit(_write_shard, *j, make): j for j in todo}
+            futures = {pool.submit(write, *job): job for job in todo}
             try:
                 for future in as_completed(futures):
                     path, _, chunk = futures[future]
@@ -191,28 +200,35 @@ def _fingerprint(make, chunk):
     return hashlib.sha256(pickle.dumps((make, chunk))).hexdigest()
 
 
-def _finished(path, mark):
+def _finished(path, mark, joints):
     """What an earlier run wrote of this job, None if it has to be done."""
     try:
         result = json.loads(path.with_suffix(".json").read_text())
         whole = result["mark"] == mark and not result["lost"]
         shard = path.with_suffix(".tfrecord")
-        return result if whole and checksum(shard) == result["sha256"] else None
+        whole = whole and checksum(shard) == result["sha256"]
+        return result if whole and _index(path, result, joints) else None
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _write_shard(path, mark, chunk, make):
-    """Writes path.tfrecord, then path.json, each under a temporary name."""
+def _index(path, result, joints):
+    """The index of a finished shard, None if it is not there."""
+    return reading.load(path.with_suffix(".index"), [], [result], joints)
+
+
+def _write_shard(path, mark, chunk, make, joints):
+    """Writes path.tfrecord, path.index and path.json, the last one last."""
     temporary = path.with_suffix(".tmp")
-    joints = np.zeros(3, int)  # by flag
-    sides, sizes, lost = [0], [], []
+    flags = np.zeros(3, int)  # how many joints have it
+    sides, rows, lost, size = [0], [], [], 0
     try:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for task in chunk:
                 try:
                     picture = make(task)
                     record = records.write(picture)
+                    row = reading.look(record, size + reading.FRAME[0], joints)
                 except FileNotFoundError as error:
                     lost.append(["missing", str(error.filename or error)])
                     continue
@@ -220,28 +236,31 @@ def _write_shard(path, mark, chunk, make):
                     lost.append(["unusable", str(error)])
                     continue
                 writer.write(record)
-                sizes.append(len(record))
+                rows.append(row)
+                size += len(record) + sum(reading.FRAME)
                 sides += picture.size
-                joints += np.bincount(picture.people[0].flags, minlength=3)
+                flags += np.bincount(picture.people[0].flags, minlength=3)
     except tf.errors.OpError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(
             f"cannot write {path}.tfrecord: {error.message}"
         ) from None
-    # The frame of a record: 8 bytes of length and two checksums of 4.
-    if temporary.stat().st_size != sum(sizes) + 16 * len(sizes):
+    if temporary.stat().st_size != size:
         temporary.unlink()
         raise OSError(f"cannot write {path}.tfrecord: is the disk full?")
     result = {
         "mark": mark,
-        "records": len(sizes),
-        "bytes": temporary.stat().st_size,
+        "records": len(rows),
+        "bytes": size,
         "sha256": checksum(temporary),
-        "joints": [int(count) for count in joints],
+        "joints": [int(count) for count in flags],
         "max_side": int(max(sides)),
         "lost": lost,
     }
     os.replace(temporary, path.with_suffix(".tfrecord"))
+    if rows:
+        part = reading.gather(rows)
+        reading.save(path.with_suffix(".index"), part, [result])
     temporary.write_text(json.dumps(result))
     os.replace(temporary, path.with_suffix(".json"))
     return result
@@ -277,15 +296,22 @@ def _shards(split, written):
     ]
 
 
-def _publish(output, written, description):
+def _publish(output, written, description, joints):
     """Moves the shards to where readers look; dataset.json comes last."""
     (output / dataset.DESCRIPTION).unlink(missing_ok=True)
     for old in output.glob("*-[0-9]*-of-[0-9]*.tfrecord"):
         old.unlink()
-    for split in description["splits"]:
-        for (_, index), name in _shards(split, written):
-            source = output / UNFINISHED / f"{split}-{index:05d}.tfrecord"
-            os.replace(source, output / name)
+    for old in output.glob("*.index"):
+        old.unlink()
+    for split, entry in description["splits"].items():
+        parts = []
+        for key, name in _shards(split, written):
+            path = output / UNFINISHED / f"{split}-{key[1]:05d}"
+            parts.append(_index(path, written[key], joints))
+            os.replace(path.with_suffix(".tfrecord"), output / name)
+        if parts:
+            path = reading.path_of(output, split)
+            reading.save(path, reading.join([], parts), entry["shards"])
     dataset.write_description(output, description)
     shutil.rmtree(output / UNFINISHED)
 

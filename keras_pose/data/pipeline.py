@@ -5,7 +5,9 @@ and, inverted, tells where each pixel of the crop is read. What keeps it fast:
 
 * only the window of the JPEG that the crop shows is decoded, at 1/2, 1/4 or 1/8
   where the crop would skip pixels anyway (which also avoids aliasing);
-* the warp of the whole batch is one XLA-compiled function;
+* OpenCV warps the window: an XLA-compiled warp took twice the CPU time, and a
+  second to compile;
+* each batch is made by one thread, THREADS of them side by side;
 * labels are joints: no heatmap is drawn here;
 * all small arithmetic is done once for the batch, not once for each record.
 
@@ -13,26 +15,23 @@ Records are read by their position in the shards, so that an epoch starts at
 once, is shuffled fully, and needs no memory for that.
 """
 
-import hashlib
-import json
 import math
 import os
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry
-from keras_pose.data import augment, masking, records
+from keras_pose.data import augment, masking, reading, records
 from keras_pose.data.augment import Augmentation
 
 REDUCTIONS = (1, 2, 4, 8)
 """By how much a JPEG decoder can shrink a picture while decoding it."""
 THREADS = max(2, (os.cpu_count() or 2) // 2)
-"""Records decoded at a time; the cores are shared with the training step."""
-FRAME = 12, 4
-"""Bytes of a TFRecord before (length, its checksum) and after (checksum)."""
+"""Batches made at a time; the cores are shared with the training step."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,8 @@ def augmented(
     crop to those of the photograph. With keypoint masking also source and
     target (B, 2) and side (B,), see `masking.place`.
     """
-    positions = verify(dataset, split)
-    count = len(positions)
+    index = reading.open_split(dataset, split)
+    count = len(index)
     if count < batch_size:
         raise ValueError(
             f"{dataset.folder}: split {split!r} holds {count} people, fewer "
@@ -136,7 +135,7 @@ def augmented(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
     samples = epochs.flat_map(epoch)
-    return _crops(dataset, positions, samples, size, batch_size)
+    return _crops(dataset, index, samples, size)
 
 
 def shuffled(count, seed, epoch):
@@ -180,32 +179,24 @@ def _in_order(
     """Batches of dicts as of `_crops`; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
         raise ValueError(f"zoom must be positive, got {zoom}")
-    positions = verify(dataset, split)
-    if people is not None:
-        positions = [positions[person] for person in people]
-    count = len(positions)
+    index = reading.open_split(dataset, split)
+    rows = np.arange(len(index)) if people is None else np.asarray(people)
+    count = len(rows)
     chances = augment.draw(augment.NONE, count, 0, 0)
     chances["zoom"] *= tf.cast(zoom, tf.float32)
     chances["shift"] = np.broadcast_to(np.float32(shift), (count, 2))
     samples = tf.data.Dataset.from_tensor_slices(
-        {"index": tf.range(count)} | chances
+        {"index": rows} | chances
     ).batch(batch_size)
-    crops = _crops(dataset, positions, samples, size, batch_size)
+    crops = _crops(dataset, index, samples, size)
     length = -(-count // batch_size)
     return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
 def read_people(dataset, split):
-    """`People` of a split; no picture is decoded."""
-    columns = {}
-    joints = len(dataset.skeleton.joints)
-    for batch in _blocks(verify(dataset, split), 1024):
-        block = records.read(_read(batch), joints)
-        for name, value in block.items():
-            if name not in ("encoded", "size"):
-                subject = value[:, 0] if name not in PICTURE else value
-                columns.setdefault(name, []).append(subject.numpy())
-    found = {name: np.concatenate(value) for name, value in columns.items()}
+    """`People` of a split, as its index holds them; no shard is read."""
+    index = reading.open_split(dataset, split)
+    found = index.columns
     matrix = found["matrix"].astype("float64")
     zoom = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
     moved = geometry.move(found["joints"], matrix)
@@ -218,116 +209,12 @@ def read_people(dataset, split):
         scale=found["scale"] * zoom,
         head_size=found["head_size"] * zoom,
         box=np.concatenate([corner, extent], axis=-1),
-        names=[name.decode() for name in found["name"]],
-        sources=[name.decode() for name in found["source"]],
+        names=index.names,
+        sources=index.sources,
     )
 
 
-PICTURE = ("encoded", "size", "source", "matrix")
-"""What a record holds once, not once for each person."""
-
-_verified = {}
-
-
-def verify(dataset, split):
-    """Checks the shards of a split against dataset.json, once per process.
-
-    Returns:
-        list of (path, start, length): where each record lies, in order.
-
-    Raises:
-        ValueError: a shard is truncated or changed, or a record cannot be used;
-            names the file and the record.
-    """
-    described = dataset.description["splits"][split]["shards"]
-    key = str(dataset.folder.resolve()), split, json.dumps(described)
-    if key not in _verified:
-        joints = len(dataset.skeleton.joints)
-        positions = []
-        for path, shard in zip(dataset.shards(split), described, strict=True):
-            with open(path, "rb") as file:
-                content = file.read()
-            if hashlib.sha256(content).hexdigest() != shard["sha256"]:
-                raise ValueError(_what_is_wrong(path, len(content), shard))
-            positions += _walk(path, content, joints)
-        _verified[key] = positions
-    return _verified[key]
-
-
-def _what_is_wrong(path, size, shard):
-    """The sentence about a shard whose checksum differs."""
-    number = 0
-    try:
-        for _ in tf.data.TFRecordDataset(path):
-            number += 1
-    except tf.errors.DataLossError:
-        return (
-            f"{path}: record {number} (from 0) is corrupt or truncated; "
-            f"{shard['bytes']:,} bytes wanted, got {size:,}. Convert again."
-        )
-    if number != shard["records"]:
-        return (
-            f"{path}: ends after record {number - 1} (from 0), "
-            f"{shard['records']} records wanted. Convert again."
-        )
-    return f"{path}: is not the file that dataset.json lists. Convert again."
-
-
-def _walk(path, content, joints):
-    """Yields (path, start, length) of each record, after a look inside."""
-    start, number = FRAME[0], 0
-    while start < len(content):
-        length = int.from_bytes(content[start - 12 : start - 4], "little")
-        example = tf.train.Example.FromString(content[start : start + length])
-        wrong = _unusable(example.features.feature, joints)
-        if wrong:
-            raise ValueError(f"{path}: record {number} (from 0) {wrong}")
-        yield path, start, length
-        start, number = start + length + sum(FRAME), number + 1
-
-
-def _unusable(feature, joints):
-    """Why a record cannot be used, or "" for a good one."""
-    source = feature["image/source"].bytes_list.value
-    if not source:
-        return "is not of this suite: it has no image/source"
-    name = source[0].decode()
-    encoded = feature["image/encoded"].bytes_list.value
-    damage = records.jpeg_damage(encoded[0] if encoded else b"")
-    if damage:
-        return f"({name}): {damage}"
-    people = len(feature["people/scale"].float_list.value)
-    if not people:
-        return f"({name}) holds no people"
-    flags = len(feature["people/flags"].int64_list.value)
-    if flags != people * joints:
-        count = flags / people
-        return f"({name}) has {count:g} joints per person, {joints} wanted"
-    scale = feature["people/scale"].float_list.value[0]
-    if not 0 < scale < math.inf:
-        return f"({name}): the subject's scale must be positive, got {scale}"
-    center = feature["people/center"].float_list.value[:2]
-    if not all(map(math.isfinite, center)):
-        return f"({name}): the subject's centre must be finite, got {center}"
-    return ""
-
-
-def _blocks(rows, count):
-    for start in range(0, len(rows), count):
-        yield rows[start : start + count]
-
-
-def _read(positions):
-    """The bytes of records at (path, start, length)."""
-    found = []
-    for path, start, length in positions:
-        with open(path, "rb", buffering=0) as file:
-            file.seek(start)
-            found.append(file.read(length))
-    return np.array(found, object)
-
-
-def _crops(dataset, positions, samples, size, batch_size):
+def _crops(dataset, index, samples, size):
     """Batches of dicts of image, labels, back (crop -> photograph), and, with
     keypoint masking, of what `masking.place` returns.
 
@@ -335,19 +222,12 @@ def _crops(dataset, positions, samples, size, batch_size):
     """
     height, width = size
     mirror = tf.constant(dataset.skeleton.mirror)
-    # A crop reads at most 2 pixels per step (else the decoder halves more),
-    # along a diagonal at worst; 8 times is the most that a decoder can shrink.
-    longest = max(
-        math.ceil(2 * math.hypot(height, width)) + 5,
-        math.ceil(dataset.max_side / REDUCTIONS[-1]),
-    )
-    room = min(longest, dataset.max_side) ** 2
 
     def read(sample):
-        (serialized,) = tf.numpy_function(
-            lambda rows: [_read([positions[row] for row in rows])],
+        serialized = tf.numpy_function(
+            index.read,
             [sample["index"]],
-            [tf.string],
+            tf.string,
             stateful=False,  # else deterministic runs lose all parallelism
         )
         serialized = tf.ensure_shape(serialized, sample["index"].shape)
@@ -387,33 +267,24 @@ def _crops(dataset, positions, samples, size, batch_size):
             )
         return found
 
-    def decode(sample):
-        pixels = decode_window(
-            sample.pop("encoded"), sample.pop("shrink"), sample["window"]
+    def make(sample):
+        found = read(sample)
+        window = found.pop("window")
+        pixels = _decode_windows(
+            found.pop("encoded"), found.pop("shrink"), window
         )
-        return sample | {"pixels": tf.reshape(pixels, (-1, 3))}
-
-    def warp_all(sample):
-        told = ("labels", "back", "source", "target", "side")
-        told = {name: sample[name] for name in told if name in sample}
-        image = _warp(
-            sample["pixels"],
-            sample["window"][:, 2:],
-            sample["inside"],
-            sample["gain"],
-            (height, width),
-            told if "side" in told else None,
+        arrays = [pixels, window[:, 2:], found.pop("inside"), found.pop("gain")]
+        arrays += [found[k] for k in ("source", "target", "side") if k in found]
+        image = tf.numpy_function(
+            lambda *arrays: cut_out(size, *arrays),
+            arrays,
+            tf.uint8,
+            stateful=False,
         )
-        return {"image": image} | told
+        shape = (*sample["index"].shape, height, width, 3)
+        return {"image": tf.ensure_shape(image, shape)} | found
 
-    decoded = (
-        samples.map(read)
-        .unbatch()
-        .map(decode, num_parallel_calls=THREADS, deterministic=True)
-    )
-    shapes = {k: v.shape for k, v in decoded.element_spec.items()}
-    batches = decoded.padded_batch(batch_size, shapes | {"pixels": (room, 3)})
-    return batches.map(warp_all, num_parallel_calls=THREADS, deterministic=True)
+    return samples.map(make, num_parallel_calls=THREADS, deterministic=True)
 
 
 def _labels(record, matrix, flip, mirror):
@@ -485,11 +356,75 @@ def decode_window(encoded, shrink, window):
     return tf.switch_case(shrink, branches)
 
 
-def warp(pixels, shape, matrix, gain, size, patch=None):
+def _decode_windows(encoded, shrink, window):
+    """The pixels (N, 3) of all windows (B, 4), one window after the other.
+
+    One thread: the batches are what is made side by side.
+    """
+    count = tf.shape(window)[0]
+
+    def decode(i, found):
+        pixels = decode_window(encoded[i], shrink[i], window[i])
+        return i + 1, found.write(i, tf.reshape(pixels, (-1, 3)))
+
+    empty = tf.TensorArray(
+        tf.uint8, count, infer_shape=False, element_shape=(None, 3)
+    )
+    _, found = tf.while_loop(lambda i, _: i < count, decode, (0, empty))
+    return found.concat()
+
+
+def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
     """Reads the crops out of the windows, bilinearly, 0 beside the picture.
 
-    Runs in any graph; inside the pipeline it is compiled by XLA, where it costs
-    about as much as decoding the JPEG (`benchmarks/input_pipeline.py`).
+    Args:
+        size: (height, width) of the crops.
+        pixels: (N, 3) uint8: the windows one after the other, row by row.
+        shape: (B, 2) int, height and width of each window.
+        matrix: (B, 2, 3), crop -> window.
+        gain: (B, 3) factor on each channel.
+        source, target, side: what `masking.place` returns, if anything: in the
+            square around target, the crop shows what it shows around source.
+
+    Returns:
+        (B, height, width, 3) uint8.
+    """
+    height, width = size
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crops = np.empty((len(shape), height, width, 3), "uint8")
+    ends = np.cumsum(np.prod(shape, axis=1))
+    for i, window in enumerate(np.split(pixels, ends[:-1])):
+        window = window.reshape(*shape[i], 3)
+        # OpenCV warps four channels faster than three, conversions included.
+        window = cv2.cvtColor(window, cv2.COLOR_RGB2RGBA)
+        crop = cv2.warpAffine(window, matrix[i], (width, height), flags=flags)
+        crop = cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
+        cv2.transform(crop, np.diag(gain[i]), dst=crops[i])
+    for crop, *patch in zip(crops, source, target, side, strict=False):
+        _copy_patch(crop, *patch)
+    return crops
+
+
+def _copy_patch(crop, source, target, side):
+    """Copies a square of `side` pixels, whole in the crop, to another place.
+
+    It is moved by whole pixels, so nothing is resampled; what would lie beside
+    the crop is left out. Side 0 copies nothing.
+    """
+    first = np.maximum(target - side // 2, 0).astype(int)
+    last = np.minimum(target + side // 2 + 1, crop.shape[1::-1]).astype(int)
+    if side and (first < last).all():
+        (x, y), (right, low) = first, last
+        dx, dy = (source - target).astype(int)
+        seen = crop[y + dy : low + dy, x + dx : right + dx]
+        crop[y:low, x:right] = seen.copy()
+
+
+def warp(pixels, shape, matrix, gain, size):
+    """`cut_out` in operations that any graph can hold, for an exported model.
+
+    Values differ from those of `cut_out` by one grey level at most: that one
+    rounds before it multiplies with the gain.
 
     Args:
         pixels: (B, N, 3) uint8: each window row by row, then anything.
@@ -497,8 +432,6 @@ def warp(pixels, shape, matrix, gain, size, patch=None):
         matrix: (B, 2, 3), crop -> window.
         gain: (B, 3) factor on each channel.
         size: (height, width) of the crops.
-        patch: what `masking.place` returns: in the square around target, the
-            crop shows what it would show around source.
 
     Returns:
         (B, height, width, 3) uint8.
@@ -506,14 +439,6 @@ def warp(pixels, shape, matrix, gain, size, patch=None):
     height, width = size
     batch = tf.shape(pixels)[0]
     x, y = tf.meshgrid(tf.range(float(width)), tf.range(float(height)))
-    if patch:
-        half = patch["side"][:, None, None] / 2
-        copied = tf.abs(x - patch["target"][:, 0, None, None]) < half
-        copied &= tf.abs(y - patch["target"][:, 1, None, None]) < half
-        far = (patch["source"] - patch["target"])[:, :, None, None]
-        # By whole steps: a copy that is not resampled.
-        x = tf.where(copied, x + far[:, 0], x)
-        y = tf.where(copied, y + far[:, 1], y)
     m = matrix[:, :, :, None, None]
     x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
     left, top = tf.floor(x), tf.floor(y)
@@ -533,6 +458,3 @@ def warp(pixels, shape, matrix, gain, size, patch=None):
         total += weight * tf.cast(value, tf.float32)
     total *= gain[:, None, None, :]
     return tf.cast(tf.clip_by_value(total + 0.5, 0.0, 255.0), tf.uint8)
-
-
-_warp = tf.function(warp, jit_compile=True, autograph=False)

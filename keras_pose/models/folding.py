@@ -11,8 +11,8 @@ def fold_norms(model):
     """A model for inference that computes the same with fewer operations.
 
     Of a convolution with kernel k and bias b, a norm of factor f and summand s
-    makes (k * x + b) f + s = (f k) * x + (f b + s), another convolution. Where a
-    norm follows something else, the product and the sum are left: oneDNN's
+    makes (k * x + b) f + s = (f k) * x + (f b + s), another convolution. Where
+    a norm follows something else, the product and the sum are left: oneDNN's
     batch normalisation takes a multiple of their time for one small picture.
 
     Args:

@@ -15,13 +15,16 @@ def test_it_measures_and_finds_equal_outputs(capsys):
 
 
 def test_a_loader_that_does_something_else_is_noticed(monkeypatch):
-    monkeypatch.setattr(input_pipeline.opencv_loader.cv2, "warpAffine", zeros)
+    load = input_pipeline.opencv_loader.load
+
+    def blacken(sample, size, image, targets):
+        joints = load(sample, size, image, targets)
+        image[:] = 0
+        return joints
+
+    monkeypatch.setattr(input_pipeline.opencv_loader, "load", blacken)
     with pytest.raises(ValueError, match="do not do the same work"):
         input_pipeline.main(input_pipeline.Config(**TINY))
-
-
-def zeros(picture, matrix, size):
-    return picture[: size[1], : size[0]] * 0
 
 
 def test_a_folder_without_photographs_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import dataset, records
+from keras_pose.data import dataset, reading, records
 from keras_pose.skeletons import LSP
 from tfrecords import check, shards
 
@@ -106,6 +106,31 @@ def test_a_truncated_shard_is_found(tmp_path, capsys):
     assert "train: 3 people" in out
 
 
+def test_a_data_set_without_an_index_is_sound(tmp_path):
+    save(tmp_path, train=[1])
+    (tmp_path / "train.index").unlink()
+    assert run(tmp_path)["train"]["people"] == 1
+
+
+def test_a_damaged_index_is_found(tmp_path):
+    save(tmp_path, train=[1], val=[2])
+    path = tmp_path / "val.index"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="1 failures.*val.index: is damaged"):
+        run(tmp_path)
+
+
+def test_an_index_that_says_something_else_is_found(tmp_path):
+    save(tmp_path, train=list(range(4)))
+    data = dataset.open_dataset(tmp_path)
+    index = reading.open_split(data, "train")
+    index.columns["center"][2, 0] += 1
+    described = data.description["splits"]["train"]["shards"]
+    reading.save(tmp_path / "train.index", index, described)
+    with pytest.raises(ValueError, match="train.index: the shards hold others"):
+        run(tmp_path)
+
+
 def test_a_lost_shard_is_found(tmp_path):
     description = save(tmp_path, train=[1], val=[2])
     name = description["splits"]["val"]["shards"][0]["file"]
@@ -114,8 +139,12 @@ def test_a_lost_shard_is_found(tmp_path):
         run(tmp_path)
 
 
-def test_records_that_contradict_themselves_are_named(tmp_path, capsys):
-    save(tmp_path, spoiled, train=list(range(4)))
+def test_records_that_contradict_themselves_are_named(
+    tmp_path, capsys, monkeypatch
+):
+    with monkeypatch.context() as patch:  # else it is not converted at all
+        patch.setattr(records, "jpeg_damage", lambda encoded: "")
+        save(tmp_path, spoiled, train=list(range(4)))
     with pytest.raises(ValueError, match="3 failures"):
         run(tmp_path)
     out = capsys.readouterr().out

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import dataset, records
+from keras_pose.data import dataset, reading, records
 from tfrecords import shards
 
 SETTINGS = {"skeleton": "lsp", "protocol": "pck-torso", "command": "test"}
@@ -37,8 +38,9 @@ def make(task):
     person = records.Person(
         np.full((14, 2), number), np.full(14, 2), np.ones(2), 1.0
     )
+    jpeg = bytes.fromhex("ffd8") + bytes(996) + bytes.fromhex("ffd9")
     return records.Picture(
-        bytes(1000), (8, 12), (person,), f"{number}.jpg", np.eye(3)[:2]
+        jpeg, (8, 12), (person,), f"{number}.jpg", np.eye(3)[:2]
     )
 
 def main(output, marks, workers):
@@ -50,7 +52,11 @@ def main(output, marks, workers):
 '''
 
 
-def picture(number, missing=(), unusable=()):
+WHOLE = b"\xff\xd8 jpeg \xff\xd9"
+"""What is stored unless it is not a JPEG, or ends too early."""
+
+
+def picture(number, missing=(), unusable=(), encoded=WHOLE):
     """A record whose picture is not decoded here; joints at its number."""
     if number in missing:
         raise FileNotFoundError(2, "No such file", f"{number}.jpg")
@@ -59,7 +65,7 @@ def picture(number, missing=(), unusable=()):
     flags = np.array([0] + [1] * 3 + [2] * 10)
     person = records.Person(np.full((14, 2), number), flags, np.ones(2), 1.0)
     return records.Picture(
-        b"jpeg", (8, 12), (person,), f"{number}.jpg", np.eye(3)[:2]
+        encoded, (8, 12), (person,), f"{number}.jpg", np.eye(3)[:2]
     )
 
 
@@ -102,6 +108,52 @@ def test_records_come_back_in_order_with_their_counts(tmp_path):
     saved = json.loads((output / "dataset.json").read_text())
     assert saved == {"format": 1} | description
     assert not (output / "unfinished").exists()
+
+
+def test_the_index_is_what_reading_the_shards_would_make(tmp_path):
+    tasks = {"train": list(range(300)), "val": [7]}
+    shards.save(tmp_path, tasks, picture, workers=1, **SETTINGS)
+    path = tmp_path / "train.index"
+    written = path.read_bytes()
+    path.unlink()
+    data = dataset.open_dataset(tmp_path)
+    index = reading.open_split(data, "train")
+    assert path.read_bytes() == written
+    assert index.sources == [f"{n}.jpg" for n in range(300)]
+    paths = data.shards("train")
+    raw = [r.numpy() for r in tf.data.TFRecordDataset(paths)]
+    rows = np.array([299, 0, 128, 127])
+    assert index.read(rows).tolist() == [raw[row] for row in rows]
+    flags = np.array([0] + [1] * 3 + [2] * 10)
+    joints = np.where(flags[:, None], np.arange(300)[:, None, None], 0)
+    np.testing.assert_array_equal(index.columns["flags"], [flags] * 300)
+    np.testing.assert_array_equal(
+        index.columns["joints"], np.broadcast_to(joints, (300, 14, 2))
+    )
+
+
+def test_shards_in_each_others_place_are_named_when_they_are_read(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "TASKS_PER_SHARD", 3)
+    tasks = {"train": list(range(9))}  # all of one length
+    shards.save(tmp_path, tasks, picture, workers=1, **SETTINGS)
+    data = dataset.open_dataset(tmp_path)
+    first, middle, last = map(Path, data.shards("train"))
+    first.rename(tmp_path / "kept")
+    last.rename(first)
+    (tmp_path / "kept").rename(last)
+    index = reading.open_split(data, "train")
+    assert len(index.read(np.array([3, 5]))) == 2
+    for row, path in ((1, first), (7, last)):
+        with pytest.raises(ValueError, match=f"{path}: record 1 .* is corrupt"):
+            index.read(np.array([3, row]))
+
+
+def test_a_picture_that_no_reader_would_take_is_listed(tmp_path):
+    make = partial(picture, encoded=WHOLE[:-2])
+    with pytest.raises(ValueError, match=r"unusable, first \(4.jpg\): .*trunc"):
+        shards.save(tmp_path, {"train": [4]}, make, workers=1, **SETTINGS)
 
 
 def test_missing_and_unusable_images_are_listed_and_refused(tmp_path):
@@ -165,6 +217,7 @@ def test_a_new_conversion_replaces_the_old_one(tmp_path):
     assert sorted(contents(tmp_path)) == [
         "dataset.json",
         "val-00000-of-00001.tfrecord",
+        "val.index",
     ]
 
 

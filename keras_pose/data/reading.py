@@ -1,0 +1,317 @@
+"""Opens a split at once: where its records lie, and who their subjects are.
+
+The index of a split, a file beside its shards, holds the place and the checksum
+of every record and what an evaluation asks of all people. It is made from the
+shards, and says which: where it is absent, damaged or of other shards, the
+shards are read once, checked against dataset.json, and it is written again (an
+older data set has none; in a folder that cannot be written none stays).
+
+Opening reads the index and asks for the sizes of the shards. A record is
+checked when it is read; `python -m tfrecords.check` reads and checks all.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from keras_pose import files
+from keras_pose.data import records
+
+FRAME = 12, 4
+"""Bytes of a TFRecord before (length, its checksum) and after (checksum)."""
+NUMBERS = {
+    "center": (2,),
+    "scale": (),
+    "head_size": (),
+    "box": (4,),
+    "matrix": (2, 3),
+}
+"""Shape of each of a subject's float32 numbers, joints apart."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The N records of a split, in order."""
+
+    paths: list
+    """The shards."""
+    columns: dict
+    """shard (N,): number of the path; start, length (N,) bytes; checksum (N,):
+    zlib.crc32 of the record; and of its subject, in the record's own pixels,
+    joints (N, K, 2), flags (N, K) and NUMBERS (N, ...)."""
+    names: list
+    """Who each subject is in the source."""
+    sources: list
+    """File name of each subject's photograph."""
+
+    def __len__(self):
+        return len(self.columns["shard"])
+
+    def read(self, rows):
+        """The bytes of some records (B,), checked.
+
+        Raises:
+            ValueError: a record is not as it was written; names it.
+        """
+        shard, start, length, checksum = (
+            self.columns[name][rows].tolist()
+            for name in ("shard", "start", "length", "checksum")
+        )
+        found = []
+        for i, number in enumerate(shard):
+            with open(self.paths[number], "rb", buffering=0) as file:
+                file.seek(start[i])
+                record = file.read(length[i])
+            if zlib.crc32(record) != checksum[i]:
+                first = np.searchsorted(self.columns["shard"], number)
+                raise ValueError(
+                    f"{self.paths[number]}: record {rows[i] - first} (from 0) "
+                    "is corrupt: another checksum was written. Convert again."
+                )
+            found.append(record)
+        return np.array(found, object)
+
+
+_opened = {}
+
+
+def open_split(dataset, split):
+    """The `Index` of a split of a `dataset.Dataset`; read once per process.
+
+    Raises:
+        FileNotFoundError: a shard is missing.
+        ValueError: a shard has another size than dataset.json says or, where
+            the index has to be made, is changed or holds a record that cannot
+            be used; names the file and the record.
+    """
+    paths = dataset.shards(split)
+    described = dataset.description["splits"][split]["shards"]
+    for path, shard in zip(paths, described, strict=True):
+        size = os.path.getsize(path)
+        if size != shard["bytes"]:
+            raise ValueError(_what_is_wrong(path, size, shard))
+    joints = len(dataset.skeleton.joints)
+    key = str(dataset.folder.resolve()), split, joints, json.dumps(described)
+    if key not in _opened:
+        path = path_of(dataset.folder, split)
+        index = load(path, paths, described, joints)
+        if index is None:
+            index = build(paths, described, joints)
+            try:
+                save(path, index, described)
+            except OSError:  # a folder that cannot be written: made every time
+                pass
+        _opened[key] = index
+    return _opened[key]
+
+
+def path_of(folder, split):
+    """Where the index of a split lies."""
+    return folder / f"{split}.index"
+
+
+def load(path, paths, described, joints):
+    """The `Index` in a file; None where it is absent, damaged or of others.
+
+    Args:
+        path: of the index.
+        paths: of the shards.
+        described: what dataset.json says of them.
+        joints: number of joints K of the data set's skeleton.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with np.load(io.BytesIO(content)) as arrays:
+        columns = dict(arrays)
+    words = json.loads(columns.pop("words").tobytes())
+    if words["shards"] != described or columns["flags"].shape[1] != joints:
+        return None
+    return Index(paths, columns, words["names"], words["sources"])
+
+
+def save(path, index, described):
+    """Writes an `Index` whole or not at all, behind its own SHA-256."""
+    words = {
+        "shards": described,
+        "names": index.names,
+        "sources": index.sources,
+    }
+    words = np.frombuffer(json.dumps(words).encode(), "uint8")
+    content = io.BytesIO()
+    np.savez(content, words=words, **index.columns)
+    content = content.getvalue()
+    with files.whole(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+def build(paths, described, joints):
+    """The `Index` of shards that are as dataset.json describes them.
+
+    Raises:
+        ValueError: a shard is changed, or a record cannot be used; names the
+            file and the record.
+    """
+    parts = []
+    bar = tqdm(
+        total=sum(shard["records"] for shard in described),
+        desc="reading all shards once",
+        unit=" people",
+        leave=False,
+        disable=None,
+    )
+    with bar:
+        for path, shard in zip(paths, described, strict=True):
+            with open(path, "rb") as file:
+                content = file.read()
+            if hashlib.sha256(content).hexdigest() != shard["sha256"]:
+                raise ValueError(_what_is_wrong(path, len(content), shard))
+            parts.append(gather(_looks(path, content, joints)))
+            bar.update(shard["records"])
+    return join(paths, parts)
+
+
+def _looks(path, content, joints):
+    """What `look` returns of each record of a shard."""
+    rows, end = [], 0
+    while end < len(content):
+        start = end + FRAME[0]
+        length = int.from_bytes(content[end : end + 8], "little")
+        try:
+            rows.append(look(content[start : start + length], start, joints))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: record {len(rows)} (from 0) {error}"
+            ) from None
+        end = start + length + FRAME[1]
+    return rows
+
+
+def gather(rows):
+    """The `Index` of one shard without its path, of what `look` returns."""
+    columns = {
+        name: np.array([row[name] for row in rows])
+        for name in rows[0]
+        if name not in ("name", "source")
+    }
+    columns["shard"] = np.zeros(len(rows), "int32")
+    names, sources = ([row[k] for row in rows] for k in ("name", "source"))
+    return Index([], columns, names, sources)
+
+
+def join(paths, parts):
+    """The `Index` of a split, from those of its shards (`gather`)."""
+    columns = {
+        name: np.concatenate([part.columns[name] for part in parts])
+        for name in parts[0].columns
+    }
+    counts = [len(part) for part in parts]
+    columns["shard"] = np.repeat(np.arange(len(parts), dtype="int32"), counts)
+    names = [name for part in parts for name in part.names]
+    sources = [source for part in parts for source in part.sources]
+    return Index(paths, columns, names, sources)
+
+
+def look(record, start, joints):
+    """One row of an index.
+
+    Args:
+        record: the bytes of a record.
+        start: where in the shard they begin.
+        joints: number of joints K of the data set's skeleton.
+
+    Returns:
+        dict of the columns of `Index`, shard apart, and of name and source.
+
+    Raises:
+        ValueError: the record cannot be used; the sentence has no subject.
+    """
+    feature = tf.train.Example.FromString(record).features.feature
+    source = _only(feature["image/source"].bytes_list.value)
+    if not source:
+        raise ValueError("is not of this suite: it has no image/source")
+    wrong = _unusable(feature, joints)
+    if wrong:
+        raise ValueError(f"({source.decode()}){wrong}")
+    row = {
+        "start": start,
+        "length": len(record),
+        "checksum": zlib.crc32(record),
+        "flags": np.array(
+            feature["people/flags"].int64_list.value[:joints], "int32"
+        ),
+        "name": _only(feature["people/name"].bytes_list.value).decode(),
+        "source": source.decode(),
+    }
+    for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
+        values = feature[_key(name)].float_list.value[: math.prod(shape)]
+        row[name] = np.array(values, "float32").reshape(shape)
+    return row
+
+
+def _key(name):
+    """What a record calls a number of its subject."""
+    return f"image/{name}" if name == "matrix" else f"people/{name}"
+
+
+def _only(values):
+    """The subject's of some bytes, empty where there are none."""
+    return values[0] if values else b""
+
+
+def _unusable(feature, joints):
+    """Why a record cannot be used, or "" for a good one."""
+    damage = records.jpeg_damage(
+        _only(feature["image/encoded"].bytes_list.value)
+    )
+    if damage:
+        return f": {damage}"
+    people = len(feature["people/scale"].float_list.value)
+    if not people:
+        return " holds no people"
+    flags = len(feature["people/flags"].int64_list.value)
+    if flags != people * joints:
+        count = flags / people
+        return f" has {count:g} joints per person, {joints} wanted"
+    for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
+        count = len(feature[_key(name)].float_list.value)
+        if count < math.prod(shape):
+            return f" has {count} numbers in {_key(name)}"
+    scale = feature["people/scale"].float_list.value[0]
+    if not 0 < scale < math.inf:
+        return f": the subject's scale must be positive, got {scale}"
+    center = feature["people/center"].float_list.value[:2]
+    if not all(map(math.isfinite, center)):
+        return f": the subject's centre must be finite, got {center}"
+    return ""
+
+
+def _what_is_wrong(path, size, shard):
+    """The sentence about a shard whose size or checksum differs."""
+    number = 0
+    try:
+        for _ in tf.data.TFRecordDataset(path):
+            number += 1
+    except tf.errors.DataLossError:
+        return (
+            f"{path}: record {number} (from 0) is corrupt or truncated; "
+            f"{shard['bytes']:,} bytes wanted, got {size:,}. Convert again."
+        )
+    if number != shard["records"]:
+        return (
+            f"{path}: ends after record {number - 1} (from 0), "
+            f"{shard['records']} records wanted. Convert again."
+        )
+    return f"{path}: is not the file that dataset.json lists. Convert again."
