@@ -168,7 +168,7 @@ class Server:
             maps = self.heights(crops)
         joints = len(self.skeleton.joints)
         maps, signed = maps[..., :joints], maps[..., joints:]
-        cells, scores = heatmaps.decode(maps, self.decoding)
+        cells, scores = heatmaps.decode(maps, self.decoding, self.head.sigma)
         points = heatmaps.to_pixels(
             cells, self.head.stride, self.head.alignment
         )
@@ -249,6 +249,7 @@ def _serving(server, name):
         "input": {"height": height, "width": width},
         "stride": server.head.stride,
         "alignment": server.head.alignment,
+        "sigma": server.head.sigma,
         "decoding": server.decoding,
         "flip": server.flip,
         "missing_threshold": server.missing_threshold,

@@ -8,7 +8,6 @@ averaged. `alignment="corner"` (x / s) is for weights trained that way.
 
 import math
 
-import keras
 from keras import ops
 
 ALIGNMENTS = ("center", "corner")
@@ -44,8 +43,7 @@ def encode(points, size, sigma=1.0):
     Returns:
         (B, H, W, K) float32.
     """
-    if sigma <= 0:
-        raise ValueError(f"sigma must be positive, got {sigma}")
+    _check_sigma(sigma)
     height, width = size
     x, y = points[..., 0:1], points[..., 1:2]
     dx = ops.arange(width, dtype="float32") - x
@@ -63,14 +61,18 @@ def decode(maps, method="quarter", sigma=1.0):
         method: "quarter" (argmax and a quarter cell towards the higher
             neighbour on each axis, Newell), "argmax", "dark" (second-order
             Taylor step on the logarithm, Zhang et al., CVPR 2020; the maps must
-            not be negative) or "soft" (centre of mass of the 5 x 5 window
-            around the argmax).
-        sigma: width of the Gaussians in cells; "dark" smooths with it.
+            not be negative) or "soft" (the centre of mass of the window
+            within 2 sigma of the argmax, freed of its bias). Of a Gaussian of
+            sigma 1 or more, "soft" misses each coordinate by less than 0.001
+            cells; where the border cuts the window, by at most 0.08 cells
+            (sigma 1), 0.04 (1.5), 0.03 (2), 0.02 (3).
+        sigma: width of the Gaussians in cells, for "dark" and "soft".
 
     Returns:
         points (B, K, 2) x, y in cells, scores (B, K).
     """
     _check(method, DECODINGS, "decoding")
+    _check_sigma(sigma)
     maps = ops.cast(maps, "float32")
     _, height, width, joints = maps.shape
     flat = ops.reshape(
@@ -101,7 +103,9 @@ def decode(maps, method="quarter", sigma=1.0):
         step = ops.stack(step, -1) * ops.cast(ops.stack(inside, -1), "float32")
         return cells + QUARTER_PIXEL * step, scores
     if method == "soft":
-        return cells + _center_of_mass(at, column, row, (height, width)), scores
+        size = height, width
+        offsets = _center_of_mass(flat, column, row, size, sigma)
+        return cells + ops.where(scores[..., None] > 0, offsets, 0.0), scores
     gx, gy = (at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2
     xx = at(1, 0) - 2 * at(0, 0) + at(-1, 0)
     yy = at(0, 1) - 2 * at(0, 0) + at(0, -1)
@@ -116,20 +120,47 @@ def decode(maps, method="quarter", sigma=1.0):
     return cells + step, scores
 
 
-def _center_of_mass(at, column, row, size):
-    """Offset (B, K, 2) from the peak: mean of a 5 x 5 window, if positive."""
-    height, width = size
-    total, moments = 0.0, [0.0, 0.0]
-    for dy in range(-2, 3):
-        for dx in range(-2, 3):
-            x, y = column + dx, row + dy
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            mass = ops.maximum(at(dx, dy), 0.0) * ops.cast(inside, "float32")
-            total = total + mass
-            moments[0] = moments[0] + dx * mass
-            moments[1] = moments[1] + dy * mass
-    total = ops.maximum(total, keras.config.epsilon())
-    return ops.stack([m / total for m in moments], axis=-1)
+def _center_of_mass(flat, column, row, size, sigma):
+    """Offset (B, K, 2) of the centre from the peak's cell, cells.
+
+    The mean of a window is biased, for the window lies around the peak's cell
+    and ends there or at the border. So it is compared with the mean of a
+    Gaussian on the middle of that cell, in the same window: one that lies a
+    little further has its mean further by variance / sigma^2 of that. That
+    Gaussian weighs both means: what lies far from the peak hardly counts.
+    """
+    joints, (height, width) = flat.shape[1], size
+    radius = math.ceil(2 * sigma)
+    side = 2 * radius + 1
+    step = ops.arange(-radius, radius + 1)
+    distance = ops.cast(step, "float32")
+    gaussian = ops.exp(-ops.square(distance) / (2 * sigma**2))
+    x, y = column[..., None] + step, row[..., None] + step
+    index = ops.clip(y, 0, height - 1)[..., None] * width
+    index = index + ops.clip(x, 0, width - 1)[..., None, :]
+    index = ops.reshape(index, (-1, joints, side * side))
+    window = ops.maximum(ops.take_along_axis(flat, index, axis=-1), 0.0)
+    window = ops.reshape(window, (-1, joints, side, side))
+    across = ops.where((x >= 0) & (x < width), gaussian, 0.0)
+    down = ops.where((y >= 0) & (y < height), gaussian, 0.0)
+
+    def center(mass):
+        """Mean of a window's line (B, K, side), and its variance."""
+        mass = mass / ops.maximum(ops.sum(mass, -1, keepdims=True), 1e-30)
+        mean = ops.sum(mass * distance, -1)
+        return mean, ops.sum(mass * ops.square(distance), -1) - mean**2
+
+    offsets = []
+    for weights, line in (
+        (across, ops.einsum("bkyx,bky->bkx", window, down)),
+        (down, ops.einsum("bkyx,bkx->bky", window, across)),
+    ):
+        mean, _ = center(line * weights)
+        usual, variance = center(ops.square(weights))
+        offset = (mean - usual) * sigma**2 / ops.maximum(variance, 1e-6)
+        offsets.append(offset)
+    farthest = max(1.0, sigma)
+    return ops.clip(ops.stack(offsets, -1), -farthest, farthest)
 
 
 def _log_smoothed(maps, flat, sigma):
@@ -151,3 +182,8 @@ def _check(value, known, what):
         raise ValueError(
             f"{what} must be one of {', '.join(known)}, got {value!r}"
         )
+
+
+def _check_sigma(sigma):
+    if not sigma > 0:
+        raise ValueError(f"sigma must be positive, got {sigma}")

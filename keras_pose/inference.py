@@ -230,7 +230,7 @@ def predict_people(
             if signed.size:
                 signs = ops.convert_to_numpy(at_peaks(maps, signed))
                 occluded.append(signs < 0)
-            cells, peaks = heatmaps.decode(maps, decoding)
+            cells, peaks = heatmaps.decode(maps, decoding, head.sigma)
             points = heatmaps.to_pixels(cells, head.stride, head.alignment)
             matrices = _usual(batch[0][1], zooms[0], size)
             points = ops.convert_to_numpy(points).astype("float64")

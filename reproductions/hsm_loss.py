@@ -110,7 +110,9 @@ def build_model(config, skeleton):
         bias=config.bias if activation == "sigmoid" else 0.0,
         pixel_offset=config.pixel_offset,
     )
-    head = heads.PoseMaps(skeleton.name, activation=activation, name="maps")
+    head = heads.PoseMaps(
+        skeleton.name, activation=activation, sigma=config.sigma, name="maps"
+    )
     return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
 
 

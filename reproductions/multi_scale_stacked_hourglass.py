@@ -185,6 +185,7 @@ def build_model(config, skeleton):
             skeleton.name,
             stride=stride,
             activation="absolute" if signed else "linear",
+            sigma=config.sigma,
             name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in maps.items()

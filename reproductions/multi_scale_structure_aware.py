@@ -186,6 +186,7 @@ def build_model(config, skeleton, stage="joint"):
             skeleton.name,
             stride=stride,
             activation="linear",
+            sigma=config.sigma,
             name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in zip(strides, maps, strict=True)

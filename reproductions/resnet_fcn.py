@@ -132,7 +132,11 @@ def build_model(config, skeleton):
             features, joints, deconvolutions=steps, filters=config.filters
         )
     last = heads.PoseMaps(
-        skeleton.name, stride=stride, activation="linear", name="maps"
+        skeleton.name,
+        stride=stride,
+        activation="linear",
+        sigma=config.sigma,
+        name="maps",
     )
     name = f"resnet{config.depth}_{config.head}"
     return keras.Model(images, last([maps]), name=name)

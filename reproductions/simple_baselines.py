@@ -109,6 +109,7 @@ def build_model(config, skeleton):
         skeleton.name,
         stride=simple_baselines.output_stride(config.deconvolutions),
         activation="linear",
+        sigma=config.sigma,
         name="maps",
     )
     return keras.Model(images, head([maps]), name=f"baseline_{config.depth}")

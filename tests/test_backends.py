@@ -53,7 +53,7 @@ for metric in (HeatmapPCK("pckh", "mpii"), PeakHeight(),
     out[metric.name] = float(metric.result())
 positive = keras.ops.convert_to_tensor(np.abs(maps[:, 0]))
 for method in heatmaps.DECODINGS:
-    points, scores = heatmaps.decode(positive, method)
+    points, scores = heatmaps.decode(positive, method, sigma=1.5)
     points = np.asarray(keras.ops.convert_to_numpy(points))
     out[method] = points.ravel().tolist()
 images = keras.Input((64, 128, 3), dtype="uint8")

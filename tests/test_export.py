@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_pose import export, geometry, inference
 from keras_pose.data import photograph, pipeline, records
 from keras_pose.models import heads
-from keras_pose.models.heads import PoseMaps
+from keras_pose.models.heads import PoseMaps, describe
 from keras_pose.models.hourglass import stacked_hourglass
 
 
@@ -136,15 +136,18 @@ def photo(seed, colors):
     )
 
 
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("flip", "decoding", "sigma"), [(False, "dark", 1.0), (True, "soft", 1.5)]
+)
 def test_an_export_agrees_with_the_evaluation(
-    oracle_model, colors, tmp_path, flip, save
+    oracle_model, colors, tmp_path, flip, decoding, sigma, save, monkeypatch
 ):
     """Same people, same JPEGs, same crops: joints within 0.1 pixel."""
+    monkeypatch.setattr(describe(oracle_model), "sigma", sigma)
     pictures = [photo(seed, colors) for seed in range(12)]
     data = save(tmp_path, pictures, "val")
     wanted = inference.predict_people(
-        oracle_model, data, "val", batch_size=5, flip=flip, decoding="dark"
+        oracle_model, data, "val", batch_size=5, flip=flip, decoding=decoding
     )
     people = pipeline.read_people(data, "val")
     sides = people.scale * geometry.PERSON_PIXELS / 1.25
@@ -152,7 +155,7 @@ def test_an_export_agrees_with_the_evaluation(
         [people.center - (sides[:, None] - 1) / 2, sides[:, None].repeat(2, 1)],
         axis=1,
     )
-    server = export.Server(oracle_model, flip=flip, decoding="dark")
+    server = export.Server(oracle_model, flip=flip, decoding=decoding)
     found = server.encoded(
         tf.constant([picture.encoded for picture in pictures]),
         tf.constant(boxes, tf.float32),

@@ -1,5 +1,7 @@
 """Joints to maps and back, at sizes that are not square."""
 
+import math
+
 import numpy as np
 import pytest
 from keras import ops
@@ -104,31 +106,72 @@ def test_dark_does_not_leave_a_flat_map():
     np.testing.assert_allclose(found, 0)
 
 
-def test_soft_is_the_centre_of_mass():
+def test_soft_by_hand():
+    """Weighted by exp(-d^2 / 2), compared with a Gaussian weighted so, too."""
     maps = np.zeros((1, *SIZE, 1), "float32")
-    maps[0, 3, 4:6, 0] = 3, 1  # a quarter of the mass one cell to the right
-    maps[0, 3, 7, 0] = 1  # beyond the window of 5
+    maps[0, 3, 4:6, 0] = 3, 1
+    maps[0, 3, 7, 0] = 2.9  # farther than 2 sigma
     maps[0, 2, 4, 0] = -5  # only what is positive counts
     found, scores = decode(maps, "soft")
-    np.testing.assert_allclose(found[0, 0], (4.25, 3), rtol=1e-6)
+    mean = math.exp(-0.5) / (3 + math.exp(-0.5))
+    squares = 2 * (math.exp(-1) + 4 * math.exp(-4))
+    variance = squares / (1 + 2 * (math.exp(-1) + math.exp(-4)))
+    np.testing.assert_allclose(found[0, 0], (4 + mean / variance, 3), rtol=1e-6)
     assert scores[0, 0] == 3
 
 
-def test_soft_at_the_corner_counts_no_cell_twice():
-    maps = np.zeros((1, *SIZE, 1), "float32")
-    maps[0, 0, 0:2, 0] = 3, 1
-    found, _ = decode(maps, "soft")
-    np.testing.assert_allclose(found[0, 0], (0.25, 0), rtol=1e-6)
+def test_soft_at_the_border_reads_no_other_row():
+    maps = np.array(encode((0, 4)))
+    spoilt = maps.copy()
+    spoilt[0, :, -3:] = 0.9  # in memory, left of x = 0 in the row below
+    found, wanted = (decode(m, "soft")[0] for m in (spoilt, maps))
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "at_border"), [(1.0, 0.08), (1.5, 0.04), (2.0, 0.03), (3.0, 0.02)]
+)
+def test_soft_misses_a_gaussian_by_no_more_than_it_says(sigma, at_border):
+    """The figures of the docstring of `decode`, over positions in a cell."""
+    height, width = 20, 26
+    rng = np.random.default_rng(0)
+    window = np.ceil(2 * sigma) + 0.5
+    last = np.array([width, height]) - 0.5
+    for low, high, limit in (
+        (window, last - window - 0.5, 0.001),
+        (-0.5, last, at_border),
+    ):
+        points = rng.uniform(low, high, (20, 500, 2)).astype("float32")
+        maps = heatmaps.encode(points, (height, width), sigma)
+        errors = {
+            method: np.abs(decode(maps, method, sigma=sigma)[0] - points).max()
+            for method in ("soft", "quarter")
+        }
+        assert errors["soft"] < limit < 0.2 < errors["quarter"]
+
+
+def test_soft_of_a_flipped_map_is_flipped():
+    maps = np.random.default_rng(0).uniform(0, 1, (3, *SIZE, 5))
+    found, _ = decode(maps, "soft", sigma=1.5)
+    mirrored, _ = decode(maps[:, :, ::-1], "soft", sigma=1.5)
+    np.testing.assert_allclose(mirrored, (11, 0) + found * (-1, 1), atol=1e-5)
+
+
+def test_soft_goes_no_farther_than_sigma():
+    maps = np.full((1, *SIZE, 1), 1.0, "float32")  # argmax: the first cell
+    assert decode(maps, "soft", sigma=3.0)[0].max() <= 3
+    np.testing.assert_allclose(decode(0 * maps, "soft", sigma=3.0)[0], 0)
 
 
 @pytest.mark.parametrize(
     "call, message",
     [
         (lambda: encode((1, 1), sigma=0), "sigma must be positive, got 0"),
+        (lambda: decode(encode((1, 1)), sigma=0), "sigma must be .* got 0"),
         (lambda: heatmaps.to_cells(1, 4, "middle"), "center, corner, got"),
         (lambda: decode(encode((1, 1)), "best"), "one of quarter, argmax"),
     ],
-    ids=["sigma", "alignment", "decoding"],
+    ids=["sigma", "sigma decoded", "alignment", "decoding"],
 )
 def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(ValueError, match=message):

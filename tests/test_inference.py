@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import heatmaps, inference
+from keras_pose import geometry, heatmaps, inference
+from keras_pose.data import pipeline
 from keras_pose.models.heads import PoseMaps, describe
 from keras_pose.skeletons import LSP, MPII
 
@@ -87,6 +88,24 @@ def test_every_way_of_testing_finds_the_photographs_pixels(
         off = np.linalg.norm(found.joints[person, INDICES] - truth, axis=-1)
         assert off.max() < 1.0
     assert found.scores[:, INDICES].min() > 0.7
+
+
+def test_maps_are_decoded_with_the_sigma_of_the_model(
+    wrists_model, wrists_data, monkeypatch
+):
+    dataset, _ = wrists_data()
+    model = wrists_model()
+    monkeypatch.setattr(describe(model), "sigma", 2.0)
+    settings = {"batch_size": 2, "decoding": "soft"}
+    found = inference.predict_people(
+        model, dataset, "val", keep_maps=True, **settings
+    )
+    ((_, matrices),) = pipeline.views(dataset, "val", (64, 96), 2)
+    for sigma, same in ((2.0, True), (1.0, False)):
+        cells, _ = heatmaps.decode(found.maps, "soft", sigma)
+        pixels = np.array(heatmaps.to_pixels(cells, 4))[:, INDICES]
+        off = geometry.move(pixels, matrices.numpy()) - found.joints[:, INDICES]
+        assert (np.abs(off).max() < 0.01) == same
 
 
 def test_a_pyramid_reads_each_view_where_it_shows_the_cell():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import pkgutil
 import re
 from functools import partial
@@ -69,6 +70,7 @@ def test_paper_trains_reports_and_exports(
         paper.Config(),
         smoke=True,
         image_size=(64, 64),
+        sigma=1.25,
         **{k: v for k, v in small.items() if k in fields},
     )
     with eagerly():
@@ -80,6 +82,8 @@ def test_paper_trains_reports_and_exports(
         *("best.keras", "history.csv", "report.html", "results.json"),
         *("run.json", "saved_model", "table.csv", "predictions.npz"),
     }
+    serving = json.loads((run / "saved_model" / "serving.json").read_text())
+    assert serving["sigma"] == 1.25  # decoding knows what was trained
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -26,6 +26,8 @@ class PoseMaps(keras.layers.Layer):
         alignment: "center" or "corner", see `keras_pose.heatmaps`.
         activation: "sigmoid" (the maps are logits), "linear", or "absolute"
             (a negative peak is that of an occluded joint).
+        sigma: width of the Gaussians that the maps were trained on, cells, for
+            `heatmaps.decode`; files of before it was told have 1.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class PoseMaps(keras.layers.Layer):
         stride=4,
         alignment="center",
         activation="sigmoid",
+        sigma=1.0,
         **kwargs,
     ):
         kwargs["dtype"] = "float32"  # losses need more than half precision
@@ -47,10 +50,13 @@ class PoseMaps(keras.layers.Layer):
         if activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"activation: one of {known}, got {activation!r}")
+        if not sigma > 0:
+            raise ValueError(f"sigma must be positive, got {sigma}")
         self.skeleton = skeleton
         self.stride = stride
         self.alignment = alignment
         self.activation = activation
+        self.sigma = sigma
 
     def call(self, maps):
         """Stacks on axis 1."""
@@ -63,6 +69,7 @@ class PoseMaps(keras.layers.Layer):
             "stride": self.stride,
             "alignment": self.alignment,
             "activation": self.activation,
+            "sigma": self.sigma,
         }
 
 

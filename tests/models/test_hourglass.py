@@ -3,10 +3,13 @@
 The published sizes are counted in test_main.
 """
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 
+from keras_pose.inference import load_model
 from keras_pose.models.heads import PoseMaps, describe
 from keras_pose.models.hourglass import stacked_hourglass
 from keras_pose.models.macs import parameters
@@ -84,3 +87,27 @@ def test_another_kind_of_model_is_refused():
 def test_a_head_names_what_it_knows(field):
     with pytest.raises(ValueError, match=f"{field}: one of .*got 'other'"):
         PoseMaps(**{field: "other"})
+
+
+def test_a_head_refuses_a_sigma_that_is_none():
+    with pytest.raises(ValueError, match="sigma must be positive, got 0"):
+        PoseMaps(sigma=0)
+
+
+def test_a_file_of_before_heads_knew_sigma_loads(tmp_path):
+    images = keras.Input((8, 12, 3))
+    maps = keras.layers.Conv2D(16, 1)(images)
+    model = keras.Model(images, PoseMaps(stride=1, sigma=2.5)([maps]))
+    model.save(tmp_path / "new.keras")
+    assert describe(load_model(tmp_path / "new.keras")).sigma == 2.5
+    with (
+        zipfile.ZipFile(tmp_path / "new.keras") as new,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in new.namelist():
+            content = new.read(name)
+            if name == "config.json":
+                assert content.count(b', "sigma": 2.5') == 1
+                content = content.replace(b', "sigma": 2.5', b"")
+            old.writestr(name, content)
+    assert describe(load_model(tmp_path / "old.keras")).sigma == 1
