@@ -99,7 +99,7 @@ class Config(training.Config):
             "epochs": 20,
             "batch_size": 16,
             "image_size": (128, 128),
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-3,
             "warmup_epochs": 1,
             "patience": 2,
             "rotation": 15.0,
