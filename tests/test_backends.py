@@ -90,7 +90,7 @@ def results(backend):
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],
         cwd=ROOT, env=os.environ | {"KERAS_BACKEND": backend},
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=1800,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-2000:]
     return json.loads(process.stdout.splitlines()[-1])
