@@ -68,16 +68,18 @@ def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
 
 
 def test_the_last_hourglass_makes_the_finest_maps():
-    model = mssh.build_model(small(stacks=4), LSP)
+    model = mssh.build_model(small(stacks=4, sigma=2.0), LSP)
     heads = [model.get_layer(name) for name in model.output_names]
     assert [head.stride for head in heads] == [8, 4, 2]
+    assert [head.sigma for head in heads] == [2.0, 2.0, 2.0]
     assert [output.shape[1:] for output in model.outputs] == [
         (2, 8, 16, 14), (1, 16, 32, 14), (1, 32, 64, 14)
     ]  # fmt: skip
 
 
 def test_the_baseline_is_newells():
-    model = mssh.build_model(small(method="hourglass", stacks=2), LSP)
+    config = small(method="hourglass", stacks=2, sigma=2.0)
+    model = mssh.build_model(config, LSP)
     assert describe(model).stride == 4
     assert model.output.shape[1:] == (2, 16, 32, 14)
 
