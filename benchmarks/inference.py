@@ -1,0 +1,211 @@
+"""Photograph to joints, one at a time: the SavedModel beside eager PyTorch.
+
+    python -m benchmarks.inference
+    python -m benchmarks.inference --size 128 --filters 64
+
+Both take the bytes of a JPEG and a box and return joints in pixels: reading,
+crop, normalisation, the same 2-stack hourglass with the same weights, and the
+quarter-cell decoding. The peer reads and crops with OpenCV. Each lives in a
+process of its own; they are called in turns, the other one rests.
+"""
+
+import multiprocessing
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from benchmarks import machine
+from keras_pose import export, geometry
+from keras_pose.console import run
+
+PHOTOGRAPHS = {
+    "272 x 172": (272, 172),
+    "1280 x 720": (720, 1280),
+    "4000 x 3000": (3000, 4000),
+}
+"""Height and width: as in LSP, a film's, a camera's."""
+JOINTS = 16
+WARM = 3
+"""Calls before the clock starts."""
+WEIGHTS = "weights.npz"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the network and of the measurement."""
+
+    size: int = 256
+    """Side of the network's input, pixels."""
+    filters: int = 256
+    """Channels of its features."""
+    rounds: int = 20
+    """Calls of each on each photograph, in turns."""
+
+
+def draw_photograph(height, width):
+    """Bytes of a JPEG of clouds of two sizes."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((height, width, 3), "float32")
+    for cells in (8, 64):
+        noise = rng.uniform(0, 128, (cells, cells, 3)).astype("float32")
+        image += cv2.resize(noise, (width, height))
+    return cv2.imencode(".jpg", image.astype("uint8"))[1].tobytes()
+
+
+def box_in(height, width):
+    """x, y, width, height of somebody in the middle."""
+    return np.float32([0.3 * width, 0.2 * height, 0.4 * width, 0.6 * height])
+
+
+def torch_pose(config, folder):
+    """Makes a network, keeps its weights, and returns (jpeg, box) -> joints."""
+    import torch
+
+    from benchmarks import torch_hourglass
+
+    torch.manual_seed(0)
+    network = torch_hourglass.StackedHourglass(config.filters, JOINTS).eval()
+    np.savez(
+        folder / WEIGHTS,
+        **{
+            f"{name}/{i}": weight
+            for name, module in torch_hourglass.layers(network)
+            for i, weight in enumerate(torch_hourglass.weights(module))
+        },
+    )
+    size = (config.size, config.size)
+
+    def pose(jpeg, box):
+        image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), cv2.IMREAD_COLOR)
+        center, scale = geometry.box_to_center_scale(box)
+        side = geometry.PERSON_PIXELS * scale
+        matrix = geometry.crop_matrix(center, side, 0.0, size)
+        crop = cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR)
+        pixels = torch.from_numpy(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB))
+        with torch.inference_mode():
+            maps = network(pixels.permute(2, 0, 1)[None].float())[0, -1]
+            maps = torch.sigmoid(maps)
+            _, height, width = maps.shape
+            _, best = maps.reshape(JOINTS, -1).max(dim=1)
+            y, x = best // width, best % width
+            padded = torch.nn.functional.pad(maps[None], (1, 1, 1, 1))[0]
+            k = torch.arange(JOINTS)
+            dx = padded[k, y + 1, x + 2] - padded[k, y + 1, x]
+            dy = padded[k, y + 2, x + 1] - padded[k, y, x + 1]
+            inside_x = (x > 0) & (x < width - 1)
+            inside_y = (y > 0) & (y < height - 1)
+            cells = torch.stack(
+                [
+                    x + 0.25 * dx.sign() * inside_x,
+                    y + 0.25 * dy.sign() * inside_y,
+                ],
+                dim=1,
+            ).numpy()
+        return geometry.move((cells + 0.5) * 4 - 0.5, geometry.invert(matrix))
+
+    return pose
+
+
+def served_pose(config, folder):
+    """Exports the same network and returns (jpeg, box) -> joints."""
+    import keras
+    import tensorflow as tf
+
+    from keras_pose.models.heads import PoseMaps
+    from keras_pose.models.hourglass import stacked_hourglass
+
+    images = keras.Input((config.size, config.size, 3), dtype="uint8")
+    maps = stacked_hourglass(images, JOINTS, filters=config.filters)
+    model = keras.Model(images, PoseMaps()(maps))
+    with np.load(folder / WEIGHTS) as weights:
+        for layer in model.layers:
+            count = len(layer.weights)
+            layer.set_weights(
+                [weights[f"{layer.name}/{i}"] for i in range(count)]
+            )
+    export.export(model, folder / "saved_model")
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    encoded = loaded.signatures["encoded"]
+
+    def pose(jpeg, box, loaded=loaded):  # kept alive with its signature
+        found = encoded(
+            encoded=tf.constant([jpeg]), boxes=tf.constant(box[None])
+        )
+        return found["joints"][0].numpy()
+
+    return pose
+
+
+def serve(make, config, folder, connection):
+    """A process that answers (jpeg, box) with joints, seconds and CPU time."""
+    pose = make(config, folder)
+    connection.send(None)
+    while True:
+        jpeg, box = connection.recv()
+        start, processor = time.perf_counter(), time.process_time()
+        joints = pose(jpeg, box)
+        connection.send(
+            (
+                joints,
+                time.perf_counter() - start,
+                time.process_time() - processor,
+            )
+        )
+
+
+def start(make, config, folder):
+    """Starts `serve` and waits until it is ready: the connection to it."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(
+        target=serve, args=(make, config, folder, there), daemon=True
+    ).start()
+    there.close()
+    here.recv()
+    return here
+
+
+def main(config):
+    """Prints a row per photograph."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    print(machine.describe())
+    print(f"2-stack hourglass, {config.filters} features, input {config.size}")
+    with tempfile.TemporaryDirectory() as folder:
+        peers = {
+            name: start(make, config, Path(folder))
+            for name, make in (
+                ("PyTorch", torch_pose),
+                ("SavedModel", served_pose),
+            )
+        }
+    rows = {}
+    for title, shape in PHOTOGRAPHS.items():
+        jpeg, box = draw_photograph(*shape), box_in(*shape)
+        found = {name: [] for name in peers}
+        for _ in range(WARM + config.rounds):
+            for name, connection in peers.items():
+                connection.send((jpeg, box))
+                found[name].append(connection.recv())
+        row = {}
+        for name, calls in found.items():
+            times = 1000 * np.array([call[1:] for call in calls[WARM:]])
+            row[f"{name}, ms"], row[f"{name}, CPU ms"] = np.median(
+                times, axis=0
+            )
+            row[f"{name}, least"] = times[:, 0].min()
+        row["ratio"] = row["SavedModel, ms"] / row["PyTorch, ms"]
+        row["of the least"] = row["SavedModel, least"] / row["PyTorch, least"]
+        far = np.abs(found["SavedModel"][0][0] - found["PyTorch"][0][0])
+        row["median px apart"] = np.median(far.max(axis=1))
+        rows[title] = row
+    print(pd.DataFrame(rows).T.round(2).T.to_string())
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)
