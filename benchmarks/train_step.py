@@ -66,11 +66,11 @@ def keras_step(config, defaults=False):
     start = time.perf_counter()
     import keras
 
-    from keras_pose import training
     from keras_pose.losses import HSM
     from keras_pose.models import normalization
     from keras_pose.models.heads import PoseMaps
     from keras_pose.models.hourglass import stacked_hourglass
+    from keras_pose.training import optimizers
 
     if defaults:
         normalization.BatchNormalization = functools.partial(
@@ -89,7 +89,7 @@ def keras_step(config, defaults=False):
         model.compile("adam", HSM())
     else:
         model.compile(
-            training.Adam(),
+            optimizers.Adam(),
             HSM(),
             jit_compile=keras.backend.backend() == "jax",
         )
