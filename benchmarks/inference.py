@@ -147,7 +147,10 @@ def serve(make, config, folder, connection):
     pose = make(config, folder)
     connection.send(None)
     while True:
-        jpeg, box = connection.recv()
+        try:
+            jpeg, box = connection.recv()
+        except EOFError:  # the benchmark is done
+            return
         start, processor = time.perf_counter(), time.process_time()
         joints = pose(jpeg, box)
         connection.send(
