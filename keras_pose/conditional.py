@@ -75,7 +75,9 @@ class Config:
     flip: bool = False
     """Average with the mirrored picture: twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
+    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
+    further (quarter), or a fit of the Gaussians that the model was trained on
+    (dark, soft)."""
     batch_size: int = 32
     """Crops per step."""
     output: Path | None = None

@@ -67,7 +67,9 @@ class Config:
     """Thresholds of keras_pose.conditional: who has a joint below its own is
     looked at again in perturbed boxes."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
+    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
+    further (quarter), or a fit of the Gaussians that the model was trained on
+    (dark, soft)."""
     batch_size: int = 32
     """People per step."""
     output: Path | None = None

@@ -63,7 +63,9 @@ class Config:
     flip: bool = False
     """Average with the mirrored picture: better, twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point, see keras_pose/heatmaps.py."""
+    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
+    further (quarter), or a fit of the Gaussians that the model was trained on
+    (dark, soft)."""
     missing_threshold: float = MISSING_THRESHOLD
     """A joint whose score is below it is returned as missing."""
 
