@@ -12,6 +12,7 @@ time per image of all processes, which is what training beside it loses.
 * OpenCV, photographs and OpenCV, crops: `benchmarks/opencv_loader.py` in worker
   processes, on the photograph files and on files of the very same crops
 * decode: `tf.io.decode_jpeg` of the same crops, and nothing else
+* opening: `reading.open_split` of a made-up data set, in this process
 
 All get the same people, order and augmentation; their outputs are compared.
 """
@@ -30,9 +31,10 @@ import tensorflow as tf
 from benchmarks import opencv_loader
 from keras_pose import geometry
 from keras_pose.console import progress, run
-from keras_pose.data import augment, dataset, pipeline, records
+from keras_pose.data import augment, dataset, pipeline, reading, records
 from keras_pose.skeletons import MPII
 from tfrecords import crops
+from tfrecords.shards import TASKS_PER_SHARD
 
 PHOTOGRAPH = 720, 1280
 """Height and width of a drawn photograph, MPII's most frequent size."""
@@ -58,6 +60,8 @@ class Config:
     """How often each is measured, in turns."""
     batches: int = 12
     """Batches per measurement."""
+    opened: int = 100_000
+    """People in the split that is opened."""
 
 
 def draw_photograph(rng):
@@ -117,11 +121,18 @@ def write(folder, pictures):
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+    side = max(max(picture.size) for picture in pictures)
+    return describe(folder, [shard], side)
+
+
+def describe(folder, shards, max_side):
+    """Writes dataset.json and opens the data set."""
+    people = sum(shard["records"] for shard in shards)
     description = {
         "skeleton": MPII.name,
         "protocol": "pckh",
-        "max_side": max(max(picture.size) for picture in pictures),
-        "splits": {"train": {"people": len(pictures), "shards": [shard]}},
+        "max_side": max_side,
+        "splits": {"train": {"people": people, "shards": shards}},
     }
     dataset.write_description(folder, description)
     return dataset.open_dataset(folder)
@@ -176,6 +187,48 @@ def compare(data, batches, config):
     )
     if far > 0.01 or np.mean(mean) > 1:
         raise ValueError("the two loaders do not do the same work")
+
+
+def opening(count, folder):
+    """Seconds to open a split of `count` people, in shards that are holes."""
+    folder.mkdir()
+    person = records.Person(
+        np.ones((16, 2)),
+        np.full(16, 2),
+        np.ones(2),
+        1.0,
+        name="000000000.jpg#1",
+    )
+    picture = records.Picture(
+        b"\xff\xd8\xff\xd9", (1, 1), (person,), "000000000.jpg", np.eye(3)[:2]
+    )
+    row = reading.look(records.write(picture), reading.FRAME[0], 16)
+    shards, parts = [], []
+    for start in range(0, count, TASKS_PER_SHARD):
+        people = min(TASKS_PER_SHARD, count - start)
+        path = folder / f"train-{start:09d}.tfrecord"
+        with open(path, "wb") as file:
+            file.truncate(people * 60_000)
+        digest = hashlib.sha256(path.name.encode()).hexdigest()
+        shards.append(
+            {
+                "file": path.name,
+                "records": people,
+                "bytes": people * 60_000,
+                "sha256": digest,
+            }
+        )
+        parts.append(reading.gather([row] * people))
+    describe(folder, shards, 512)
+    path = reading.path_of(folder, "train")
+    reading.save(path, reading.join([], parts), shards)
+    start = time.perf_counter(), time.process_time()
+    pipeline.read_people(dataset.open_dataset(folder), "train")
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    print(
+        f"opening {count:,} people and reading who they are: {wall:.2f} s, "
+        f"{cpu:.2f} s of CPU; index of {path.stat().st_size / 1e6:.0f} MB"
+    )
 
 
 def endless(batches):
@@ -267,6 +320,7 @@ def measure(config, folder):
         for loader in loaders.values():
             loader.close()
     report(rates, seconds)
+    opening(config.opened, folder / "opened")
 
 
 def measure_in_turns(runs, config):

@@ -4,7 +4,9 @@ import pytest
 
 from benchmarks import input_pipeline
 
-TINY = dict(people=4, size=64, batch=2, workers=1, rounds=1, batches=1)
+TINY = dict(
+    people=4, size=64, batch=2, workers=1, rounds=1, batches=1, opened=200
+)
 
 
 def test_it_measures_and_finds_equal_outputs(capsys):
@@ -12,6 +14,7 @@ def test_it_measures_and_finds_equal_outputs(capsys):
     printed = capsys.readouterr().out
     assert "same outputs" in printed
     assert "pipeline / OpenCV, photographs" in printed
+    assert "opening 200 people" in printed
 
 
 def test_a_loader_that_does_something_else_is_noticed(monkeypatch):
