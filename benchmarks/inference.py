@@ -9,10 +9,8 @@ quarter-cell decoding. The peer reads and crops with OpenCV. Each lives in a
 process of its own; they are called in turns, the other one rests.
 """
 
-import multiprocessing
 import os
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from benchmarks import machine
+from benchmarks import machine, turns
 from keras_pose import export, geometry
 from keras_pose.console import run
 
@@ -151,27 +149,9 @@ def serve(make, config, folder, connection):
             jpeg, box = connection.recv()
         except EOFError:  # the benchmark is done
             return
-        start, processor = time.perf_counter(), time.process_time()
+        start = np.array(turns.now())
         joints = pose(jpeg, box)
-        connection.send(
-            (
-                joints,
-                time.perf_counter() - start,
-                time.process_time() - processor,
-            )
-        )
-
-
-def start(make, config, folder):
-    """Starts `serve` and waits until it is ready: the connection to it."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    context.Process(
-        target=serve, args=(make, config, folder, there), daemon=True
-    ).start()
-    there.close()
-    here.recv()
-    return here
+        connection.send((joints, *(turns.now() - start)))
 
 
 def main(config):
@@ -180,13 +160,13 @@ def main(config):
     print(machine.describe())
     print(f"2-stack hourglass, {config.filters} features, input {config.size}")
     with tempfile.TemporaryDirectory() as folder:
-        peers = {
-            name: start(make, config, Path(folder))
-            for name, make in (
-                ("PyTorch", torch_pose),
-                ("SavedModel", served_pose),
-            )
-        }
+        peers = {}
+        for name, make in (
+            ("PyTorch", torch_pose),  # its weights are the other's, too
+            ("SavedModel", served_pose),
+        ):
+            peers[name] = turns.start(serve, make, config, Path(folder))
+            peers[name].recv()  # it is ready
     rows = {}
     for title, shape in PHOTOGRAPHS.items():
         jpeg, box = draw_photograph(*shape), box_in(*shape)

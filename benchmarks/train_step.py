@@ -1,9 +1,9 @@
 """Step time of the 2-stack hourglass, and the time to its first step.
 
-Backends run in processes of their own, in turns, on the same random pictures;
-the peer is the same network in eager PyTorch, if torch is installed: ratios are
-to its step. On a busy machine the processor seconds of a step are steadier than
-those of the clock.
+Each backend trains in a process of its own, on the same random pictures. They
+step in turns: while one steps, the others rest. The peer is the same network in
+eager PyTorch, if torch is installed: ratios are to its step. On a busy machine
+the processor seconds of a step are steadier than those of the clock.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --size 128 --filters 64 --batch 16
@@ -13,17 +13,15 @@ Rows "loss" time forward and gradient of the loss alone against MSE's.
 
 import functools
 import importlib.util
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from benchmarks import machine
+from benchmarks import machine, turns
 from keras_pose.console import run
 
 LOSS_ROUNDS = 100
@@ -39,20 +37,16 @@ class Config:
     """Channels of the features."""
     batch: int = 4
     """Pictures per step."""
-    steps: int = 8
-    """Timed steps; the median counts."""
-    warm: int = 2
-    """Steps before the clock starts."""
-    rounds: int = 2
-    """Turns of every backend; the medians count."""
-    part: str = ""
-    """Used by the benchmark itself: one measurement in this process."""
+    steps: int = 5
+    """Steps in a turn."""
+    warm: int = 5
+    """Steps before the first turn."""
+    rounds: int = 6
+    """Turns of every backend; the medians of all their steps count."""
 
 
 def batch_of(config):
     """Random pictures and joints, the same for every peer."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     shape = (config.batch, config.size, config.size, 3)
     images = rng.integers(0, 256, shape, "uint8")
@@ -61,9 +55,41 @@ def batch_of(config):
     return images, labels.astype("float32")
 
 
-def keras_step(config, defaults=False):
-    """Median step and seconds from import to the first step's end."""
-    start = time.perf_counter()
+class Turns:
+    """Where a training says that a step is done, and waits for its turn."""
+
+    def __init__(self, config, connection):
+        self.start = time.perf_counter()
+        self.config = config
+        self.connection = connection
+        self.left = config.rounds
+        self.times = []
+
+    @property
+    def count(self):
+        """Steps in all."""
+        return self.config.warm + self.config.rounds * self.config.steps
+
+    def step_done(self):
+        """After `warm` steps and each turn: sends the times, and rests."""
+        self.times.append(turns.now())
+        if self.start is not None:
+            if len(self.times) < self.config.warm:
+                return
+            self.connection.send(self.times[0][0] - self.start)
+            self.start = None
+        elif len(self.times) <= self.config.steps:
+            return
+        else:
+            self.connection.send(np.diff(self.times, axis=0))
+            self.left -= 1
+        if self.left:
+            self.connection.recv()
+        self.times = [turns.now()]
+
+
+def keras_steps(config, done, defaults=False):
+    """Trains as the suite does, or as Keras does by itself."""
     import keras
 
     from keras_pose.losses import HSM
@@ -95,34 +121,28 @@ def keras_step(config, defaults=False):
         )
         model.optimizer.build(model.trainable_variables)
     images, labels = batch_of(config)
-    ends = []
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            ends.append(now())
+            done.step_done()
 
-    count = config.warm + config.steps
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         data = tf.data.Dataset.from_tensors((images, labels)).repeat()
-        arguments = {"x": data, "steps_per_epoch": count}
+        arguments = {"x": data, "steps_per_epoch": done.count}
     else:
-        import numpy as np
-
-        repeated = [np.concatenate([a] * count) for a in (images, labels)]
+        repeated = [np.concatenate([a] * done.count) for a in (images, labels)]
         arguments = dict(
             zip("xy", repeated, strict=True), batch_size=config.batch
         )
     model.fit(
         **arguments, epochs=1, verbose=0, shuffle=False, callbacks=[Clock()]
     )
-    return _result(ends, config.warm, start)
 
 
-def torch_step(config):
+def torch_steps(config, done):
     """The same graph in eager PyTorch, with the same loss."""
-    start = time.perf_counter()
     import torch
 
     from benchmarks.torch_hourglass import StackedHourglass
@@ -133,8 +153,7 @@ def torch_step(config):
     model = StackedHourglass(config.filters)
     optimizer = torch.optim.Adam(model.parameters())
     side = torch.arange(config.size // 4, dtype=torch.float32)
-    ends = []
-    for _ in range(config.warm + config.steps):
+    for _ in range(done.count):
         columns = torch.exp(-((side - cells[..., 0:1]) ** 2) / 2)
         rows = torch.exp(-((side - cells[..., 1:2]) ** 2) / 2)
         target = torch.einsum("bkh,bkw->bkhw", rows, columns)[:, None]
@@ -143,11 +162,10 @@ def torch_step(config):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        ends.append(now())
-    return _result(ends, config.warm, start)
+        done.step_done()
 
 
-def loss_costs(config):
+def loss_costs(config, connection):
     """Milliseconds of loss and gradient, by loss, as training runs them."""
     import tensorflow as tf
 
@@ -181,105 +199,69 @@ def loss_costs(config):
             start = time.perf_counter()
             step().numpy()
             times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
-def now():
-    """Seconds of the clock, and of the processor in this process."""
-    return time.perf_counter(), time.process_time()
-
-
-def _result(ends, warm, start):
-    clock, processor = (
-        [b - a for a, b in zip(times, times[1:], strict=False)][warm - 1 :]
-        for times in zip(*ends, strict=True)
-    )
-    return {
-        "step": statistics.median(clock),
-        "processor": statistics.median(processor),
-        "first": ends[0][0] - start,
-    }
+    connection.send({n: statistics.median(found) for n, found in times.items()})
 
 
 PEER = "eager PyTorch, no Keras"
-WITHOUT = "TensorFlow, Keras' norm and Adam, no oneDNN"
 PARTS = {
-    "TensorFlow, as the suite trains": keras_step,
-    WITHOUT: lambda c: keras_step(c, defaults=True),
-    "JAX": keras_step,
-    "Keras on PyTorch": keras_step,
-    PEER: torch_step,
+    "TensorFlow, as the suite trains": (keras_steps, {}),
+    "TensorFlow, Keras' norm and Adam, no oneDNN": (
+        functools.partial(keras_steps, defaults=True),
+        {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    ),
+    "JAX": (keras_steps, {"KERAS_BACKEND": "jax"}),
+    "Keras on PyTorch": (keras_steps, {"KERAS_BACKEND": "torch"}),
+    PEER: (torch_steps, {}),
 }
 NEEDS = {"JAX": "jax", "Keras on PyTorch": "torch", PEER: "torch"}
-LOSSES = "losses"
 
 
-def measure(part, config):
-    """One part in a process of its own; None if it cannot run here."""
-    sizes = [
-        f"--{name}={getattr(config, name)}"
-        for name in ("size", "filters", "batch", "steps", "warm")
-    ]
-    settings = {"KERAS_BACKEND": NEEDS.get(part, "tensorflow")}
-    if part == WITHOUT:
-        settings["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.train_step",
-            *sizes,
-            f"--part={part}",
-        ],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-    )
-    if process.returncode:
-        print(f"{part}: failed: {process.stderr.splitlines()[-1:]}")
-        return None
-    return json.loads(process.stdout.splitlines()[-1])
+def work(part, config, connection):
+    """One of `PARTS`, in the process that this is called in."""
+    steps, settings = PARTS[part]
+    os.environ.update(settings)
+    steps(config, Turns(config, connection))
+
+
+def measure(config):
+    """A row per backend that can run here."""
+    peers, first = {}, {}
+    for part in PARTS:
+        if part in NEEDS and not importlib.util.find_spec(NEEDS[part]):
+            continue
+        peer = turns.start(work, part, config)
+        try:
+            first[part] = peer.recv()
+            peers[part] = peer
+        except EOFError:
+            print(f"{part}: failed")
+    found = {part: [] for part in peers}
+    for _ in range(config.rounds):
+        for part, peer in peers.items():
+            peer.send(None)
+            found[part].append(peer.recv())
+    medians = {p: np.median(np.concatenate(t), 0) for p, t in found.items()}
+    rows = pd.DataFrame(medians, index=["step, s", "processor, s"]).T
+    if PEER in rows.index:
+        ratios = rows / rows.loc[PEER]
+        rows.insert(1, "to PyTorch", ratios["step, s"])
+        rows.insert(3, "to PyTorch's", ratios["processor, s"])
+    rows["to the first step, s"] = first
+    return rows
 
 
 def main(config):
     """Prints a row per backend, and ratios to eager PyTorch."""
-    if config.part:
-        part = loss_costs if config.part == LOSSES else PARTS[config.part]
-        print(json.dumps(part(config)))
-        return
     print(machine.describe())
     print(
         f"2-stack hourglass, {config.filters} features, input {config.size}, "
         f"batch {config.batch}"
     )
-    found = {part: [] for part in PARTS}
-    for part in [*PARTS] * config.rounds:
-        needed = NEEDS.get(part)
-        if needed is None or importlib.util.find_spec(needed):
-            found[part].append(measure(part, config))
-    rows = pd.DataFrame(
-        {
-            part: pd.DataFrame(filter(None, turns)).median()
-            for part, turns in found.items()
-            if any(turns)
-        }
-    ).T
-    if PEER in rows.index:
-        rows.insert(1, "ratio", rows["step"] / rows.loc[PEER, "step"])
-    rows = rows.rename(
-        columns={
-            "step": "step, s",
-            "ratio": "to PyTorch",
-            "processor": "processor, s",
-            "first": "to the first step, s",
-        }
-    )
-    print(rows.round(3).to_string())
-    costs = measure(LOSSES, config)
-    if costs:
-        print("\nloss and its gradient alone")
-        for name, cost in costs.items():
-            print(f"{name:28}{cost:7.1f}ms{cost / costs['MSE']:8.2f}")
+    print(measure(config).round(3).to_string())
+    costs = turns.start(loss_costs, config).recv()
+    print("\nloss and its gradient alone")
+    for name, cost in costs.items():
+        print(f"{name:28}{cost:7.1f}ms{cost / costs['MSE']:8.2f}")
 
 
 if __name__ == "__main__":

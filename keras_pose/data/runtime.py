@@ -1,7 +1,12 @@
 """TensorFlow's process-wide switches, set in this one place."""
 
+import os
+
 import keras
 import tensorflow as tf
+
+THREADS = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
+"""Variables by which a user tells TensorFlow how many threads it has."""
 
 
 def has_gpu():
@@ -15,11 +20,30 @@ def has_gpu():
 
 
 def prepare(seed):
-    """Makes runs repeatable.
+    """Makes runs repeatable, and shares two cores out.
 
     Off the GPU every operation is deterministic, so that a resumed run equals
     an uninterrupted one bit for bit; on a GPU that costs too much speed.
     """
+    _share_cores()  # first: looking for a GPU starts TensorFlow
     keras.utils.set_random_seed(seed)
     if not has_gpu():
         tf.config.experimental.enable_op_determinism()
+
+
+def _share_cores():
+    """Of two cores each takes an operation of its own, not half of each.
+
+    TensorFlow splits every operation over all cores. Of the small ones of a
+    hourglass at 128 x 128 the splitting costs more than it brings: a step takes
+    0.85 of the time and 0.75 of the processor's without
+    (benchmarks/train_step.py). With more cores the graph has too little to do
+    at a time.
+    """
+    if os.cpu_count() != 2 or any(name in os.environ for name in THREADS):
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(2)
+    except RuntimeError:  # it computes already: that of an earlier run, or ours
+        pass

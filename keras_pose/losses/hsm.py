@@ -60,7 +60,8 @@ class HSM(HeatmapLoss):
     def pixel_loss(self, maps, target):
         """Eq. (1) of the error of eq. (2)."""
         error = ops.abs(ops.sigmoid(maps) - target)
-        error = ops.maximum(error, TINY)
+        if self.gamma < 1:
+            error = ops.maximum(error, TINY)
         sign = 1.0 if self.form == "expm1" else -1.0
         weight = sign * ops.expm1(sign * self.beta * error)
         return weight * ops.power(error, self.gamma)
