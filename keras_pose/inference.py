@@ -7,6 +7,7 @@ probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
 https://arxiv.org/abs/1708.01101).
 """
 
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,15 @@ def load_model(path):
     Of a model with several outputs, coarse to fine, only the last is kept: it
     is the result, and the others supervised the training.
     """
+    return last_output(load_whole(path))
+
+
+def load_whole(path):
+    """As `load_model`, with all the outputs.
+
+    `last_output` of it is what `load_model` returns; weights that are loaded
+    into the one are the other's, too.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
@@ -65,12 +75,26 @@ def load_model(path):
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
+    return model
+
+
+def last_output(model):
+    """The model that ends in the last output of `model`, and shares it."""
     if len(model.outputs) > 1:
         model = keras.Model(model.input, model.outputs[-1], name=model.name)
     if keras.backend.backend() == "tensorflow":
         # XLA compiles for most of a minute, and again for a smaller last batch.
         model.jit_compile = False
     return model
+
+
+def same_network(*paths):
+    """Whether .keras files differ in weights and training alone."""
+    networks = []
+    for path in paths:
+        with zipfile.ZipFile(path) as file:
+            networks.append(json.loads(file.read("config.json"))["config"])
+    return all(network == networks[0] for network in networks)
 
 
 def heights(maps, head):
@@ -125,19 +149,25 @@ def unflip(maps, head):
     return maps
 
 
-def probabilities(model, images, flip=False):
+def probabilities(model, images, flip=False, batch_size=None):
     """Heights of the Gaussians that a model sees.
 
     Args:
         model: ends in `PoseMaps`.
         images: (B, H, W, 3) uint8, RGB.
         flip: average with the mirrored images.
+        batch_size: images per step; None: all at once.
 
     Returns:
         (B, h, w, K) numpy float32.
     """
     joints = len(SKELETONS[describe(model).skeleton].joints)
-    return _seen(model, images, flip)[..., :joints]
+    step = batch_size or len(images)
+    maps = [
+        _padded(model, images[start : start + step], flip, step)
+        for start in range(0, len(images), step)
+    ]
+    return np.concatenate(maps)[..., :joints]
 
 
 def _seen(model, images, flip):

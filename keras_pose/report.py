@@ -419,7 +419,8 @@ def _people(dataset, split, model, result, batch_size):
     chosen = np.unique(np.concatenate([*picks.values()]))
     size = model.input_shape[1:3]
     images, back = _crops(dataset, split, chosen, size, batch_size)
-    maps, head = inference.probabilities(model, images), heads.describe(model)
+    maps = inference.probabilities(model, images, batch_size=batch_size)
+    head = heads.describe(model)
     zoom = max(1, round(PICTURE / size[0]))
     images = [figures.enlarge(image, zoom) for image in images]
     to_picture = geometry.compose(

@@ -20,7 +20,13 @@ from keras_pose.evaluate import (
     save,
 )
 from keras_pose.export import export
-from keras_pose.inference import load_model, predict_people
+from keras_pose.inference import (
+    last_output,
+    load_model,
+    load_whole,
+    predict_people,
+    same_network,
+)
 from keras_pose.report import REPORT, write_report
 from tfrecords import synthetic
 
@@ -148,19 +154,25 @@ def finish(run):
     folder, data = Path(run.config.output), run.data
     split = held_out(data)
     people = pipeline.read_people(data, split)
+    batch = run.config.batch_size
 
-    def scored(name):
-        model = load_model(folder / name)
-        predictions = predict_people(
-            model, data, split, batch_size=run.config.batch_size
-        )
+    def scored(model):
+        predictions = predict_people(model, data, split, batch_size=batch)
         table = evaluate(
             predictions.joints, people, data.skeleton, data.protocol
         )
-        return model, predictions, table
+        return predictions, table
 
-    _, _, before = scored("untrained.keras")
-    model, predictions, table = scored("best.keras")
+    untrained, best = folder / "untrained.keras", folder / "best.keras"
+    whole = load_whole(untrained)
+    model = last_output(whole)
+    _, before = scored(model)
+    # To build and to trace a network takes as long as 500 people.
+    if same_network(untrained, best):
+        whole.load_weights(best)
+    else:
+        model = load_model(best)
+    predictions, table = scored(model)
     truth = coco_results.read_truth(data, split)
     found, precision = None, None
     if truth:
@@ -199,7 +211,8 @@ def finish(run):
         written.append("saved_model/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
-    write_report(folder, data, split, model, predictions)  # last: is_finished
+    # last: is_finished
+    write_report(folder, data, split, model, predictions, batch)
     print(describe(table, people, data.skeleton, data.protocol, split))
     if truth:
         print(coco_results.describe(precision, found, people, truth, split))

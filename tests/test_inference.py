@@ -232,3 +232,50 @@ def test_a_model_of_several_outputs_is_served(two_resolutions, tmp_path):
     expected = export.Server(model).images(blobs(), boxes)
     np.testing.assert_allclose(found["joints"], expected["joints"], atol=1e-3)
     assert found["joints"].shape == (1, 16, 2)
+
+
+def test_a_network_takes_the_weights_of_another_file(tmp_path):
+    """Those of all its outputs, though only the last is kept."""
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    values = keras.layers.Rescaling(1 / 255)(images)
+    coarse = keras.layers.AveragePooling2D(2)(values)
+    outputs = [
+        PoseMaps("mpii", stride, activation="linear")(
+            [keras.layers.Conv2D(16, 1, bias_initializer="normal")(x)]
+        )
+        for stride, x in ((2, coarse), (1, values))
+    ]
+    model = keras.Model(images, outputs)
+    paths = [tmp_path / name for name in ("first.keras", "second.keras")]
+    for path in paths:
+        model.set_weights([np.random.rand(*w.shape) for w in model.weights])
+        model.save(path)
+    seen = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), "uint8")
+    whole = inference.load_whole(paths[0])
+    last = inference.last_output(whole)
+    before = inference.probabilities(last, seen)
+    assert inference.same_network(*paths)
+    whole.load_weights(paths[1])
+    second = inference.probabilities(inference.load_model(paths[1]), seen)
+    np.testing.assert_array_equal(inference.probabilities(last, seen), second)
+    assert np.abs(before - second).min() > 0
+    keras.Model(images, outputs[1]).save(tmp_path / "other.keras")
+    assert not inference.same_network(paths[0], tmp_path / "other.keras")
+
+
+def test_images_are_looked_at_in_batches_of_one_size(wrists_model):
+    model = wrists_model("center")
+    images = np.concatenate([blobs(), blobs(4.0), blobs(8.0)])
+    shapes = set()
+    look = model.predict_on_batch
+
+    def watched(images):
+        shapes.add(images.shape)
+        return look(images)
+
+    model.predict_on_batch = watched
+    pairs = inference.probabilities(model, images, batch_size=2)
+    assert shapes == {(2, 64, 96, 3)}
+    model.predict_on_batch = look
+    at_once = inference.probabilities(model, images)
+    np.testing.assert_allclose(pairs, at_once, atol=1e-6)

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from keras_pose import files
 
+BEST, WEIGHTS = "best.keras", "model.weights.h5"
 JOINT_WEIGHTS = "joint_weights.csv"
 FADED = 0.05
 """Mean height of the predicted peaks below which the maps count as empty."""
@@ -281,7 +283,7 @@ class Record(keras.callbacks.Callback):
         newest = finished[-1]
         state = json.loads((newest / "state.json").read_text())
         try:
-            model.load_weights(newest / "model.weights.h5")
+            model.load_weights(newest / WEIGHTS)
         except (ValueError, OSError, KeyError) as error:
             raise ValueError(
                 f"{newest} is a checkpoint of another architecture, or damaged "
@@ -317,18 +319,23 @@ class Record(keras.callbacks.Callback):
         with files.whole(self.folder / "history.csv") as temporary:
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
         score = logs.get(self.monitor)
-        if score is not None and (self.best is None or score > self.best):
+        is_best = score is not None and (self.best is None or score > self.best)
+        if is_best:
             self.best = score
-            with files.whole(self.folder / "best.keras") as temporary:
+            with files.whole(self.folder / BEST) as temporary:
                 self.model.save(temporary)
-        self._save(epoch + 1)
+        self._save(epoch + 1, is_best)
 
-    def _save(self, finished):
+    def _save(self, finished, is_best):
         folder = self.folder / "checkpoint"
         temporary = folder / "writing"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        self.model.save_weights(temporary / "model.weights.h5")
+        if is_best:  # it holds the same file, which takes a second to write
+            with zipfile.ZipFile(self.folder / BEST) as best:
+                best.extract(WEIGHTS, temporary)
+        else:
+            self.model.save_weights(temporary / WEIGHTS)
         state = {
             "epoch": finished,
             "best": self.best,

@@ -43,7 +43,7 @@ class Run:
 
 
 SMOKE_STEPS = 2
-BEST, UNTRAINED = "best.keras", "untrained.keras"
+BEST, UNTRAINED = callbacks.BEST, "untrained.keras"
 FREE = {"epochs", "output", "restart", "data", "preset"}
 """Settings that may differ when a run is continued; the data is compared by its
 content."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,8 +307,12 @@ def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
 
+    def full_as_well(self, member, path):
+        full(self, path / member)
+
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "save_weights", full)
+        patch.setattr(zipfile.ZipFile, "extract", full_as_well)
         with pytest.raises(OSError, match="No space left"):
             hsm_loss.train(replace(trained, epochs=2))
     _, history = hsm_loss.train(replace(trained, epochs=2))
