@@ -3,10 +3,11 @@
     python -m benchmarks.inference
     python -m benchmarks.inference --size 128 --filters 64
 
-Both take the bytes of a JPEG and a box and return joints in pixels: reading,
+All take the bytes of a JPEG and a box and return joints in pixels: reading,
 crop, normalisation, the same 2-stack hourglass with the same weights, and the
 quarter-cell decoding. The peer reads and crops with OpenCV. Each lives in a
-process of its own; they are called in turns, the other one rests.
+process of its own; they are called in turns, the others rest. TensorFlow splits
+every operation over the cores; the last peer is told not to.
 """
 
 import os
@@ -127,8 +128,9 @@ def served_pose(config, folder):
             layer.set_weights(
                 [weights[f"{layer.name}/{i}"] for i in range(count)]
             )
-    export.export(model, folder / "saved_model")
-    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    exported = folder / f"saved_model-{os.getpid()}"
+    export.export(model, exported)
+    loaded = tf.saved_model.load(str(exported))
     encoded = loaded.signatures["encoded"]
 
     def pose(jpeg, box, loaded=loaded):  # kept alive with its signature
@@ -140,8 +142,17 @@ def served_pose(config, folder):
     return pose
 
 
-def serve(make, config, folder, connection):
+PEERS = {
+    "PyTorch": (torch_pose, {}),  # its weights are the others', too
+    "SavedModel": (served_pose, {}),
+    "SavedModel, not split": (served_pose, {"TF_NUM_INTRAOP_THREADS": "1"}),
+}
+"""What makes (jpeg, box) -> joints, and in which environment."""
+
+
+def serve(make, settings, config, folder, connection):
     """A process that answers (jpeg, box) with joints, seconds and CPU time."""
+    os.environ.update(settings)
     pose = make(config, folder)
     connection.send(None)
     while True:
@@ -161,11 +172,10 @@ def main(config):
     print(f"2-stack hourglass, {config.filters} features, input {config.size}")
     with tempfile.TemporaryDirectory() as folder:
         peers = {}
-        for name, make in (
-            ("PyTorch", torch_pose),  # its weights are the other's, too
-            ("SavedModel", served_pose),
-        ):
-            peers[name] = turns.start(serve, make, config, Path(folder))
+        for name, (make, settings) in PEERS.items():
+            peers[name] = turns.start(
+                serve, make, settings, config, Path(folder)
+            )
             peers[name].recv()  # it is ready
     rows = {}
     for title, shape in PHOTOGRAPHS.items():
@@ -175,19 +185,22 @@ def main(config):
             for name, connection in peers.items():
                 connection.send((jpeg, box))
                 found[name].append(connection.recv())
-        row = {}
-        for name, calls in found.items():
-            times = 1000 * np.array([call[1:] for call in calls[WARM:]])
-            row[f"{name}, ms"], row[f"{name}, CPU ms"] = np.median(
-                times, axis=0
-            )
-            row[f"{name}, least"] = times[:, 0].min()
-        row["ratio"] = row["SavedModel, ms"] / row["PyTorch, ms"]
-        row["of the least"] = row["SavedModel, least"] / row["PyTorch, least"]
-        far = np.abs(found["SavedModel"][0][0] - found["PyTorch"][0][0])
-        row["median px apart"] = np.median(far.max(axis=1))
-        rows[title] = row
-    print(pd.DataFrame(rows).T.round(2).T.to_string())
+        times = pd.DataFrame(
+            {
+                name: np.median([c[1:] for c in calls[WARM:]], axis=0)
+                for name, calls in found.items()
+            },
+            index=["ms", "CPU ms"],
+        ).T
+        ratios = times / times.loc["PyTorch"]
+        times = (1000 * times).join(ratios.add_suffix(" to PyTorch's"))
+        joints = {name: calls[0][0] for name, calls in found.items()}
+        far = {name: j - joints["PyTorch"] for name, j in joints.items()}
+        times["median px apart"] = {
+            name: np.median(np.abs(f).max(axis=1)) for name, f in far.items()
+        }
+        rows[title] = times
+    print(pd.concat(rows).round(2).to_string())
 
 
 if __name__ == "__main__":
