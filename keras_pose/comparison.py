@@ -21,6 +21,8 @@ from keras_pose.evaluate import evaluate
 from keras_pose.failures import hits
 from keras_pose.report import compare_people, metric_of, read_history
 
+PICTURES = ("curves.png", "side_by_side.png", "worst.png")
+"""What `compare` draws; figures 3, 4 and 5 of the HSM paper are like these."""
 RESAMPLES = 2000
 """Of the people, for an interval: chance moves its ends by 3 % of its half."""
 DIFFERENCE = ("Mean difference", "from", "to")
@@ -39,7 +41,7 @@ class Config:
 
 
 def main(config):
-    """Draws figure 3 of the HSM paper; returns the histories."""
+    """Draws the curves; returns the histories."""
     histories = {}
     for word in config.runs:
         name, _, pattern = word.rpartition("=")
@@ -65,10 +67,11 @@ def main(config):
 
 
 def compare(runs, dataset, split, output, metric):
-    """Writes comparison.csv and the figures 3, 4 and 5 of the HSM paper.
+    """Writes comparison.csv and `PICTURES`.
 
-    Figure 3: curves. Figures 4 and 5: people as the first seeds of the first
-    variant (the baseline) and of the best other variant see them.
+    The last two show people as the first seeds of the first variant (the
+    baseline) and of the best other variant see them: where the two differ most,
+    and where both fail.
 
     Args:
         runs: {variant: [run folders, one per seed]}, the baseline first; each
@@ -115,15 +118,16 @@ def compare(runs, dataset, split, output, metric):
         variant: [read_history(folder) for folder in folders]
         for variant, folders in runs.items()
     }
-    figures.save(figures.draw_curves(histories, metric), output / "figure3.png")
+    curves, *sheets = PICTURES
+    figures.save(figures.draw_curves(histories, metric), output / curves)
     baseline = next(iter(runs))
     others = [variant for variant in runs if variant != baseline]
     if others:
         best = max(others, key=scores.get)
         predictions = {v: predicted(runs[v][0]) for v in (baseline, best)}
         sides = compare_people(dataset, split, predictions)
-        for number, figure in zip((4, 5), sides, strict=True):
-            figures.save(figure, output / f"figure{number}.png")
+        for name, figure in zip(sheets, sides, strict=True):
+            figures.save(figure, output / name)
     return table
 
 

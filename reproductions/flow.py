@@ -117,8 +117,8 @@ def compare_runs(config, name, variants, seeds, reproduce, tables=None):
     table = compare(runs, data, held_out(data), tables, score_name(data))
     print(describe_comparison(table))
     print(
-        f"\nIn {tables}: comparison.csv, figure3.png (curves), figure4.png "
-        "(side by side), figure5.png (bad cases).\n"
+        f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
+        "(where they differ), worst.png (where both fail).\n"
         f"Next: open them, and report.html in the runs' folders in {output}"
     )
     return table

@@ -101,8 +101,8 @@ def test_a_comparison_says_who_was_counted_and_how_much_is_gained(
     assert "2 of 3 people counted" in comparison.describe(table)
     written = pd.read_csv(tmp_path / "out" / "comparison.csv", index_col=0)
     pd.testing.assert_frame_equal(written, table, check_dtype=False)
-    for number in (3, 4, 5):
-        assert (tmp_path / "out" / f"figure{number}.png").is_file()
+    for name in ("curves", "side_by_side", "worst"):
+        assert (tmp_path / "out" / f"{name}.png").is_file()
 
 
 def test_the_command_draws_the_curves_of_folders_and_files(
