@@ -10,6 +10,8 @@ import math
 
 from keras import ops
 
+from keras_pose import choices
+
 ALIGNMENTS = ("center", "corner")
 DECODINGS = ("quarter", "argmax", "dark", "soft")
 QUARTER_PIXEL = 0.25
@@ -18,7 +20,7 @@ QUARTER_PIXEL = 0.25
 
 def to_cells(points, stride, alignment="center"):
     """Input pixels to heatmap cells, any shape."""
-    _check(alignment, ALIGNMENTS, "alignment")
+    choices.check("alignment", alignment, ALIGNMENTS)
     if alignment == "corner":
         return points / stride
     return (points + 0.5) / stride - 0.5
@@ -26,7 +28,7 @@ def to_cells(points, stride, alignment="center"):
 
 def to_pixels(cells, stride, alignment="center"):
     """Heatmap cells to input pixels, any shape."""
-    _check(alignment, ALIGNMENTS, "alignment")
+    choices.check("alignment", alignment, ALIGNMENTS)
     if alignment == "corner":
         return cells * stride
     return (cells + 0.5) * stride - 0.5
@@ -71,7 +73,7 @@ def decode(maps, method="quarter", sigma=1.0):
     Returns:
         points (B, K, 2) x, y in cells, scores (B, K).
     """
-    _check(method, DECODINGS, "decoding")
+    choices.check("decoding", method, DECODINGS)
     _check_sigma(sigma)
     maps = ops.cast(maps, "float32")
     _, height, width, joints = maps.shape
@@ -175,13 +177,6 @@ def _log_smoothed(maps, flat, sigma):
     for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
         image = ops.conv(image, ops.reshape(kernel, shape), padding="same")
     return ops.log(ops.maximum(ops.reshape(image, ops.shape(flat)), 1e-10))
-
-
-def _check(value, known, what):
-    if value not in known:
-        raise ValueError(
-            f"{what} must be one of {', '.join(known)}, got {value!r}"
-        )
 
 
 def _check_sigma(sigma):

@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, losses, metrics, training
+from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, resnet, simple_baselines
 from reproductions import flow
 
@@ -62,29 +62,23 @@ class Config(training.Config):
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4; augmentation on MPII as in the authors' code
+            **training.PAPER,
             "epochs": 140,
             "drop_epochs": (90, 120),
             "batch_size": 32,
-            "image_size": (256, 256),
             "learning_rate": 1e-3,
             "warmup_epochs": 0,
             "patience": 10,  # only without --drop-epochs
-            "rotation": 30.0,
-            "zoom": 0.25,
             "weights": "imagenet",
             "width": 1.0,
             "filters": 256,
         },
         "laptop": {  # a thin ResNet-50, for which there are no weights
+            **training.LAPTOP,
             "epochs": 20,
             "drop_epochs": (13, 17),
-            "batch_size": 16,
-            "image_size": (128, 128),
             "learning_rate": 1e-3,
             "warmup_epochs": 0,
-            "patience": 2,
-            "rotation": 15.0,
-            "zoom": 0.15,
             "weights": "none",
             "width": 0.25,
             "filters": 64,
@@ -106,10 +100,12 @@ def build_model(config, skeleton):
         kernel=config.kernel,
     )
     head = heads.PoseMaps(
-        skeleton.name,
-        stride=simple_baselines.output_stride(config.deconvolutions),
-        activation="linear",
-        sigma=config.sigma,
+        codecs.Heatmaps(
+            skeleton.name,
+            stride=simple_baselines.output_stride(config.deconvolutions),
+            activation="linear",
+            sigma=config.sigma,
+        ),
         name="maps",
     )
     return keras.Model(images, head([maps]), name=f"baseline_{config.depth}")

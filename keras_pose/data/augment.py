@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 
 import tensorflow as tf
 
+from keras_pose import choices
+
 SPOTS = 32
 """Places per sample that are tried as background for keypoint masking."""
 
@@ -59,11 +61,7 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in 0 ... 1, got {value}")
-        if self.distribution not in DISTRIBUTIONS:
-            raise ValueError(
-                f"distribution must be one of {', '.join(DISTRIBUTIONS)}, "
-                f"got {self.distribution!r}"
-            )
+        choices.check("distribution", self.distribution, DISTRIBUTIONS)
         for name in ("rotation", "zoom"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_pose import files
+from keras_pose import choices, files
 from keras_pose.skeletons import SKELETONS, Skeleton
 
 DESCRIPTION = "dataset.json"
@@ -96,12 +96,7 @@ def open_dataset(folder) -> Dataset:
     found = description.get("format") if is_object else description
     if found != FORMAT:
         raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r}")
-    if description.get("skeleton") not in SKELETONS:
-        known = ", ".join(SKELETONS)
-        raise ValueError(
-            f"{path}: skeleton must be one of {known}, "
-            f"got {description.get('skeleton')!r}"
-        )
+    choices.check(f"{path}: skeleton", description.get("skeleton"), SKELETONS)
     return Dataset(folder, description)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pose import heatmaps
+from keras_pose import choices, heatmaps
 
 UNLABELLED = ("zero", "ignore")
 PIXELS = ("half_sum", "mean")
@@ -48,18 +48,11 @@ class HeatmapLoss(keras.losses.Loss):
         **kwargs,
     ):
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if unlabelled not in UNLABELLED:
-            known = ", ".join(UNLABELLED)
-            raise ValueError(f"unlabelled: one of {known}, got {unlabelled!r}")
-        if pixels not in PIXELS:
-            known = ", ".join(PIXELS)
-            raise ValueError(f"pixels: one of {known}, got {pixels!r}")
+        choices.check("unlabelled", unlabelled, UNLABELLED)
+        choices.check("pixels", pixels, PIXELS)
         if sigma <= 0:
             raise ValueError(f"sigma must be positive, got {sigma}")
-        if occluded_amplitude not in (1, -1):
-            raise ValueError(
-                f"occluded_amplitude must be 1 or -1, got {occluded_amplitude}"
-            )
+        choices.check("occluded_amplitude", occluded_amplitude, (1, -1))
         if occluded_amplitude < 0:
             if self.activation == "sigmoid":
                 raise ValueError(

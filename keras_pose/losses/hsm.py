@@ -8,6 +8,7 @@ import math
 import keras
 from keras import ops
 
+from keras_pose import choices
 from keras_pose.losses.heatmap_loss import HeatmapLoss
 
 FORMS = ("expm1", "saturating")
@@ -43,8 +44,7 @@ class HSM(HeatmapLoss):
                 "for beta > 0: minimising it would maximise the error. Use "
                 "expm1 (the sign mended) or saturating"
             )
-        if form not in FORMS:
-            raise ValueError(f"form: one of {', '.join(FORMS)}, got {form!r}")
+        choices.check("form", form, FORMS)
         if not 0 < beta <= MAX_BETA:
             raise ValueError(
                 f"beta must be above 0 and at most {MAX_BETA:g}, got {beta}"

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pose import choices
 from keras_pose.losses.heatmap_loss import HeatmapLoss
 from keras_pose.skeletons import SKELETONS
 
@@ -58,16 +59,13 @@ class StructureAware(HeatmapLoss):
             raise ValueError(
                 f"alpha must be finite and not negative, got {alpha}"
             )
-        if norm not in NORMS:
-            raise ValueError(f"norm: one of {', '.join(NORMS)}, got {norm!r}")
+        choices.check("norm", norm, NORMS)
         if norm == "l2" and pixels != "mean":
             raise ValueError(
                 "norm l2 sums the pixels of each map itself and averages the "
                 f"stacks: it needs pixels mean, got {pixels!r}"
             )
-        if skeleton not in SKELETONS:
-            known = ", ".join(SKELETONS)
-            raise ValueError(f"skeleton: one of {known}, got {skeleton!r}")
+        choices.check("skeleton", skeleton, SKELETONS)
         chosen = SKELETONS[skeleton]
         groups = chosen.pairs + chosen.triplets
         if not (chosen.limbs and groups):
@@ -144,8 +142,7 @@ class LossTerm(keras.metrics.Mean):
     """
 
     def __init__(self, loss, term, name=None, **kwargs):
-        if term not in TERMS:
-            raise ValueError(f"term: one of {', '.join(TERMS)}, got {term!r}")
+        choices.check("term", term, TERMS)
         super().__init__(name=name or term, **kwargs)
         self.loss = loss
         self.term = term

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from keras_pose import heatmaps
+from keras_pose import choices, heatmaps
 from keras_pose.skeletons import SKELETONS
 
 LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
@@ -178,8 +178,7 @@ def mean_score(correct, counted, in_mean, how="counted"):
     Returns:
         (...) share from 0 to 1.
     """
-    if how not in ("counted", "joints"):
-        raise ValueError(f"mean must be counted or joints, got {how!r}")
+    choices.check("mean", how, ("counted", "joints"))
     correct, counted = map(ops.convert_to_tensor, (correct, counted))
     chosen = ops.cast(in_mean, correct.dtype)
     if how == "counted":
@@ -218,12 +217,8 @@ class HeatmapPCK(keras.metrics.Metric):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        if protocol not in PROTOCOLS:
-            known = ", ".join(PROTOCOLS)
-            raise ValueError(f"protocol: one of {known}, got {protocol!r}")
-        if skeleton not in SKELETONS:
-            known = ", ".join(SKELETONS)
-            raise ValueError(f"skeleton: one of {known}, got {skeleton!r}")
+        choices.check("protocol", protocol, PROTOCOLS)
+        choices.check("skeleton", skeleton, SKELETONS)
         self.protocol = protocol
         self.skeleton = skeleton
         self.stride = stride

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_pose import choices
+
 
 @keras.saving.register_keras_serializable("keras_pose")
 class PeakHeight(keras.metrics.Metric):
@@ -17,11 +19,9 @@ class PeakHeight(keras.metrics.Metric):
 
     def __init__(self, activation="sigmoid", name="peak", **kwargs):
         super().__init__(name=name, **kwargs)
-        if activation not in ("sigmoid", "linear", "absolute"):
-            raise ValueError(
-                "activation must be sigmoid, linear or absolute, "
-                f"got {activation!r}"
-            )
+        choices.check(
+            "activation", activation, ("sigmoid", "linear", "absolute")
+        )
         self.activation = activation
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")

@@ -35,6 +35,7 @@ paper names two parts. The paper gives no layers. Ours are:
 
 from keras import layers
 
+from keras_pose import choices
 from keras_pose.models.convolution import convolution
 from keras_pose.models.hourglass import (
     PIXEL_OFFSET,
@@ -168,9 +169,7 @@ def multi_scale_stacked_hourglass(
         )
     if filters < 4 or filters % 4:
         raise ValueError(f"filters must be divisible by 4, got {filters}")
-    if fusion not in FUSIONS:
-        known = ", ".join(FUSIONS)
-        raise ValueError(f"fusion: one of {known}, got {fusion!r}")
+    choices.check("fusion", fusion, FUSIONS)
     plan = dispatch(stacks, scales)
     outputs = {stride: [] for stride in plan}
     features = pre_process(

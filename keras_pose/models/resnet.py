@@ -38,6 +38,7 @@ import keras
 from keras import initializers, layers
 from keras.applications import resnet
 
+from keras_pose import choices
 from keras_pose.models.normalization import (
     EPSILON,
     MOMENTUM,
@@ -79,9 +80,7 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
             f"image size must be divisible by {STRIDE}, "
             f"got {height} x {columns}"
         )
-    if depth not in DEPTHS:
-        known = ", ".join(str(d) for d in DEPTHS)
-        raise ValueError(f"depth: one of {known}, got {depth}")
+    choices.check("depth", depth, DEPTHS)
     if not width > 0 or 64 * width % 1:
         raise ValueError(
             f"width must make a whole number of 64 channels, got {width}"

@@ -20,6 +20,7 @@ layer" is a matter of the backbone, see `keras_pose.models.resnet`.
 
 from keras import layers
 
+from keras_pose import choices
 from keras_pose.models.convolution import convolution
 from keras_pose.models.hourglass import read_maps
 from keras_pose.models.normalization import norm_relu
@@ -45,14 +46,10 @@ def fcn_head(
     Returns:
         (B, h * n, w * n, K) maps, n = 32 / output_stride, not activated.
     """
-    if output_stride not in OUTPUT_STRIDES:
-        known = ", ".join(str(stride) for stride in OUTPUT_STRIDES)
-        raise ValueError(f"output_stride: one of {known}, got {output_stride}")
+    choices.check("output_stride", output_stride, OUTPUT_STRIDES)
     if filters < 2 or filters % 2:
         raise ValueError(f"filters must be even, got {filters}")
-    if upsampling not in UPSAMPLINGS:
-        known = ", ".join(UPSAMPLINGS)
-        raise ValueError(f"upsampling: one of {known}, got {upsampling!r}")
+    choices.check("upsampling", upsampling, UPSAMPLINGS)
     x = features
     for step in range(1, (STRIDE // output_stride).bit_length()):
         name = f"block{step}"

@@ -15,6 +15,7 @@ Here a cell's centre is that of the pixels it covers, mirrored or not
 
 from keras import initializers, layers
 
+from keras_pose import choices
 from keras_pose.models.hourglass import read_maps
 from keras_pose.models.normalization import norm_relu
 from keras_pose.models.resnet import STRIDE
@@ -49,8 +50,7 @@ def deconvolution_head(
         raise ValueError(f"deconvolutions must be 0 to 5, got {deconvolutions}")
     if filters < 1:
         raise ValueError(f"filters must be at least 1, got {filters}")
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel: one of {KERNELS}, got {kernel}")
+    choices.check("kernel", kernel, KERNELS)
     x = features
     for step in range(1, deconvolutions + 1):
         x = _twice(x, filters, kernel, f"deconvolution{step}")

@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from keras_pose import choices
 from keras_pose.data import augment, runtime
+
+PAPER = {"image_size": (256, 256), "rotation": 30.0, "zoom": 0.25}
+"""What the papers' presets have in common; the augmentation is Newell's."""
+LAPTOP = {
+    "batch_size": 16,
+    "image_size": (128, 128),
+    "rotation": 15.0,
+    "zoom": 0.15,
+    "patience": 2,
+}
+"""What the laptop presets have in common: a CPU trains them in minutes.
+Patience has no effect where a preset lowers the rate after --drop-epochs."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,7 @@ class Config(Training, Augmentation, Run):
 
     def check(self):
         """Raises ValueError for a value that no run can use."""
+        choices.check_fields(self)
         positive = ["epochs", "batch_size", "learning_rate"]
         if not self.drop_epochs:
             positive.append("patience")

@@ -43,7 +43,7 @@ class Run:
 
 
 SMOKE_STEPS = 2
-BEST, UNTRAINED = callbacks.BEST, "untrained.keras"
+UNTRAINED = "untrained.keras"
 FREE = {"epochs", "output", "restart", "data", "preset"}
 """Settings that may differ when a run is continued; the data is compared by its
 content."""
@@ -116,7 +116,7 @@ def fit(model, run, extra=()):
         with files.whole(folder / UNTRAINED) as temporary:
             if run.starts_from:  # the untrained network is the first run's
                 shutil.copyfile(run.starts_from / UNTRAINED, temporary)
-                take_weights(model, run.starts_from / BEST)
+                take_weights(model, run.starts_from / callbacks.BEST)
             else:
                 model.save(temporary)
     if done >= config.epochs:
@@ -224,7 +224,7 @@ def _check_splits(data):
 
 def _check_finished(folder):
     """Raises unless `folder` holds a run with all its epochs."""
-    best = folder / BEST
+    best = folder / callbacks.BEST
     if not best.is_file():
         raise FileNotFoundError(f"{best} is not there: train that stage first")
     said = json.loads((folder / "run.json").read_text())
@@ -261,7 +261,7 @@ def _claim(folder, run):
         "versions": _versions(),
     }
     if run.starts_from:
-        begins = run.starts_from / BEST
+        begins = run.starts_from / callbacks.BEST
         said["starts_from"] = os.path.relpath(begins, folder)
         digest = hashlib.sha256(begins.read_bytes())
         said["starts_from_sha256"] = digest.hexdigest()
@@ -318,7 +318,7 @@ def _forget(folder):
     for name in ("checkpoint", "tensorboard", "saved_model"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (
-        BEST,
+        callbacks.BEST,
         UNTRAINED,
         "history.csv",
         "run.json",

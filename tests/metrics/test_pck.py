@@ -123,7 +123,9 @@ def test_both_means_by_hand():
     nothing = np.zeros(3)
     for how in ("counted", "joints"):
         assert float(mean_score(nothing, nothing, inside, how)) == 0
-    with pytest.raises(ValueError, match="counted or joints, got 'median'"):
+    with pytest.raises(
+        ValueError, match="one of counted, joints, got 'median'"
+    ):
         mean_score(correct, counted, inside, "median")
 
 
