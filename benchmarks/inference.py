@@ -116,12 +116,13 @@ def served_pose(config, folder):
     import keras
     import tensorflow as tf
 
+    from keras_pose.codecs import Heatmaps
     from keras_pose.models.heads import PoseMaps
     from keras_pose.models.hourglass import stacked_hourglass
 
     images = keras.Input((config.size, config.size, 3), dtype="uint8")
     maps = stacked_hourglass(images, JOINTS, filters=config.filters)
-    model = keras.Model(images, PoseMaps()(maps))
+    model = keras.Model(images, PoseMaps(Heatmaps())(maps))
     with np.load(folder / WEIGHTS) as weights:
         for layer in model.layers:
             count = len(layer.weights)

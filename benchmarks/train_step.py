@@ -92,6 +92,7 @@ def keras_steps(config, done, defaults=False):
     """Trains as the suite does, or as Keras does by itself."""
     import keras
 
+    from keras_pose.codecs import Heatmaps
     from keras_pose.losses import HSM
     from keras_pose.models import normalization
     from keras_pose.models.heads import PoseMaps
@@ -110,7 +111,7 @@ def keras_steps(config, done, defaults=False):
         runtime.prepare(0)
     images = keras.Input((config.size, config.size, 3), dtype="uint8")
     maps = stacked_hourglass(images, 16, filters=config.filters, bias=-4.0)
-    model = keras.Model(images, PoseMaps()(maps))
+    model = keras.Model(images, PoseMaps(Heatmaps())(maps))
     if defaults:
         model.compile("adam", HSM())
     else:

@@ -28,7 +28,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from keras_pose import geometry, heatmaps, inference
+from keras_pose import choices, geometry, heatmaps, inference
 from keras_pose.console import run
 from keras_pose.data import photograph
 from keras_pose.models import folding, heads
@@ -81,16 +81,14 @@ class Server:
         missing_threshold=MISSING_THRESHOLD,
     ):
         _need_tensorflow()
-        if decoding not in heatmaps.DECODINGS:
-            known = ", ".join(heatmaps.DECODINGS)
-            raise ValueError(f"decoding: one of {known}, got {decoding!r}")
+        choices.check("decoding", decoding, heatmaps.DECODINGS)
         if not 0 <= missing_threshold <= 1:
             raise ValueError(
                 f"missing_threshold must be 0 ... 1, got {missing_threshold}"
             )
         self.model = model
-        self.head = heads.describe(model)
-        self.skeleton = SKELETONS[self.head.skeleton]
+        self.codec = heads.codec_of(model)
+        self.skeleton = SKELETONS[self.codec.skeleton]
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
@@ -98,14 +96,14 @@ class Server:
         # As constants, kernels are laid out for the CPU once, not at each call.
         values = [(weight, weight.numpy()) for weight in network.variables]
 
-        def heights(crops):
+        def seen(crops):
             with keras.StatelessScope(values):
-                maps = network(crops, training=False)
-            return inference.heights_and_signs(maps, self.head)
+                outputs = network(crops, training=False)
+            return self.codec.seen(outputs)
 
         # Traced once, however many signatures call it.
-        self.heights = tf.function(
-            heights,
+        self.seen = tf.function(
+            seen,
             input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
             autograph=False,
         )
@@ -164,23 +162,18 @@ class Server:
         )
         if self.flip:  # one batch: of so small ones a call each costs more
             both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
-            maps, mirrored = tf.split(self.heights(both), 2)
-            maps = (maps + inference.unflip(mirrored, self.head)) / 2
+            seen, mirrored = tf.split(self.seen(both), 2)
+            seen = (seen + self.codec.mirror(mirrored)) / 2
         else:
-            maps = self.heights(crops)
-        joints = len(self.skeleton.joints)
-        maps, signed = maps[..., :joints], maps[..., joints:]
-        cells, scores = heatmaps.decode(maps, self.decoding, self.head.sigma)
-        points = heatmaps.to_pixels(
-            cells, self.head.stride, self.head.alignment
-        )
+            seen = self.seen(crops)
+        points, scores, occluded = self.codec.joints(seen, self.decoding)
         found = {
             "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
             "scores": scores,
             "missing": scores < self.missing_threshold,
         }
-        if signed.shape[-1]:
-            found["occluded"] = inference.at_peaks(maps, signed) < 0
+        if occluded is not None:
+            found["occluded"] = occluded
         return found
 
 
@@ -249,13 +242,13 @@ def _serving(server, name):
         "joints": server.skeleton.joints,
         "limbs": server.skeleton.limbs,
         "input": {"height": height, "width": width},
-        "stride": server.head.stride,
-        "alignment": server.head.alignment,
-        "sigma": server.head.sigma,
+        "stride": server.codec.stride,
+        "alignment": server.codec.alignment,
+        "sigma": server.codec.sigma,
         "decoding": server.decoding,
         "flip": server.flip,
         "missing_threshold": server.missing_threshold,
-        "occluded": server.head.activation == "absolute",
+        "occluded": server.codec.tells_occlusion,
         "boxes": "x, y, width, height in pixels of the upright photograph; "
         "exactly 0, 0, W, H means all of it",
         "pixels": "the centre of the first pixel is (0, 0)",

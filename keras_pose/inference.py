@@ -16,12 +16,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pose import console, geometry, heatmaps
+from keras_pose import console, geometry
 from keras_pose.data import pipeline
 from keras_pose.losses import JointlyTrained
-from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.models.normalization import BatchNormalization
-from keras_pose.skeletons import SKELETONS
 
 KNOWN = {
     "PoseMaps": PoseMaps,
@@ -71,7 +70,7 @@ def load_whole(path):
         raise ValueError(f"{path} is damaged or no .keras file")
     try:
         model = keras.saving.load_model(path, KNOWN, compile=False)
-        describe(model)
+        codec_of(model)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
@@ -97,58 +96,6 @@ def same_network(*paths):
     return all(network == networks[0] for network in networks)
 
 
-def heights(maps, head):
-    """Raw maps (B, S, h, w, K) to the last stack's Gaussians (B, h, w, K).
-
-    Like `unflip` it runs in a TensorFlow graph too.
-    """
-    last = maps[:, -1]
-    if head.activation == "sigmoid":
-        return ops.sigmoid(last)
-    return ops.abs(last) if head.activation == "absolute" else last
-
-
-def heights_and_signs(maps, head):
-    """`heights`; where a map's sign has a meaning, behind them the maps too.
-
-    (B, S, h, w, K) -> (B, h, w, K or 2 K). Views are averaged like this: with
-    their signs, two that disagree would cancel, and with them the joint.
-    """
-    found = heights(maps, head)
-    if head.activation != "absolute":
-        return found
-    return ops.concatenate([found, maps[:, -1]], axis=-1)
-
-
-def at_peaks(maps, values):
-    """Values (B, h, w, K) where the maps (B, h, w, K) are highest: (B, K)."""
-    cells = maps.shape[1] * maps.shape[2]
-    maps, values = (
-        ops.reshape(x, (-1, cells, maps.shape[-1])) for x in (maps, values)
-    )
-    peaks = ops.argmax(maps, axis=1)[:, None]
-    return ops.take_along_axis(values, peaks, axis=1)[:, 0]
-
-
-def unflip(maps, head):
-    """Maps (B, h, w, K or n K) of mirrored images as those of the images.
-
-    With corner alignment the two do not meet: a joint at x / s is seen at
-    (W - 1 - x) / s, and mirrored back it lies 1 - 1 / s of a cell too far left.
-    The maps are moved by exactly that, between the cells; the field's whole
-    cell leaves a bias of 1 / s. With center alignment nothing is to be moved.
-    """
-    mirror = np.array(SKELETONS[head.skeleton].mirror)
-    first = np.arange(0, maps.shape[-1], len(mirror))
-    mirror = (first[:, None] + mirror).ravel()
-    maps = ops.take(ops.flip(maps, axis=2), mirror, axis=-1)
-    if head.alignment == "corner":
-        step = 1 - 1 / head.stride
-        left = ops.concatenate([maps[:, :, :1], maps[:, :, :-1]], axis=2)
-        maps = step * left + (1 - step) * maps
-    return maps
-
-
 def probabilities(model, images, flip=False, batch_size=None):
     """Heights of the Gaussians that a model sees.
 
@@ -161,7 +108,7 @@ def probabilities(model, images, flip=False, batch_size=None):
     Returns:
         (B, h, w, K) numpy float32.
     """
-    joints = len(SKELETONS[describe(model).skeleton].joints)
+    joints = codec_of(model).channels
     step = batch_size or len(images)
     maps = [
         _padded(model, images[start : start + step], flip, step)
@@ -171,18 +118,15 @@ def probabilities(model, images, flip=False, batch_size=None):
 
 
 def _seen(model, images, flip):
-    """`heights_and_signs` of images, averaged over the views."""
-    head = describe(model)
+    """What the codec keeps of images, the mirrored ones merged: numpy."""
+    codec = codec_of(model)
     images = np.asarray(images)
-
-    def look(images):
-        return heights_and_signs(model.predict_on_batch(images), head)
-
-    maps = look(images)
+    seen = codec.seen(model.predict_on_batch(images))
     if flip:
-        mirrored = look(np.ascontiguousarray(images[:, :, ::-1]))
-        maps = (maps + unflip(mirrored, head)) / 2
-    return ops.convert_to_numpy(maps)
+        images = np.ascontiguousarray(images[:, :, ::-1])
+        mirrored = codec.seen(model.predict_on_batch(images))
+        seen = (seen + codec.mirror(mirrored)) / 2
+    return ops.convert_to_numpy(seen)
 
 
 def predict_people(
@@ -221,10 +165,10 @@ def predict_people(
         ValueError: other skeleton, unknown or empty split, or the model's maps
             are not numbers (names the first person).
     """
-    head = describe(model)
-    if head.skeleton != dataset.skeleton.name:
+    codec = codec_of(model)
+    if codec.skeleton != dataset.skeleton.name:
         raise ValueError(
-            f"{model.name} finds the joints of {head.skeleton}, but "
+            f"{model.name} finds the joints of {codec.skeleton}, but "
             f"{dataset.folder} holds {dataset.skeleton.name}"
         )
     if scales < 1:
@@ -246,29 +190,23 @@ def predict_people(
     title = f"predict {split}"
     with console.progress(total=count, desc=title, unit=" people") as bar:
         for batch in zip(*views, strict=True):
-            maps = _average(
-                [
-                    _padded(model, images, flip, min(batch_size, count))
-                    for images, _ in batch
-                ],
-                zooms,
-                size,
-                head,
-            )
-            _check_finite(maps, dataset, split, bar.n, people)
-            maps, signed = np.split(maps, [len(dataset.skeleton.joints)], -1)
-            if signed.size:
-                signs = ops.convert_to_numpy(at_peaks(maps, signed))
-                occluded.append(signs < 0)
-            cells, peaks = heatmaps.decode(maps, decoding, head.sigma)
-            points = heatmaps.to_pixels(cells, head.stride, head.alignment)
+            looks = [
+                _padded(model, images, flip, min(batch_size, count))
+                for images, _ in batch
+            ]
+            seen = codec.merge(looks, zooms, size)
+            seen = ops.convert_to_numpy(seen)
+            _check_finite(seen, dataset, split, bar.n, people)
+            points, peaks, hidden = codec.joints(seen, decoding)
             matrices = _usual(batch[0][1], zooms[0], size)
             points = ops.convert_to_numpy(points).astype("float64")
             joints.append(geometry.move(points, matrices))
             scores.append(ops.convert_to_numpy(peaks))
+            if hidden is not None:
+                occluded.append(ops.convert_to_numpy(hidden))
             if keep_maps:
-                kept.append(maps)
-            bar.update(len(maps))
+                kept.append(seen[..., : codec.channels])
+            bar.update(len(seen))
     return Predictions(
         np.concatenate(joints),
         np.concatenate(scores),
@@ -320,39 +258,6 @@ def _padded(model, images, flip, count):
     padding = np.repeat(images[-1:], count - len(images), axis=0)
     maps = _seen(model, np.concatenate([images, padding]), flip)
     return maps[: len(images)]
-
-
-def _average(views, zooms, size, head):
-    """Mean of the views' maps (B, h, w, K) in the frame of zoom 1.
-
-    A cell is averaged over the views that show it: a small crop says nothing
-    about what lies beside it.
-    """
-    if len(views) == 1:
-        return views[0]
-    total, coverage = 0.0, 0.0
-    for maps, zoom in zip(views, zooms, strict=True):
-        rows, columns = (
-            _resampling(cells, pixels, zoom, head)
-            for cells, pixels in zip(maps.shape[1:3], size, strict=True)
-        )
-        warped = ops.einsum("bhwk,yh,xw->byxk", maps, rows, columns)
-        total = total + ops.convert_to_numpy(warped)
-        seen = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
-        coverage = coverage + seen[:, :, None]
-    return total / np.maximum(coverage, keras.config.epsilon())
-
-
-def _resampling(cells, pixels, zoom, head):
-    """(cells, cells) weights: line i reads a zoomed view where cell i lies.
-
-    Views differ in zoom about the middle of the crop alone, so one bilinear
-    matrix per axis does for every person.
-    """
-    middle = heatmaps.to_cells((pixels - 1) / 2, head.stride, head.alignment)
-    at = middle + (np.arange(cells) - middle) / zoom
-    distance = np.abs(at[:, None] - np.arange(cells))
-    return np.maximum(0, 1 - distance).astype("float32")
 
 
 def _usual(matrices, zoom, size):

@@ -420,7 +420,7 @@ def _people(dataset, split, model, result, batch_size):
     size = model.input_shape[1:3]
     images, back = _crops(dataset, split, chosen, size, batch_size)
     maps = inference.probabilities(model, images, batch_size=batch_size)
-    head = heads.describe(model)
+    codec = heads.codec_of(model)
     zoom = max(1, round(PICTURE / size[0]))
     images = [figures.enlarge(image, zoom) for image in images]
     to_picture = geometry.compose(
@@ -442,7 +442,7 @@ def _people(dataset, split, model, result, batch_size):
                 *(found[n], skeleton, np.where(missing, 1, 2)),
             ),
             "heatmaps": figures.draw_heatmaps(
-                images[n], maps[n], skeleton, head.stride, head.alignment
+                images[n], maps[n], skeleton, codec.stride, codec.alignment
             ),
         }
         reach = np.where(scored, result.reach[i], np.nan)

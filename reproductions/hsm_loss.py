@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, losses, metrics, training
+from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, hourglass
 from reproductions import flow
 
@@ -54,7 +54,8 @@ class Config(training.Config):
     drop_factor: float = 0.2
     """What the rate is multiplied by after each of --drop-epochs (ours)."""
     compare: bool = False
-    """Train both baselines and HSM for all --pairs and --seeds; figures 3-5."""
+    """Train both baselines and HSM for all --pairs and --seeds, and draw
+    curves and people (figures 3 to 5)."""
     pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     """beta and gamma of each HSM in a comparison: --pairs 1 2 1 1 0.5 2."""
     seeds: int = 1
@@ -62,27 +63,21 @@ class Config(training.Config):
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section IV-A; warm-up of Goyal et al.; patience unsaid
+            **training.PAPER,
             "epochs": 200,
             "batch_size": 16,
-            "image_size": (256, 256),
             "learning_rate": 2.5e-4,
             "warmup_epochs": 5,
             "patience": 5,
             "drop_epochs": (),
-            "rotation": 30.0,
-            "zoom": 0.25,
             "filters": 256,
         },
         "laptop": {
+            **training.LAPTOP,
             "epochs": 10,
-            "batch_size": 16,
-            "image_size": (128, 128),
             "learning_rate": 4e-3,
             "warmup_epochs": 0,  # with 93 steps an epoch, one is too dear
-            "patience": 2,  # only of --drop-epochs without an epoch
             "drop_epochs": (8, 9),
-            "rotation": 15.0,
-            "zoom": 0.15,
             "filters": 64,
         },
     }
@@ -111,7 +106,12 @@ def build_model(config, skeleton):
         pixel_offset=config.pixel_offset,
     )
     head = heads.PoseMaps(
-        skeleton.name, activation=activation, sigma=config.sigma, name="maps"
+        codecs.Heatmaps(
+            skeleton.name,
+            activation=activation,
+            sigma=config.sigma,
+        ),
+        name="maps",
     )
     return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
 

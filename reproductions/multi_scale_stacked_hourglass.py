@@ -27,14 +27,13 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import console, losses, metrics, training
+from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, hourglass, inception_resnet
 from keras_pose.models import multi_scale_stacked_hourglass as mssh
 from keras_pose.training import callbacks
 from reproductions import flow
 
 NAME = "multi_scale_stacked_hourglass"
-BLOCKS = ("residual", "inception_resnet_a", "inception_resnet_b")
 NETWORKS = {
     "Hourglass": {"method": "hourglass", "adaptive": False},
     "Residual, even weights": {"block": "residual", "adaptive": False},
@@ -95,29 +94,23 @@ class Config(training.Config):
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 5.1.3; 8 stacks: 5.2.1; augmentation: Newell's
+            **training.PAPER,
             "epochs": 220,
             "batch_size": 4,
-            "image_size": (256, 256),
             "learning_rate": 2.5e-4,
             "drop_epochs": (150, 175, 200),
             "warmup_epochs": 0,
             "patience": 8,  # only of --drop-epochs without an epoch
-            "rotation": 30.0,
-            "zoom": 0.25,
             "filters": 256,
             "stacks": 8,
             "sigma": 1.0,
         },
         "laptop": {  # drops at the paper's shares of the epochs
+            **training.LAPTOP,
             "epochs": 20,
-            "batch_size": 16,  # 1.6 times the pictures per second of 4
-            "image_size": (128, 128),
             "learning_rate": 4e-3,
             "drop_epochs": (14, 16, 18),
             "warmup_epochs": 1,  # RMSprop's first steps are ten times as long
-            "patience": 2,
-            "rotation": 15.0,
-            "zoom": 0.15,
             "filters": 32,
             "stacks": 3,
             "sigma": 2.0,  # of 1, maps of 64 cells are empty for epochs
@@ -127,15 +120,6 @@ class Config(training.Config):
     def check(self):
         """What the shared settings check, and the paper's own."""
         super().check()
-        for name, known in (
-            ("method", ("mssh", "hourglass")),
-            ("block", BLOCKS),
-            ("ablation", (None, *ABLATIONS)),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                known = ", ".join(filter(None, known))
-                raise ValueError(f"{name}: one of {known}, got {value!r}")
         if self.block == "inception_resnet_b" and self.method == "mssh":
             step = 2 * mssh.STEP
             if any(side % step for side in self.image_size):
@@ -182,10 +166,12 @@ def build_model(config, skeleton):
     signed = config.occluded_amplitude < 0
     outputs = [
         heads.PoseMaps(
-            skeleton.name,
-            stride=stride,
-            activation="absolute" if signed else "linear",
-            sigma=config.sigma,
+            codecs.Heatmaps(
+                skeleton.name,
+                stride=stride,
+                activation="absolute" if signed else "linear",
+                sigma=config.sigma,
+            ),
             name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in maps.items()
@@ -215,16 +201,16 @@ def train(config):
     run = flow.start(config, NAME, __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    outputs = [model.get_layer(name) for name in model.output_names]
+    scales = [model.get_layer(name).codec for name in model.output_names]
     scores = [
         metrics.HeatmapPCK(
             data.protocol,
             data.skeleton.name,
-            stride=outputs[-1].stride,
-            absolute=outputs[-1].activation == "absolute",
+            stride=scales[-1].stride,
+            absolute=scales[-1].tells_occlusion,
             name=run.metric,
         ),
-        metrics.PeakHeight(outputs[-1].activation),
+        metrics.PeakHeight(scales[-1].activation),
     ]
     model.compile(
         optimizer=training.optimizers.RMSprop(
@@ -233,8 +219,8 @@ def train(config):
             epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
-        loss=build_loss(config, [output.stride for output in outputs]),
-        metrics={"maps": scores} if len(outputs) > 1 else scores,
+        loss=build_loss(config, [codec.stride for codec in scales]),
+        metrics={"maps": scores} if len(scales) > 1 else scores,
         jit_compile=config.xla,
     )
     log = callbacks.JointWeightLog(config.output, data.skeleton.joints)

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import console, files, losses, metrics, training
+from keras_pose import codecs, console, files, losses, metrics, training
 from keras_pose.models import heads, macs, resnet, simple_baselines
 from keras_pose.models import resnet_fcn as fcn
 from reproductions import flow
@@ -83,27 +83,21 @@ class Config(training.Config):
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # sections 3 and 5.1; batch, epochs and patience unsaid
+            **training.PAPER,
             "epochs": 140,
             "batch_size": 32,
-            "image_size": (256, 256),
             "learning_rate": 2.5e-4,
             "warmup_epochs": 0,
             "patience": 10,
-            "rotation": 30.0,
-            "zoom": 0.25,
             "weights": "imagenet",
             "width": 1.0,
             "filters": 256,
         },
         "laptop": {  # a thin ResNet-50, for which there are no weights
+            **training.LAPTOP,
             "epochs": 20,
-            "batch_size": 16,
-            "image_size": (128, 128),
             "learning_rate": 1e-3,
             "warmup_epochs": 1,
-            "patience": 2,
-            "rotation": 15.0,
-            "zoom": 0.15,
             "weights": "none",
             "width": 0.25,
             "filters": 64,
@@ -132,10 +126,12 @@ def build_model(config, skeleton):
             features, joints, deconvolutions=steps, filters=config.filters
         )
     last = heads.PoseMaps(
-        skeleton.name,
-        stride=stride,
-        activation="linear",
-        sigma=config.sigma,
+        codecs.Heatmaps(
+            skeleton.name,
+            stride=stride,
+            activation="linear",
+            sigma=config.sigma,
+        ),
         name="maps",
     )
     name = f"resnet{config.depth}_{config.head}"

@@ -19,6 +19,7 @@ from keras_pose import heatmaps
 from keras_pose.losses import (
     HSM, HeatmapMSE, HeatmapMSESigmoid, LossTerm, StructureAware)
 from keras_pose.metrics import PROTOCOLS, HeatmapPCK, PeakHeight
+from keras_pose.codecs import Heatmaps
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
 from keras_pose.models.msr_net import msr_net
@@ -58,7 +59,7 @@ for method in heatmaps.DECODINGS:
     out[method] = points.ravel().tolist()
 images = keras.Input((64, 128, 3), dtype="uint8")
 outputs = stacked_hourglass(images, 16, filters=8)
-model = keras.Model(images, PoseMaps()(outputs))
+model = keras.Model(images, PoseMaps(Heatmaps())(outputs))
 for weight in model.weights:
     weight.assign(np.random.default_rng(1).uniform(0.05, 0.1, weight.shape))
 pixels = rng.integers(0, 256, (1, 64, 128, 3)).astype("uint8")
@@ -70,7 +71,7 @@ history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
 out["step"] = float(history.history["loss"][0])
 scales, features = mss_net(images, 16, stacks=1, filters=8)
 refined = msr_net(scales, features, 16, filters=8)
-heads = [PoseMaps(stride=s, name=f"stride{s}")([r])
+heads = [PoseMaps(Heatmaps(stride=s), name=f"stride{s}")([r])
          for s, r in zip((32, 16, 8, 4), refined)]
 model = keras.Model(images, heads)
 for weight in model.weights:

@@ -14,6 +14,7 @@ import pytest
 from keras import layers
 
 from keras_pose import coco_results, evaluate, training
+from keras_pose.codecs import Heatmaps
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.data.pipeline import People
@@ -197,7 +198,7 @@ def model(tmp_path):
     dense = layers.Dense(maps.size, kernel_initializer="zeros")
     x = dense(layers.GlobalAveragePooling2D()(layers.Rescaling(0.0)(images)))
     dense.bias.assign(maps.ravel())
-    head = PoseMaps("coco", 4, activation="linear")
+    head = PoseMaps(Heatmaps("coco", 4, activation="linear"))
     x = head([layers.Reshape(maps.shape)(x)])
     path = tmp_path / "best.keras"
     keras.Model(images, x).save(path)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,10 @@ import pytest
 import tensorflow as tf
 
 from keras_pose import export, geometry, inference
+from keras_pose.codecs import Heatmaps
 from keras_pose.data import photograph, pipeline, records
 from keras_pose.models import heads
-from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
 
 
@@ -143,7 +145,8 @@ def test_an_export_agrees_with_the_evaluation(
     oracle_model, colors, tmp_path, flip, decoding, sigma, save, monkeypatch
 ):
     """Same people, same JPEGs, same crops: joints within 0.1 pixel."""
-    monkeypatch.setattr(describe(oracle_model), "sigma", sigma)
+    head = oracle_model.get_layer(oracle_model.output_names[-1])
+    monkeypatch.setattr(head, "codec", replace(head.codec, sigma=sigma))
     pictures = [photo(seed, colors) for seed in range(12)]
     data = save(tmp_path, pictures, "val")
     wanted = inference.predict_people(
@@ -450,17 +453,15 @@ def test_the_weights_are_constants_without_norms(tmp_path):
     """And the maps are those of the network, up to rounding."""
     images = keras.Input((64, 128, 3), dtype="uint8")
     maps = stacked_hourglass(images, 16, stacks=1, filters=8)
-    model = keras.Model(images, PoseMaps()(maps))
+    model = keras.Model(images, PoseMaps(Heatmaps())(maps))
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name.endswith("_norm"):
             new = [rng.uniform(0.5, 2, w.shape) for w in layer.weights]
             layer.set_weights(new)
     crops = rng.integers(0, 256, (3, 64, 128, 3), "uint8")
-    wanted = inference.heights(
-        model(crops, training=False), heads.describe(model)
-    )
-    found = export.Server(model).heights(tf.constant(crops))
+    wanted = heads.codec_of(model).seen(model(crops, training=False))
+    found = export.Server(model).seen(tf.constant(crops))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(wanted) > 0.1
     folder = export.export(model, tmp_path / "served")

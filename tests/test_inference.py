@@ -1,12 +1,15 @@
 """Flip and pyramid must not move a joint: seen by a network that cannot err."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from keras_pose import geometry, heatmaps, inference
+from keras_pose.codecs import Heatmaps
 from keras_pose.data import pipeline
-from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.skeletons import LSP, MPII
 
 SEEN = ("left_wrist", "right_wrist", "head_top")
@@ -47,9 +50,9 @@ def test_cornered_flip_moves_joints_by_no_more_than_rounding(wrists_model):
     np.testing.assert_allclose(middles(twice), middles(once), atol=0.01)
     # Not moved, mirrored maps lie 3/4 of a cell to the left: their mean with
     # the others 3/8.
-    head = PoseMaps("mpii", 4, "center", activation="linear")
+    codec = Heatmaps("mpii", 4, "center", activation="linear")
     mirrored = inference.probabilities(model, images[:, :, ::-1])
-    naive = (once + np.array(inference.unflip(mirrored, head))) / 2
+    naive = (once + np.array(codec.mirror(mirrored))) / 2
     shift = middles(naive) - middles(once)
     np.testing.assert_allclose(shift, [[-0.375, 0]] * 3, atol=0.01)
 
@@ -59,7 +62,7 @@ def test_logits_become_probabilities_of_the_last_stack():
     values = keras.layers.Rescaling(1.0)(images)
     maps = keras.layers.Concatenate()([values] * 5 + [values[..., :1]])
     stacks = [maps, keras.layers.Rescaling(0.5)(maps)]
-    model = keras.Model(images, PoseMaps("mpii", 1)(stacks))
+    model = keras.Model(images, PoseMaps(Heatmaps("mpii", 1))(stacks))
     found = inference.probabilities(model, np.full((1, 8, 12, 3), 4, "uint8"))
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-2)), rtol=1e-6)
 
@@ -95,7 +98,8 @@ def test_maps_are_decoded_with_the_sigma_of_the_model(
 ):
     dataset, _ = wrists_data()
     model = wrists_model()
-    monkeypatch.setattr(describe(model), "sigma", 2.0)
+    head = model.get_layer(model.output_names[-1])
+    monkeypatch.setattr(head, "codec", replace(head.codec, sigma=2.0))
     settings = {"batch_size": 2, "decoding": "soft"}
     found = inference.predict_people(
         model, dataset, "val", keep_maps=True, **settings
@@ -110,23 +114,23 @@ def test_maps_are_decoded_with_the_sigma_of_the_model(
 
 def test_a_pyramid_reads_each_view_where_it_shows_the_cell():
     """Zoom 2 shows a joint 3 cells from the middle 1.5 cells from it."""
-    head = PoseMaps("mpii", 4, activation="linear")
+    codec = Heatmaps("mpii", 4, activation="linear")
     cells = np.array([[[5.5 + 3, 3.5 - 2]]])  # the middle is (5.5, 3.5)
     near = np.array([[[5.5 + 1.5, 3.5 - 1]]])
     one = np.array(heatmaps.encode(cells, (8, 12), 1.0))
     half = np.array(heatmaps.encode(near, (8, 12), 0.5))
-    mean = inference._average([half, one], [2.0, 1.0], (32, 48), head)
+    mean = codec.merge([half, one], [2.0, 1.0], (32, 48))
     found, _ = heatmaps.decode(mean, "soft")
     np.testing.assert_allclose(np.array(found), cells, atol=0.1)
-    blank = inference._average([one, one], [1.0, 1.0], (32, 48), head)
+    blank = codec.merge([one, one], [1.0, 1.0], (32, 48))
     np.testing.assert_allclose(blank, one, atol=1e-6)
 
 
 def test_a_cell_is_averaged_over_the_views_that_show_it():
     """A crop of half the side shows the inner half: outside only one counts."""
-    head = PoseMaps("mpii", 4, activation="linear")
+    codec = Heatmaps("mpii", 4, activation="linear")
     ones = np.ones((1, 8, 12, 16), "float32")
-    mean = inference._average([3 * ones, ones], [0.5, 1.0], (32, 48), head)
+    mean = codec.merge([3 * ones, ones], [0.5, 1.0], (32, 48))
     np.testing.assert_allclose(mean[0, 4, 6], 2.0)
     np.testing.assert_allclose(mean[0, 0, 0], 1.0)
 
@@ -150,7 +154,7 @@ def test_a_model_of_nan_is_refused_by_name(wrists_data):
     images = keras.Input((64, 96, 3), dtype="uint8")
     values = keras.layers.Rescaling(float("nan"))(images)[:, ::4, ::4]
     maps = keras.layers.Concatenate()([values] * 5 + [values[..., :1]])
-    model = keras.Model(images, PoseMaps()([maps]))
+    model = keras.Model(images, PoseMaps(Heatmaps())([maps]))
     model.jit_compile = False
     with pytest.raises(ValueError, match=r"NaN or infinite for photo.jpg#1 "):
         inference.predict_people(model, dataset, "val", batch_size=2)
@@ -194,7 +198,7 @@ def two_resolutions(tmp_path):
             values = keras.layers.Rescaling(1 / 255)(images)
             cells = keras.layers.AveragePooling2D(stride)(values)
             maps = keras.layers.Concatenate()([cells] * 5 + [cells[..., :1]])
-            head = PoseMaps("mpii", stride, activation="linear")
+            head = PoseMaps(Heatmaps("mpii", stride, activation="linear"))
             outputs.append(head([maps]))
         if not coarse_last:
             outputs = outputs[::-1]
@@ -210,12 +214,12 @@ def test_the_last_output_is_the_result(two_resolutions):
     model = inference.load_model(two_resolutions())
     assert (model.name, model.input_shape) == ("two", (None, 64, 96, 3))
     assert model.output_shape == (None, 1, 16, 24, 16)
-    assert describe(model).stride == 4
+    assert codec_of(model).stride == 4
     mean = blobs().reshape(1, 16, 4, 24, 4, 3).mean(axis=(2, 4)) / 255
     maps = inference.probabilities(model, blobs())
     np.testing.assert_allclose(maps[..., :3], mean, atol=1e-6)
     coarse = inference.load_model(two_resolutions(coarse_last=True))
-    assert describe(coarse).stride == 8
+    assert codec_of(coarse).stride == 8
     assert inference.probabilities(coarse, blobs()).shape == (1, 8, 12, 16)
 
 
@@ -240,7 +244,7 @@ def test_a_network_takes_the_weights_of_another_file(tmp_path):
     values = keras.layers.Rescaling(1 / 255)(images)
     coarse = keras.layers.AveragePooling2D(2)(values)
     outputs = [
-        PoseMaps("mpii", stride, activation="linear")(
+        PoseMaps(Heatmaps("mpii", stride, activation="linear"))(
             [keras.layers.Conv2D(16, 1, bias_initializer="normal")(x)]
         )
         for stride, x in ((2, coarse), (1, values))

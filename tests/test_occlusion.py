@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_pose import evaluate, figures, inference, predict
+from keras_pose.codecs import Heatmaps
 from keras_pose.data import pipeline
 from keras_pose.export import export
 from keras_pose.losses import HSM, HeatmapMSE
@@ -52,7 +53,7 @@ def test_the_loss_wants_negative_peaks_of_occluded_joints():
 
 @pytest.mark.parametrize("amplitude", [0, -2, 0.5])
 def test_other_amplitudes_are_refused(amplitude):
-    with pytest.raises(ValueError, match=f"must be 1 or -1, got {amplitude}"):
+    with pytest.raises(ValueError, match=f"one of 1, -1, got {amplitude}"):
         HeatmapMSE(occluded_amplitude=amplitude)
 
 
@@ -81,7 +82,7 @@ def signed_model(wrists_model):
         model = wrists_model()
         signs = [-1.0 if j in negative else 1.0 for j in MPII.joints]
         maps = keras.layers.Rescaling(signs)(model.layers[-2].output)
-        head = PoseMaps("mpii", 4, activation="absolute")
+        head = PoseMaps(Heatmaps("mpii", 4, activation="absolute"))
         model = keras.Model(model.input, head([maps]))
         model.jit_compile = False
         return model

@@ -1,62 +1,29 @@
-"""The last layer of every heatmap model: it says what the maps mean."""
+"""The last layer of every model: it carries what the outputs mean."""
 
 import keras
 from keras import ops
 
-from keras_pose import heatmaps
-from keras_pose.skeletons import SKELETONS
-
-ACTIVATIONS = ("linear", "sigmoid", "absolute")
+from keras_pose.codecs import Heatmaps
 
 
 @keras.saving.register_keras_serializable("keras_pose")
 class PoseMaps(keras.layers.Layer):
-    """Stacks the maps of S supervised outputs and carries their meaning.
+    """Stacks the maps of S supervised outputs and carries their codec.
 
     A saved model is then complete: evaluation, export and prediction read the
     skeleton and the geometry from here and ask the user for nothing.
 
     list of S maps (B, h, w, K) -> (B, S, h, w, K) float32, the values as they
-    are: `activation` is what turns them into heights of Gaussians, and it is
-    part of the loss and of inference.
+    are.
 
     Args:
-        skeleton: name of the skeleton whose joints the channels are.
-        stride: input pixels per cell.
-        alignment: "center" or "corner", see `keras_pose.heatmaps`.
-        activation: "sigmoid" (the maps are logits), "linear", or "absolute"
-            (a negative peak is that of an occluded joint).
-        sigma: width of the Gaussians that the maps were trained on, cells, for
-            `heatmaps.decode`; files of before it was told have 1.
+        codec: `codecs.Heatmaps`.
     """
 
-    def __init__(
-        self,
-        skeleton="mpii",
-        stride=4,
-        alignment="center",
-        activation="sigmoid",
-        sigma=1.0,
-        **kwargs,
-    ):
+    def __init__(self, codec, **kwargs):
         kwargs["dtype"] = "float32"  # losses need more than half precision
         super().__init__(**kwargs)
-        if skeleton not in SKELETONS:
-            known = ", ".join(SKELETONS)
-            raise ValueError(f"skeleton: one of {known}, got {skeleton!r}")
-        if alignment not in heatmaps.ALIGNMENTS:
-            known = ", ".join(heatmaps.ALIGNMENTS)
-            raise ValueError(f"alignment: one of {known}, got {alignment!r}")
-        if activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"activation: one of {known}, got {activation!r}")
-        if not sigma > 0:
-            raise ValueError(f"sigma must be positive, got {sigma}")
-        self.skeleton = skeleton
-        self.stride = stride
-        self.alignment = alignment
-        self.activation = activation
-        self.sigma = sigma
+        self.codec = codec
 
     def call(self, maps):
         """Stacks on axis 1."""
@@ -64,20 +31,26 @@ class PoseMaps(keras.layers.Layer):
 
     def get_config(self):
         """Everything `__init__` takes."""
-        return super().get_config() | {
-            "skeleton": self.skeleton,
-            "stride": self.stride,
-            "alignment": self.alignment,
-            "activation": self.activation,
-            "sigma": self.sigma,
-        }
+        codec = keras.saving.serialize_keras_object(self.codec)
+        return super().get_config() | {"codec": codec}
+
+    @classmethod
+    def from_config(cls, config):
+        """Files of before there were codecs have the settings themselves."""
+        config = dict(config)
+        if "codec" in config:
+            codec = keras.saving.deserialize_keras_object(config.pop("codec"))
+        else:
+            names = Heatmaps().get_config().keys() & config.keys()
+            codec = Heatmaps(**{name: config.pop(name) for name in names})
+        return cls(codec, **config)
 
 
-def describe(model):
-    """The `PoseMaps` that makes a model's last output, its result.
+def codec_of(model):
+    """What the last output of a model, its result, means.
 
     Raises:
-        ValueError: another layer does, or what came is no such model.
+        ValueError: its last layer is no `PoseMaps`, or what came is no model.
     """
     name = getattr(model, "name", type(model).__name__)
     layers = getattr(model, "layers", None) or [None]
@@ -88,4 +61,4 @@ def describe(model):
             f"{name} is not a keras_pose model: its last layer must be "
             f"PoseMaps, got {type(last).__name__}"
         )
-    return last
+    return last.codec

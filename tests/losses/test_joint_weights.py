@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_pose.codecs import Heatmaps
 from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
 from keras_pose.losses.joint_weights import (
     HIGHEST,
@@ -177,7 +178,9 @@ def network():
     outputs = []
     for stride, name in ((4, "stride4"), (2, "maps")):
         y = keras.layers.Conv2D(16, stride, stride, name=f"conv{stride}")(x)
-        head = PoseMaps("mpii", stride, activation="linear", name=name)
+        head = PoseMaps(
+            Heatmaps("mpii", stride, activation="linear"), name=name
+        )
         outputs.append(head([y]))
     return JointlyTrained(images, outputs, name="network")
 

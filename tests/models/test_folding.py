@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_pose.codecs import Heatmaps
 from keras_pose.losses import HSM
 from keras_pose.models.folding import fold_norms
 from keras_pose.models.heads import PoseMaps
@@ -125,7 +126,7 @@ def test_a_convolution_that_others_read_remains_for_them():
 def hourglass():
     inputs = keras.Input((64, 128, 3), dtype="uint8")
     maps = stacked_hourglass(inputs, 16, stacks=1, filters=8)
-    return filled(keras.Model(inputs, PoseMaps()(maps)))
+    return filled(keras.Model(inputs, PoseMaps(Heatmaps())(maps)))
 
 
 def test_an_hourglass_has_no_norms_left_and_the_same_maps(hourglass):

@@ -3,14 +3,17 @@
 The published sizes are counted in test_main.
 """
 
+import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
+from keras_pose.codecs import Heatmaps
 from keras_pose.inference import load_model
-from keras_pose.models.heads import PoseMaps, describe
+from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.models.hourglass import stacked_hourglass
 from keras_pose.models.macs import parameters
 
@@ -18,7 +21,7 @@ from keras_pose.models.macs import parameters
 def network(size=(64, 128), joints=16, **settings):
     images = keras.Input((*size, 3), dtype="uint8")
     maps = stacked_hourglass(images, joints, **settings)
-    return keras.Model(images, PoseMaps()(maps))
+    return keras.Model(images, PoseMaps(Heatmaps())(maps))
 
 
 @pytest.fixture(scope="module")
@@ -69,37 +72,40 @@ def test_impossible_sizes_are_named(settings, named):
 def test_a_saved_model_says_what_its_maps_mean(tmp_path):
     images = keras.Input((64, 96, 3), dtype="uint8")
     maps = keras.layers.Conv2D(14, 4, 4)(images)
-    head = PoseMaps("lsp", alignment="corner", activation="linear")
+    head = PoseMaps(Heatmaps("lsp", alignment="corner", activation="linear"))
     keras.Model(images, head([maps])).save(tmp_path / "model.keras")
-    head = describe(keras.saving.load_model(tmp_path / "model.keras"))
-    assert (head.skeleton, head.stride) == ("lsp", 4)
-    assert (head.alignment, head.activation) == ("corner", "linear")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert codec_of(loaded) == head.codec
 
 
 def test_another_kind_of_model_is_refused():
     images = keras.Input((8, 12, 3))
     model = keras.Model(images, keras.layers.Dense(2)(images), name="dense")
     with pytest.raises(ValueError, match="dense is not a keras_pose model"):
-        describe(model)
+        codec_of(model)
 
 
 @pytest.mark.parametrize("field", ["skeleton", "alignment", "activation"])
-def test_a_head_names_what_it_knows(field):
+def test_a_codec_names_what_it_knows(field):
     with pytest.raises(ValueError, match=f"{field}: one of .*got 'other'"):
-        PoseMaps(**{field: "other"})
+        Heatmaps(**{field: "other"})
 
 
-def test_a_head_refuses_a_sigma_that_is_none():
+def test_a_codec_refuses_a_sigma_that_is_none():
     with pytest.raises(ValueError, match="sigma must be positive, got 0"):
-        PoseMaps(sigma=0)
+        Heatmaps(sigma=0)
 
 
-def test_a_file_of_before_heads_knew_sigma_loads(tmp_path):
+@pytest.mark.parametrize("knows_sigma", [True, False])
+def test_a_file_of_before_there_were_codecs_loads(tmp_path, knows_sigma):
     images = keras.Input((8, 12, 3))
     maps = keras.layers.Conv2D(16, 1)(images)
-    model = keras.Model(images, PoseMaps(stride=1, sigma=2.5)([maps]))
-    model.save(tmp_path / "new.keras")
-    assert describe(load_model(tmp_path / "new.keras")).sigma == 2.5
+    codec = Heatmaps("mpii", 1, "corner", "absolute", 2.5)
+    keras.Model(images, PoseMaps(codec)([maps])).save(tmp_path / "new.keras")
+    assert codec_of(load_model(tmp_path / "new.keras")) == codec
+    settings = codec.get_config()
+    if not knows_sigma:
+        del settings["sigma"]
     with (
         zipfile.ZipFile(tmp_path / "new.keras") as new,
         zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
@@ -107,7 +113,13 @@ def test_a_file_of_before_heads_knew_sigma_loads(tmp_path):
         for name in new.namelist():
             content = new.read(name)
             if name == "config.json":
-                assert content.count(b', "sigma": 2.5') == 1
-                content = content.replace(b', "sigma": 2.5', b"")
+                content = json.loads(content)
+                head = content["config"]["layers"][-1]["config"]
+                del head["codec"]
+                head |= settings
+                content = json.dumps(content)
             old.writestr(name, content)
-    assert describe(load_model(tmp_path / "old.keras")).sigma == 1
+    sigma = 2.5 if knows_sigma else 1.0
+    assert codec_of(load_model(tmp_path / "old.keras")) == replace(
+        codec, sigma=sigma
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from keras_pose.inference import load_model
-from keras_pose.models.heads import describe
+from keras_pose.models.heads import codec_of
 from keras_pose.skeletons import LSP
 from reproductions import flow
 from reproductions import multi_scale_stacked_hourglass as mssh
@@ -69,9 +69,9 @@ def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
 
 def test_the_last_hourglass_makes_the_finest_maps():
     model = mssh.build_model(small(stacks=4, sigma=2.0), LSP)
-    heads = [model.get_layer(name) for name in model.output_names]
-    assert [head.stride for head in heads] == [8, 4, 2]
-    assert [head.sigma for head in heads] == [2.0, 2.0, 2.0]
+    found = [model.get_layer(name).codec for name in model.output_names]
+    assert [codec.stride for codec in found] == [8, 4, 2]
+    assert [codec.sigma for codec in found] == [2.0, 2.0, 2.0]
     assert [output.shape[1:] for output in model.outputs] == [
         (2, 8, 16, 14), (1, 16, 32, 14), (1, 32, 64, 14)
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_the_last_hourglass_makes_the_finest_maps():
 def test_the_baseline_is_newells():
     config = small(method="hourglass", stacks=2, sigma=2.0)
     model = mssh.build_model(config, LSP)
-    assert describe(model).stride == 4
+    assert codec_of(model).stride == 4
     assert model.output.shape[1:] == (2, 16, 32, 14)
 
 
@@ -94,7 +94,7 @@ def test_the_baseline_is_newells():
         ({"image_size": (64, 100)}, "divisible by 64, got 64 x 100"),
         ({"block": "inception_resnet_b"}, "divisible by 128, got 64 x 128"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
-        ({"occluded_amplitude": 0}, "occluded_amplitude must be 1 or -1"),
+        ({"occluded_amplitude": 0}, "occluded_amplitude: one of 1, -1, got 0"),
     ],
 )
 def test_impossible_settings_are_named(settings, named):
@@ -138,7 +138,7 @@ def test_a_run_with_signs_logs_weights_and_serves_its_last_map(trained):
     assert np.ptp(weights[weights["stack"] == 2]["weight"]) > 0
     model = load_model(folder / "best.keras")
     assert model.output.shape[1:] == (1, 32, 32, 16)
-    assert describe(model).activation == "absolute"
+    assert codec_of(model).activation == "absolute"
 
 
 def test_a_saved_network_is_loaded_by_who_knows_nothing_of_the_paper(trained):

@@ -10,7 +10,7 @@ import pytest
 from keras_pose.data.dataset import open_dataset
 from keras_pose.inference import load_model, predict_people
 from keras_pose.models import resnet
-from keras_pose.models.heads import describe
+from keras_pose.models.heads import codec_of
 from keras_pose.skeletons import SKELETONS
 from reproductions import flow, resnet_fcn, simple_baselines
 from tfrecords import synthetic
@@ -57,8 +57,7 @@ def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
     _, history = simple_baselines.train(replace(longer, drop_epochs=(1,)))
     assert list(history["epoch"]) == [1, 2]
     model = load_model(config.output / "best.keras")
-    head = describe(model)
-    assert (head.stride, model.output.shape[1:4]) == (8, (1, 8, 12))
+    assert (codec_of(model).stride, model.output.shape[1:4]) == (8, (1, 8, 12))
     data = open_dataset(people)
     found = predict_people(model, data, "val", batch_size=4, flip=True)
     assert np.isfinite(found.joints).all()
@@ -100,7 +99,7 @@ def test_both_heads_give_the_stride_they_are_asked_for(head, stride, one_layer):
         preset="laptop", head=head, output_stride=stride, **SMALL
     ).resolved()
     model = resnet_fcn.build_model(config, SKELETONS["lsp"])
-    assert describe(model).stride == stride
+    assert codec_of(model).stride == stride
     size = (64 // stride, 96 // stride)
     assert model.output.shape == (None, 1, *size, 14)
 
