@@ -182,12 +182,17 @@ def test_no_sample_shows_more_than_the_strongest(distribution, size):
         ("rotation", -30),
         ("zoom", np.nan),
         ("rotation_chance", 2),
-        ("distribution", "'flat'"),
     ],
 )
 def test_impossible_settings_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must .* got {value}"):
-        Augmentation(**{name: "flat" if name == "distribution" else value})
+        Augmentation(**{name: value})
+
+
+def test_an_unknown_distribution_is_refused():
+    known = "distribution: one of octaves, normal, uniform, got 'flat'"
+    with pytest.raises(ValueError, match=known):
+        Augmentation(distribution="flat")
 
 
 def test_a_zoom_to_nothing_is_refused():

@@ -302,7 +302,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
         ({"momentum": 1.0}, "momentum"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"epochs": 6}, "divisible by 4 .* got 6"),
-        ({"stage": "refine"}, "stage refine: .* stages mss, msr, joint"),
+        ({"stage": "refine"}, "stage: one of all, mss, .* got 'refine'"),
         ({"stage": "msr", "method": "mss"}, "method mss has the stages mss"),
         ({"method": "hrnet"}, "method: one of hourglass, .* got 'hrnet'"),
         ({"masking": 1.5}, "masking must be in 0 ... 1, got 1.5"),
