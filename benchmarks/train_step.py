@@ -108,7 +108,7 @@ def keras_steps(config, done, defaults=False):
     else:
         from keras_pose.data import runtime
 
-        runtime.prepare(0)
+        runtime.prepare(0, (config.size, config.size))
     images = keras.Input((config.size, config.size, 3), dtype="uint8")
     maps = stacked_hourglass(images, 16, filters=config.filters, bias=-4.0)
     model = keras.Model(images, PoseMaps(Heatmaps())(maps))
@@ -173,7 +173,7 @@ def loss_costs(config, connection):
     from keras_pose.data import runtime
     from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
 
-    runtime.prepare(0)
+    runtime.prepare(0, (config.size, config.size))
     _, labels = batch_of(config)
     side = config.size // 4
     maps = tf.Variable(tf.random.normal((config.batch, 2, side, side, 16)))

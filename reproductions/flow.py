@@ -66,7 +66,7 @@ def start(config, name, doc):
             origin["weights"] = "smoke"
     policy = "mixed_float16" if config.mixed_precision else "float32"
     keras.mixed_precision.set_global_policy(policy)
-    runtime.prepare(config.seed)
+    runtime.prepare(config.seed, config.image_size)
     data = open_data(config.data, config.smoke)
     title = doc.splitlines()[0].rstrip(".")
     return training.Run(title, config, origin, data, score_name(data))

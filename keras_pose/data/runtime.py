@@ -7,6 +7,8 @@ import tensorflow as tf
 
 THREADS = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 """Variables by which a user tells TensorFlow how many threads it has."""
+SMALL = 128 * 128
+"""Pixels of an input up to which operations are not worth splitting."""
 
 
 def has_gpu():
@@ -19,13 +21,18 @@ def has_gpu():
         return False
 
 
-def prepare(seed):
+def prepare(seed, image_size):
     """Makes runs repeatable, and shares two cores out.
 
     Off the GPU every operation is deterministic, so that a resumed run equals
     an uninterrupted one bit for bit; on a GPU that costs too much speed.
+
+    Args:
+        seed: of everything random.
+        image_size: (height, width) of the network's input, pixels.
     """
-    _share_cores()  # first: looking for a GPU starts TensorFlow
+    if image_size[0] * image_size[1] <= SMALL:
+        _share_cores()  # first: looking for a GPU starts TensorFlow
     keras.utils.set_random_seed(seed)
     if not has_gpu():
         tf.config.experimental.enable_op_determinism()
@@ -37,8 +44,8 @@ def _share_cores():
     TensorFlow splits every operation over all cores. Of the small ones of a
     hourglass at 128 x 128 the splitting costs more than it brings: a step takes
     0.85 of the time and 0.75 of the processor's without
-    (benchmarks/train_step.py). With more cores the graph has too little to do
-    at a time.
+    (benchmarks/train_step.py). At 256 x 256 it pays. With more cores the graph
+    has too little to do at a time.
     """
     if os.cpu_count() != 2 or any(name in os.environ for name in THREADS):
         return
