@@ -12,6 +12,7 @@ from keras_pose.training.callbacks import (
     JointWeightLog,
     LastOutput,
     Plateau,
+    Record,
     WarmUp,
 )
 
@@ -165,3 +166,23 @@ def test_joint_weights_are_kept_for_every_epoch_that_counts(tmp_path):
     assert list(table["stack"]) == [1, 1, 2, 2] * 2
     assert list(table["joint"]) == ["left_hip", "right_hip"] * 4
     assert list(table["weight"]) == [0.5, 0.5, 0.6, 0.4, 0.5, 0.5, 0.7, 0.3]
+
+
+def test_a_checkpoint_has_the_weights_of_its_epoch_best_or_not(tmp_path, model):
+    """The best epoch's come out of best.keras, optimizer included."""
+    record = Record(tmp_path, "val_pck", plateau(model, 0))
+    record.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    for epoch, score in enumerate((0.5, 0.4, 0.6)):
+        for weight in model.trainable_variables:
+            weight.assign(np.full(weight.shape, epoch + 1.0))
+        model.optimizer.iterations.assign(10 * (epoch + 1))
+        record.on_epoch_begin(epoch)
+        record.on_epoch_end(epoch, {"val_pck": score})
+        for weight in [*model.variables, *model.optimizer.variables]:
+            weight.assign(np.zeros(weight.shape, weight.dtype))
+        again = Record(tmp_path, "val_pck", plateau(model, 0))
+        assert again.resume(model) == epoch + 1
+        for weight in model.trainable_variables:
+            np.testing.assert_array_equal(weight, epoch + 1)
+        assert int(model.optimizer.iterations) == 10 * (epoch + 1)
