@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_pose import choices
+from keras_pose.codecs.heatmaps import ACTIVATIONS
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -19,9 +20,7 @@ class PeakHeight(keras.metrics.Metric):
 
     def __init__(self, activation="sigmoid", name="peak", **kwargs):
         super().__init__(name=name, **kwargs)
-        choices.check(
-            "activation", activation, ("sigmoid", "linear", "absolute")
-        )
+        choices.check("activation", activation, ACTIVATIONS)
         self.activation = activation
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")

@@ -63,8 +63,8 @@ BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-def test_a_norm_goes_into_the_convolution(block):
+def folds(block):
+    """A model of the block and the folded one, which answers the same."""
     inputs = keras.Input(SHAPE)
     model = filled(keras.Model(inputs, block(inputs)))
     folded = fold_norms(model)
@@ -72,6 +72,12 @@ def test_a_norm_goes_into_the_convolution(block):
     np.testing.assert_allclose(
         answer(folded, x), answer(model, x), rtol=1e-5, atol=1e-5
     )
+    return model, folded
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_a_norm_goes_into_the_convolution(block):
+    model, folded = folds(block)
     assert len(folded.layers) == 2  # the input and the convolution
     assert len(norms(model)) == 1
 
@@ -89,13 +95,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("block", OTHERS.values(), ids=OTHERS)
 def test_behind_something_else_a_norm_is_a_product_and_a_sum(block):
-    inputs = keras.Input(SHAPE)
-    model = filled(keras.Model(inputs, block(inputs)))
-    folded = fold_norms(model)
-    x = images()
-    np.testing.assert_allclose(
-        answer(folded, x), answer(model, x), rtol=1e-5, atol=1e-5
-    )
+    model, folded = folds(block)
     assert not norms(folded)
     assert len(convolutions(folded)) == len(convolutions(model))
 
