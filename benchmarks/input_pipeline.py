@@ -173,7 +173,9 @@ def compare(data, batches, config):
     mine = pipeline.load(data, "train", size, config.batch, training=True)
     grey, far, mean = 0, 0.0, []
     for (images, labels), batch in zip(mine, batches, strict=False):
-        for image, label, sample in zip(images, labels, batch, strict=True):
+        for image, label, sample in zip(
+            images, labels[:, 0], batch, strict=True
+        ):
             wanted = np.zeros((*size, 3), "uint8")
             targets = np.zeros((16, config.size // 4, config.size // 4))
             joints = opencv_loader.load(sample, size, wanted, targets)

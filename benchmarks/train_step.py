@@ -50,7 +50,7 @@ def batch_of(config):
     rng = np.random.default_rng(0)
     shape = (config.batch, config.size, config.size, 3)
     images = rng.integers(0, 256, shape, "uint8")
-    labels = rng.uniform(0, config.size, (config.batch, 16, 3))
+    labels = rng.uniform(0, config.size, (config.batch, 1, 16, 3))
     labels[..., 2] = 2
     return images, labels.astype("float32")
 
@@ -97,6 +97,7 @@ def keras_steps(config, done, defaults=False):
     from keras_pose.models import normalization
     from keras_pose.models.heads import PoseMaps
     from keras_pose.models.hourglass import stacked_hourglass
+    from keras_pose.models.model import PoseModel
     from keras_pose.training import optimizers
 
     if defaults:
@@ -111,13 +112,16 @@ def keras_steps(config, done, defaults=False):
         runtime.prepare(0, (config.size, config.size))
     images = keras.Input((config.size, config.size, 3), dtype="uint8")
     maps = stacked_hourglass(images, 16, filters=config.filters, bias=-4.0)
-    model = keras.Model(images, PoseMaps(Heatmaps())(maps))
+    codec = Heatmaps("mpii", logits=True)
+    maps = PoseMaps(codec)(maps)
     if defaults:
-        model.compile("adam", HSM())
+        model = keras.Model(images, maps)
+        model.compile("adam", HSM(codec))
     else:
+        model = PoseModel(images, maps)
         model.compile(
             optimizers.Adam(),
-            HSM(),
+            HSM(codec),
             jit_compile=keras.backend.backend() == "jax",
         )
         model.optimizer.build(model.trainable_variables)
@@ -150,7 +154,7 @@ def torch_steps(config, done):
 
     images, labels = batch_of(config)
     images = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    cells = (torch.from_numpy(labels)[..., :2] + 0.5) / 4 - 0.5
+    cells = (torch.from_numpy(labels)[:, 0, :, :2] + 0.5) / 4 - 0.5
     model = StackedHourglass(config.filters)
     optimizer = torch.optim.Adam(model.parameters())
     side = torch.arange(config.size // 4, dtype=torch.float32)
@@ -170,20 +174,22 @@ def loss_costs(config, connection):
     """Milliseconds of loss and gradient, by loss, as training runs them."""
     import tensorflow as tf
 
+    from keras_pose.codecs import Heatmaps
     from keras_pose.data import runtime
-    from keras_pose.losses import HSM, HeatmapMSE, HeatmapMSESigmoid
+    from keras_pose.losses import HSM, HeatmapMSE
 
+    linear, sigmoid = Heatmaps("mpii"), Heatmaps("mpii", logits=True)
     runtime.prepare(0, (config.size, config.size))
     _, labels = batch_of(config)
     side = config.size // 4
     maps = tf.Variable(tf.random.normal((config.batch, 2, side, side, 16)))
     steps = {}
     for name, loss in {
-        "MSE": HeatmapMSE(),
-        "MSE + sigmoid": HeatmapMSESigmoid(),
-        "HSM gamma=2": HSM(1, 2),
-        "HSM gamma=1.5": HSM(1, 1.5),
-        "HSM gamma=1.7 (pow)": HSM(1, 1.7),
+        "MSE": HeatmapMSE(linear),
+        "MSE + sigmoid": HeatmapMSE(sigmoid),
+        "HSM gamma=2": HSM(sigmoid, 1, 2),
+        "HSM gamma=1.5": HSM(sigmoid, 1, 1.5),
+        "HSM gamma=1.7 (pow)": HSM(sigmoid, 1, 1.7),
     }.items():
 
         @tf.function

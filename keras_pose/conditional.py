@@ -36,12 +36,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import failures, files, inference, metrics
+from keras_pose import failures, files, inference, metrics, skeletons
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.geometry import PERSON_PIXELS
-from keras_pose.skeletons import SKELETONS
+from keras_pose.models import model as models
+from keras_pose.skeletons import Skeleton
 
 TRIALS = (
     (0.8, 0.0, 0.0),
@@ -88,8 +89,8 @@ class Config:
 class Thresholds:
     """When a person is looked at again, and which trials count."""
 
-    skeleton: str
-    """Name of the skeleton whose joints `tau_c` is about."""
+    skeleton: Skeleton
+    """Whose joints `tau_c` is about."""
     tau_c: tuple
     """(K,) confidence below which a joint asks for another look."""
     tau_s: float
@@ -123,7 +124,7 @@ def predict_conditionally(
         thresholds: `Thresholds`, chosen with this model.
         batch_size: crops per step.
         flip: average with the mirrored images.
-        decoding: one of `heatmaps.DECODINGS`.
+        decoding: one of `gaussians.DECODINGS`.
 
     Returns:
         `inference.Predictions` with the crops of each person; what it says of
@@ -226,7 +227,7 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
             best = before, tau_c, tau_s
     _, tau_c, tau_s = best
     return Thresholds(
-        skeleton.name, tuple(GRID[tau_c].tolist()), float(tau_s), trials
+        skeleton, tuple(GRID[tau_c].tolist()), float(tau_s), trials
     )
 
 
@@ -244,8 +245,9 @@ def mean(correct, counted, skeleton, protocol):
 
 def save(path, thresholds, chosen_on):
     """Writes thresholds as JSON, and what they were chosen on (a dict)."""
-    joints = SKELETONS[thresholds.skeleton].joints
+    joints = thresholds.skeleton.joints
     content = asdict(thresholds) | {
+        "skeleton": thresholds.skeleton.described(),
         "tau_c": dict(zip(joints, thresholds.tau_c, strict=True)),
         "chosen_on": chosen_on,
     }
@@ -269,7 +271,7 @@ def load(path, skeleton):
         content = json.loads(path.read_text())
         tau_c = {joint: float(v) for joint, v in content["tau_c"].items()}
         found = Thresholds(
-            content["skeleton"],
+            skeletons.find(content["skeleton"]),
             tuple(tau_c.values()),
             float(content["tau_s"]),
             tuple(
@@ -282,9 +284,9 @@ def load(path, skeleton):
             f"{path} holds no thresholds of keras_pose.conditional: "
             f"{type(error).__name__} {error}"
         ) from None
-    if found.skeleton != skeleton.name:
+    if found.skeleton != skeleton:
         raise ValueError(
-            f"{path} is about the joints of {found.skeleton}, "
+            f"{path} is about the joints of {found.skeleton.name}, "
             f"{skeleton.name} wanted"
         )
     if tuple(tau_c) != skeleton.joints:
@@ -304,7 +306,7 @@ def main(config):
     """Runs all trials, chooses, prints and writes; returns `Thresholds`."""
     dataset = open_dataset(config.data)
     people_count = dataset.people(config.split)
-    model = inference.load_model(config.model)
+    model = models.load_model(config.model)
     skeleton, protocol = dataset.skeleton, dataset.protocol
     people = pipeline.read_people(dataset, config.split)
     who = failures.hits(people.joints, people, skeleton, protocol)[1].any(

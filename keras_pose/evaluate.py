@@ -34,6 +34,7 @@ from keras_pose import (
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
+from keras_pose.models import model as models
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
@@ -239,7 +240,7 @@ def main(config):
         for name in protocols:
             find_protocol(name)
     thresholds = _thresholds(config, skeleton)
-    model = inference.load_model(config.model)
+    model = models.load_model(config.model)
     people = pipeline.read_people(dataset, config.split)
     if not truth:  # before the long part
         for name in protocols:

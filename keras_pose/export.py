@@ -28,11 +28,11 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from keras_pose import choices, geometry, heatmaps, inference
+from keras_pose import choices, codecs, geometry
 from keras_pose.console import run
 from keras_pose.data import photograph
 from keras_pose.models import folding, heads
-from keras_pose.skeletons import SKELETONS
+from keras_pose.models import model as models
 
 SERVING = "serving.json"
 MISSING_THRESHOLD = 0.2
@@ -81,14 +81,14 @@ class Server:
         missing_threshold=MISSING_THRESHOLD,
     ):
         _need_tensorflow()
-        choices.check("decoding", decoding, heatmaps.DECODINGS)
+        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
         if not 0 <= missing_threshold <= 1:
             raise ValueError(
                 f"missing_threshold must be 0 ... 1, got {missing_threshold}"
             )
         self.model = model
         self.codec = heads.codec_of(model)
-        self.skeleton = SKELETONS[self.codec.skeleton]
+        self.skeleton = self.codec.skeleton
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
@@ -238,13 +238,12 @@ def _serving(server, name):
     height, width = server.size
     return {
         "model": name,
-        "skeleton": server.skeleton.name,
+        "skeleton": server.skeleton.described(),
         "joints": server.skeleton.joints,
         "limbs": server.skeleton.limbs,
         "input": {"height": height, "width": width},
-        "stride": server.codec.stride,
-        "alignment": server.codec.alignment,
-        "sigma": server.codec.sigma,
+        "outputs": {"codec": type(server.codec).__name__}
+        | server.codec.get_config(),
         "decoding": server.decoding,
         "flip": server.flip,
         "missing_threshold": server.missing_threshold,
@@ -261,7 +260,7 @@ def main(config):
     _need_tensorflow()
     output = config.output or config.model.parent / "saved_model"
     folder = export(
-        inference.load_model(config.model),
+        models.load_model(config.model),
         output,
         flip=config.flip,
         decoding=config.decoding,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_pose import files, heatmaps
+from keras_pose import files
 
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 """RGB of the person's own left, right and middle; safe for the colour-blind."""
@@ -121,7 +121,7 @@ def draw_misses(image, joints, truth, wrong):
     return drawn
 
 
-def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
+def draw_heatmaps(image, maps, codec):
     """The picture, dimmed, under every joint's heatmap in its side's colour.
 
     Where left and right are mixed up, their colours mix to gray.
@@ -129,17 +129,18 @@ def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     Args:
         image: (H, W, 3) uint8 RGB: the network's input at any resolution.
         maps: (h, w, K) probabilities 0 ... 1 of that input.
-        skeleton: whose joints these are.
-        stride: input pixels per cell.
-        alignment: where the cells lie, see `heatmaps`.
+        codec: `codecs.Heatmaps`: whose joints these are, and where.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     height, width = image.shape[:2]
-    zoom = height / (maps.shape[0] * stride)
-    start = (heatmaps.to_pixels(0.0, stride, alignment) + 0.5) * zoom - 0.5
-    matrix = np.array([[stride * zoom, 0, start], [0, stride * zoom, start]])
+    zoom = height / (maps.shape[0] * codec.stride)
+    corners = codec.to_pixels(
+        np.array([[0.0, 0.0], [1.0, 1.0]]), maps.shape[:2]
+    )
+    (x, y), (right, low) = (corners + 0.5) * zoom - 0.5
+    matrix = np.array([[right - x, 0, x], [0, low - y, y]])
     maps = np.clip(np.asarray(maps, "float32"), 0, 1)
     # Relative to its own peak, which dims by its root: an uncertain joint's
     # second peak can be seen, and the haze of a sigmoid cannot.
@@ -148,7 +149,7 @@ def draw_heatmaps(image, maps, skeleton, stride=4, alignment="center"):
     cover = maps.max(axis=2)
     weight = (maps + 1e-3) ** 6  # where maps overlap, the highest gives colour
     weight /= weight.sum(axis=2, keepdims=True)
-    tint = weight @ colors(skeleton).astype("float32")
+    tint = weight @ colors(codec.skeleton).astype("float32")
     layers = np.dstack([tint * cover[..., None], cover])
     layers = cv2.warpAffine(layers, matrix, (width, height))
     cover = layers[..., 3:]

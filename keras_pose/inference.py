@@ -7,27 +7,15 @@ probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
 https://arxiv.org/abs/1708.01101).
 """
 
-import json
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_pose import console, geometry
 from keras_pose.data import pipeline
-from keras_pose.losses import JointlyTrained
-from keras_pose.models.heads import PoseMaps, codec_of
-from keras_pose.models.normalization import BatchNormalization
+from keras_pose.models.heads import codec_of
 
-KNOWN = {
-    "PoseMaps": PoseMaps,
-    "JointlyTrained": JointlyTrained,
-    "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
-}
-"""Classes of saved models, which have to be imported before one is loaded."""
 PYRAMID = 0.7, 1.3
 """Smallest and largest side of the crop in a pyramid test, times the usual."""
 
@@ -48,59 +36,11 @@ class Predictions:
     """(N, K) bool, thought occluded; None: the model does not say."""
 
 
-def load_model(path):
-    """A .keras file of this suite, not compiled; one clear error otherwise.
-
-    Of a model with several outputs, coarse to fine, only the last is kept: it
-    is the result, and the others supervised the training.
-    """
-    return last_output(load_whole(path))
-
-
-def load_whole(path):
-    """As `load_model`, with all the outputs.
-
-    `last_output` of it is what `load_model` returns; weights that are loaded
-    into the one are the other's, too.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged or no .keras file")
-    try:
-        model = keras.saving.load_model(path, KNOWN, compile=False)
-        codec_of(model)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be used: {reason}") from None
-    return model
-
-
-def last_output(model):
-    """The model that ends in the last output of `model`, and shares it."""
-    if len(model.outputs) > 1:
-        model = keras.Model(model.input, model.outputs[-1], name=model.name)
-    if keras.backend.backend() == "tensorflow":
-        # XLA compiles for most of a minute, and again for a smaller last batch.
-        model.jit_compile = False
-    return model
-
-
-def same_network(*paths):
-    """Whether .keras files differ in weights and training alone."""
-    networks = []
-    for path in paths:
-        with zipfile.ZipFile(path) as file:
-            networks.append(json.loads(file.read("config.json"))["config"])
-    return all(network == networks[0] for network in networks)
-
-
 def probabilities(model, images, flip=False, batch_size=None):
     """Heights of the Gaussians that a model sees.
 
     Args:
-        model: ends in `PoseMaps`.
+        model: ends in `PoseMaps` of heatmaps.
         images: (B, H, W, 3) uint8, RGB.
         flip: average with the mirrored images.
         batch_size: images per step; None: all at once.
@@ -108,7 +48,7 @@ def probabilities(model, images, flip=False, batch_size=None):
     Returns:
         (B, h, w, K) numpy float32.
     """
-    joints = codec_of(model).channels
+    joints = codec_of(model).count
     step = batch_size or len(images)
     maps = [
         _padded(model, images[start : start + step], flip, step)
@@ -152,7 +92,7 @@ def predict_people(
         batch_size: people per step.
         flip: average with the mirrored images.
         scales: crops per person; more than one is the pyramid test.
-        decoding: one of `heatmaps.DECODINGS`.
+        decoding: one of `gaussians.DECODINGS`.
         keep_maps: also return the maps.
         zoom: factor on the side of the box, see `pipeline.views`.
         shift: how far the box is moved, as there.
@@ -166,9 +106,9 @@ def predict_people(
             are not numbers (names the first person).
     """
     codec = codec_of(model)
-    if codec.skeleton != dataset.skeleton.name:
+    if codec.skeleton != dataset.skeleton:
         raise ValueError(
-            f"{model.name} finds the joints of {codec.skeleton}, but "
+            f"{model.name} finds the joints of {codec.skeleton.name}, but "
             f"{dataset.folder} holds {dataset.skeleton.name}"
         )
     if scales < 1:
@@ -205,7 +145,7 @@ def predict_people(
             if hidden is not None:
                 occluded.append(ops.convert_to_numpy(hidden))
             if keep_maps:
-                kept.append(seen[..., : codec.channels])
+                kept.append(seen[..., : codec.count])
             bar.update(len(seen))
     return Predictions(
         np.concatenate(joints),
@@ -272,7 +212,7 @@ def _usual(matrices, zoom, size):
 
 def _check_finite(maps, dataset, split, first, people=None):
     """ValueError that names the first person whose maps are not numbers."""
-    bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2, 3)))
+    bad = np.flatnonzero(~np.isfinite(maps.reshape(len(maps), -1)).all(axis=1))
     if bad.size:
         person = first + bad[0]
         person = person if people is None else people[person]

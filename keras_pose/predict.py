@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import export, figures, files, inference
+from keras_pose import export, figures, files, skeletons
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
-from keras_pose.skeletons import SKELETONS
+from keras_pose.models import model as models
 
 SMALLEST = 8
 """Pixels: no joint can be told from another in a smaller picture."""
@@ -100,7 +100,7 @@ def open_model(path, flip=False):
     """
     path = Path(path)
     if not path.is_dir():
-        server = export.Server(inference.load_model(path), flip=flip)
+        server = export.Server(models.load_model(path), flip=flip)
         # Not the method itself: that would not keep the server alive.
         return lambda *given: server.encoded(*given), server.skeleton
     if not (path / export.SERVING).is_file():
@@ -119,7 +119,7 @@ def open_model(path, flip=False):
     def locate(encoded, boxes):
         return loaded.signatures["encoded"](encoded=encoded, boxes=boxes)
 
-    return locate, SKELETONS[serving["skeleton"]]
+    return locate, skeletons.find(serving["skeleton"])
 
 
 def predict(function, skeleton, path, box=None):

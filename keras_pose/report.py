@@ -17,6 +17,7 @@ import pandas as pd
 
 from keras_pose import (
     coco_results,
+    codecs,
     failures,
     figures,
     files,
@@ -29,6 +30,7 @@ from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluate import COUNTS, evaluate, find_protocol
 from keras_pose.models import heads
+from keras_pose.models import model as models
 
 REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
@@ -112,7 +114,7 @@ def write_report(
             "Joint weights", _joint_weights(folder / JOINT_WEIGHTS)
         )
     if dataset.description["splits"].get(split, {}).get("people"):
-        model = model or inference.load_model(folder / MODEL)
+        model = model or models.load_model(folder / MODEL)
         predictions = predictions or inference.predict_people(
             model, dataset, split, batch_size=batch_size
         )
@@ -419,8 +421,9 @@ def _people(dataset, split, model, result, batch_size):
     chosen = np.unique(np.concatenate([*picks.values()]))
     size = model.input_shape[1:3]
     images, back = _crops(dataset, split, chosen, size, batch_size)
-    maps = inference.probabilities(model, images, batch_size=batch_size)
-    codec = heads.codec_of(model)
+    codec, maps = heads.codec_of(model), None
+    if isinstance(codec, codecs.Heatmaps):
+        maps = inference.probabilities(model, images, batch_size=batch_size)
     zoom = max(1, round(PICTURE / size[0]))
     images = [figures.enlarge(image, zoom) for image in images]
     to_picture = geometry.compose(
@@ -441,10 +444,11 @@ def _people(dataset, split, model, result, batch_size):
                 figures.draw_misses(images[n], found[n], truth[n], wrong),
                 *(found[n], skeleton, np.where(missing, 1, 2)),
             ),
-            "heatmaps": figures.draw_heatmaps(
-                images[n], maps[n], skeleton, codec.stride, codec.alignment
-            ),
         }
+        if maps is not None:
+            pictures["heatmaps"] = figures.draw_heatmaps(
+                images[n], maps[n], codec
+            )
         reach = np.where(scored, result.reach[i], np.nan)
         line = _in_words(reach, skeleton)
         name = result.people.names[i] or result.people.sources[i]
@@ -455,8 +459,14 @@ def _people(dataset, split, model, result, batch_size):
         "<b class=left>Orange</b> is the person's own left, "
         "<b class=right>blue</b> the right. A hollow joint is "
         f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
-        "joint to where it belongs. Heatmaps are drawn relative to their own "
-        "peaks; low peaks are dimmer, and left mixed with right is gray.</p>"
+        "joint to where it belongs."
+        + (
+            " Heatmaps are drawn relative to their own peaks; low peaks are "
+            "dimmer, and left mixed with right is gray."
+            if maps is not None
+            else ""
+        )
+        + "</p>"
     ) + "".join(
         page.people(title, [cards[i] for i in members])
         for title, members in picks.items()

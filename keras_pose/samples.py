@@ -92,12 +92,12 @@ def draw_sample(sample, skeleton):
     """One training sample, enlarged to see what was done: (h, w, 3) uint8.
 
     Args:
-        sample: dict of image (H, W, 3) uint8, labels (K, 4) and, if patches are
-            copied, source (2,), target (2,) and side (), as
+        sample: dict of image (H, W, 3) uint8, labels (1, K, 4) and, if patches
+            are copied, source (2,), target (2,) and side (), as
             `pipeline.augmented` gives them.
         skeleton: whose joints these are.
     """
-    image, labels = sample["image"], sample["labels"]
+    image, (labels,) = sample["image"], sample["labels"]
     zoom = -(-TILE // len(image))
     joints = (labels[:, :2] + 0.5) * zoom - 0.5
     drawn = figures.draw_skeleton(

@@ -1,29 +1,79 @@
 """Which joints a data set names, in which order, and which limbs join them.
 
-Left and right are the person's own. Everything else that depends on the joints
-(mirror pairs, column groups of a table, the torso) is derived from the names.
+A skeleton is data: `dataset.json`, the `.keras` file and `serving.json` carry
+it whole, so that any set of joints (a hand, a dog) works everywhere. Left and
+right are the subject's own. Everything else that depends on the joints (mirror
+pairs, column groups of a table, the torso) is derived from the names.
 """
 
 from dataclasses import dataclass
 
+from keras_pose import choices
+
+SIDES = ("left", "right")
+
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joint names in the order of the labels, and limbs as pairs of names."""
+    """Joint names in the order of the labels, and limbs as pairs of names.
+
+    Raises:
+        ValueError: no joints, two of one name, a limb of unknown joints, or
+            other than one positive sigma for each joint.
+    """
 
     name: str
     joints: tuple[str, ...]
-    limbs: tuple[tuple[str, str], ...]
+    limbs: tuple[tuple[str, str], ...] = ()
+    sigmas: tuple[float, ...] | None = None
+    """Of OKS, for each joint: deviation of its annotators / root of the
+    subject's area. None: `metrics.oks` knows COCO's, and has a default."""
+
+    def __post_init__(self):
+        for field in ("joints", "limbs", "sigmas"):
+            value = getattr(self, field)
+            if value is not None:  # of JSON they are lists
+                value = tuple(
+                    tuple(v) if field == "limbs" else v for v in value
+                )
+                object.__setattr__(self, field, value)
+        if not self.joints:
+            raise ValueError(f"skeleton {self.name} has no joints")
+        twice = {j for j in self.joints if self.joints.count(j) > 1}
+        if twice:
+            raise ValueError(
+                f"skeleton {self.name} names {min(twice)} more than once"
+            )
+        for limb in self.limbs:
+            if len(limb) != 2 or not set(limb) <= set(self.joints):
+                raise ValueError(
+                    f"skeleton {self.name}: a limb joins two of its joints, "
+                    f"got {' '.join(map(str, limb))}"
+                )
+        if self.sigmas is not None and (
+            len(self.sigmas) != len(self.joints) or not min(self.sigmas) > 0
+        ):
+            raise ValueError(
+                f"skeleton {self.name}: one positive sigma for each of its "
+                f"{len(self.joints)} joints wanted, got {self.sigmas}"
+            )
 
     @property
     def mirror(self):
-        """Index of each joint's opposite: gather with it after a flip."""
-        swap = {"left": "right", "right": "left"}
+        """Index of each joint's opposite: gather with it after a flip.
+
+        A joint without an opposite (the midline's, or all of one hand) is its
+        own.
+        """
+        swap = dict(zip(SIDES, SIDES[::-1], strict=True))
         opposite = (
             "_".join(swap.get(word, word) for word in joint.split("_"))
             for joint in self.joints
         )
-        return tuple(self.joints.index(joint) for joint in opposite)
+        return tuple(
+            self.joints.index(other if other in self.joints else joint)
+            for joint, other in zip(self.joints, opposite, strict=True)
+        )
 
     @property
     def limb_indices(self):
@@ -35,61 +85,17 @@ class Skeleton:
         """Joint indices by name without its side: {"ankle": (0, 5), ...}."""
         found = {}
         for index, joint in enumerate(self.joints):
-            name = joint.removeprefix("left_").removeprefix("right_")
-            found.setdefault(name, []).append(index)
+            found.setdefault(without_side(joint), []).append(index)
         return {name: tuple(indices) for name, indices in found.items()}
 
     @property
-    def pairs(self):
-        """Connected joints as pairs of joint indices.
-
-        The list of the Multi-Scale Structure-Aware network (L. Ke et al., ECCV
-        2018, section 3.3), derived for any skeleton: limbs within one side of
-        the body (shoulder-elbow, elbow-wrist, hip-knee, knee-ankle), the two
-        hips, and head-thorax, each free end of the midline with the joint where
-        the sides branch off.
-        """
-        found = [(a, b) for a, b in self.limbs if _side(a) == _side(b) != ""]
-        hips = ("left_hip", "right_hip")
-        if set(hips) <= set(self.joints):
-            found.append(hips)
-        for joint, near in self._neighbours.items():
-            if not _side(joint) and len(near) == 1:
-                found += self._branching(joint)
-        return tuple((self.index(a), self.index(b)) for a, b in found)
-
-    @property
-    def triplets(self):
-        """Elbows and knees between their neighbours, as joint indices.
-
-        (a, centre, b) for every joint whose limbs are exactly two, both within
-        its own side of the body (section 3.3 of the same paper).
-        """
-        return tuple(
-            (self.index(near[0]), self.index(joint), self.index(near[1]))
-            for joint, near in self._neighbours.items()
-            if _side(joint) and [_side(n) for n in near] == [_side(joint)] * 2
-        )
-
-    @property
-    def _neighbours(self):
+    def neighbours(self):
         """Joint -> the joints that a limb joins it to."""
         near = {joint: [] for joint in self.joints}
         for a, b in self.limbs:
             near[a].append(b)
             near[b].append(a)
         return near
-
-    def _branching(self, end):
-        """[(end, joint)], the first inwards with sided limbs; [] if none."""
-        near, passed, joint = self._neighbours, [], end
-        while not any(_side(n) for n in near[joint]):
-            passed.append(joint)
-            onward = [n for n in near[joint] if n not in passed]
-            if not onward:
-                return []
-            joint = onward[0]
-        return [(end, joint)] if passed else []
 
     def index(self, joint):
         """Index of a joint by name; KeyError names the joints there are."""
@@ -99,19 +105,48 @@ class Skeleton:
             )
         return self.joints.index(joint)
 
+    def described(self):
+        """As JSON keeps it: the name of a known one, or a dict of all of it."""
+        if self == SKELETONS.get(self.name):
+            return self.name
+        return {k: v for k, v in vars(self).items() if v is not None}
 
-_SIDES = ("left", "right")
+
+def find(described):
+    """A `Skeleton` of what `described` returns; a `Skeleton` as it is.
+
+    Raises:
+        ValueError: an unknown name, or a dict that is no skeleton.
+    """
+    if isinstance(described, Skeleton):
+        return described
+    if isinstance(described, dict):
+        try:
+            return Skeleton(**described)
+        except TypeError as error:
+            raise ValueError(
+                f"a skeleton has name, joints, limbs and sigmas: {error}"
+            ) from None
+    choices.check("skeleton", described, SKELETONS)
+    return SKELETONS[described]
 
 
-def _side(joint):
-    """left, right, or "" on the midline."""
-    return next((side for side in _SIDES if side in joint.split("_")), "")
+def side(joint):
+    """left, right, or "" on the midline; the word may stand anywhere."""
+    words = joint.split("_")
+    return next((name for name in SIDES if name in words), "")
+
+
+def without_side(joint):
+    """front_paw of front_left_paw."""
+    words = joint.split("_")
+    return "_".join(w for w in words if w not in SIDES) or joint
 
 
 def _both(*limbs):
     """Each limb on both sides of the body."""
     return tuple(
-        (f"{side}_{a}", f"{side}_{b}") for side in _SIDES for a, b in limbs
+        (f"{side}_{a}", f"{side}_{b}") for side in SIDES for a, b in limbs
     )
 
 

@@ -22,6 +22,7 @@ from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluate import countable, evaluate
+from keras_pose.models import model as models
 
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """A shift's score is the mean over left, right, up and down."""
@@ -108,9 +109,9 @@ def main(config):
         raise ValueError(f"scales must be positive, got {min(config.scales)}")
     dataset = open_dataset(config.data)
     who = spread(dataset.people(config.split), config.people)
-    models = {name: inference.load_model(path) for name, path in paths.items()}
+    networks = {name: models.load_model(paths[name]) for name in paths}
     tables = {}
-    for name, model in models.items():
+    for name, model in networks.items():
         print(f"{name}:")
         tables[name] = measure(
             *(model, dataset, config.split, config.scales, config.shifts),

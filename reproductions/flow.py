@@ -20,13 +20,8 @@ from keras_pose.evaluate import (
     save,
 )
 from keras_pose.export import export
-from keras_pose.inference import (
-    last_output,
-    load_model,
-    load_whole,
-    predict_people,
-    same_network,
-)
+from keras_pose.inference import predict_people
+from keras_pose.models import model as models
 from keras_pose.report import REPORT, write_report
 from tfrecords import synthetic
 
@@ -164,14 +159,14 @@ def finish(run):
         return predictions, table
 
     untrained, best = folder / "untrained.keras", folder / "best.keras"
-    whole = load_whole(untrained)
-    model = last_output(whole)
+    whole = models.load_whole(untrained)
+    model = models.last_output(whole)
     _, before = scored(model)
     # To build and to trace a network takes as long as 500 people.
-    if same_network(untrained, best):
+    if models.same_network(untrained, best):
         whole.load_weights(best)
     else:
-        model = load_model(best)
+        model = models.load_model(best)
     predictions, table = scored(model)
     truth = coco_results.read_truth(data, split)
     found, precision = None, None

@@ -21,6 +21,7 @@ import keras
 
 from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, hourglass
+from keras_pose.models import model as models
 from reproductions import flow
 
 
@@ -83,37 +84,30 @@ class Config(training.Config):
     }
 
 
-def build_loss(config):
-    """The loss that `config.loss` names."""
-    shared = {"unlabelled": config.unlabelled, "sigma": config.sigma}
-    if config.loss == "hsm":
-        return losses.HSM(config.beta, config.gamma, config.form, **shared)
-    if config.loss == "mse":
-        return losses.HeatmapMSE(**shared)
-    return losses.HeatmapMSESigmoid(**shared)
-
-
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> (B, stacks, H / 4, W / 4, K) maps."""
-    activation = build_loss(config).activation
+    codec = codecs.Heatmaps(
+        skeleton, sigma=config.sigma, logits=config.loss != "mse"
+    )
     images = keras.Input((*config.image_size, 3), dtype="uint8")
     maps = hourglass.stacked_hourglass(
         images,
         len(skeleton.joints),
         stacks=config.stacks,
         filters=config.filters,
-        bias=config.bias if activation == "sigmoid" else 0.0,
+        bias=config.bias if codec.logits else 0.0,
         pixel_offset=config.pixel_offset,
     )
-    head = heads.PoseMaps(
-        codecs.Heatmaps(
-            skeleton.name,
-            activation=activation,
-            sigma=config.sigma,
-        ),
-        name="maps",
-    )
-    return keras.Model(images, head(maps), name=f"hourglass_{config.loss}")
+    maps = heads.PoseMaps(codec, name="maps")(maps)
+    return models.PoseModel(images, maps, name=f"hourglass_{config.loss}")
+
+
+def build_loss(config, codec):
+    """HSM, or the squared error, of which `codec` says whether of a sigmoid."""
+    if config.loss == "hsm":
+        shape = config.beta, config.gamma, config.form
+        return losses.HSM(codec, *shape, unlabelled=config.unlabelled)
+    return losses.HeatmapMSE(codec, unlabelled=config.unlabelled)
 
 
 def variants(config):
@@ -137,17 +131,14 @@ def train(config):
     run = flow.start(config, "hsm_loss", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    loss = build_loss(config)
     model.compile(
         optimizer=training.optimizers.Adam(
             config.learning_rate, global_clipnorm=config.clip_norm
         ),
-        loss=loss,
+        loss=build_loss(config, model.codec),
         metrics=[
-            metrics.HeatmapPCK(
-                data.protocol, data.skeleton.name, name=run.metric
-            ),
-            metrics.PeakHeight(loss.activation),
+            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+            metrics.PeakHeight(model.codec),
         ],
         jit_compile=config.xla,
     )

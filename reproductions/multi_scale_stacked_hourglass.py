@@ -29,6 +29,7 @@ import keras
 
 from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, hourglass, inception_resnet
+from keras_pose.models import model as models
 from keras_pose.models import multi_scale_stacked_hourglass as mssh
 from keras_pose.training import callbacks
 from reproductions import flow
@@ -163,34 +164,27 @@ def build_model(config, skeleton):
             **size,
         )
     finest = min(maps)
-    signed = config.occluded_amplitude < 0
     outputs = [
         heads.PoseMaps(
             codecs.Heatmaps(
-                skeleton.name,
-                stride=stride,
-                activation="absolute" if signed else "linear",
+                *(skeleton, stride),
                 sigma=config.sigma,
+                occluded_amplitude=config.occluded_amplitude,
             ),
             name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in maps.items()
     ]
     outputs = outputs if len(outputs) > 1 else outputs[0]
-    return losses.JointlyTrained(images, outputs, name=config.method)
+    return models.PoseModel(images, outputs, name=config.method)
 
 
-def build_loss(config, strides):
+def build_loss(config, scales):
     """Eqs. (1) to (6) over all scales, coarse to fine."""
     return losses.JointWeighted(
         [
-            losses.HeatmapMSE(
-                unlabelled=config.unlabelled,
-                sigma=config.sigma,
-                stride=stride,
-                occluded_amplitude=config.occluded_amplitude,
-            )
-            for stride in strides
+            losses.HeatmapMSE(codec, unlabelled=config.unlabelled)
+            for codec in scales
         ],
         config.adaptive,
     )
@@ -201,17 +195,8 @@ def train(config):
     run = flow.start(config, NAME, __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    scales = [model.get_layer(name).codec for name in model.output_names]
-    scores = [
-        metrics.HeatmapPCK(
-            data.protocol,
-            data.skeleton.name,
-            stride=scales[-1].stride,
-            absolute=scales[-1].tells_occlusion,
-            name=run.metric,
-        ),
-        metrics.PeakHeight(scales[-1].activation),
-    ]
+    loss = build_loss(config, heads.codecs_of(model))
+    weights = losses.JointWeights(loss, config.stacks)
     model.compile(
         optimizer=training.optimizers.RMSprop(
             config.learning_rate,
@@ -219,11 +204,16 @@ def train(config):
             epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
-        loss=build_loss(config, [codec.stride for codec in scales]),
-        metrics={"maps": scores} if len(scales) > 1 else scores,
+        loss=loss,
+        metrics=[
+            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+            metrics.PeakHeight(model.codec),
+            weights,
+        ],
         jit_compile=config.xla,
     )
-    log = callbacks.JointWeightLog(config.output, data.skeleton.joints)
+    joints = data.skeleton.joints
+    log = callbacks.JointWeightLog(config.output, weights, joints)
     return run, training.fit(model, run, [log])
 
 

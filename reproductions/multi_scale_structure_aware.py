@@ -29,6 +29,7 @@ import keras
 
 from keras_pose import codecs, console, files, losses, metrics, training
 from keras_pose.models import heads, hourglass, mss_net
+from keras_pose.models import model as models
 from keras_pose.models import msr_net as msr
 from reproductions import flow
 
@@ -174,38 +175,29 @@ def build_model(config, skeleton, stage="joint"):
     strides = [finest * 2**step for step in reversed(range(len(maps)))]
     outputs = [
         heads.PoseMaps(
-            codecs.Heatmaps(
-                skeleton.name,
-                stride=stride,
-                activation="linear",
-                sigma=config.sigma,
-            ),
+            codecs.Heatmaps(skeleton, stride, sigma=config.sigma),
             name="maps" if stride == finest else f"stride{stride}",
         )(scale)
         for stride, scale in zip(strides, maps, strict=True)
     ]
     outputs = outputs if len(outputs) > 1 else outputs[0]
-    model = keras.Model(images, outputs, name=f"{config.method}_{stage}")
+    model = models.PoseModel(images, outputs, name=f"{config.method}_{stage}")
     if stage == "msr":
         for layer in model.layers:
             layer.trainable = layer.name.startswith(f"{msr.NAME}_")
     return model
 
 
-def build_losses(config, skeleton, scales):
-    """One `StructureAware` per scale, the finest last (eq. 2)."""
-    return [
+def build_loss(config, scales):
+    """Eq. (2) at every scale, added."""
+    alpha = config.alpha if has(config.method, "structure") else 0.0
+    return losses.PerOutput(
         losses.StructureAware(
-            config.alpha if has(config.method, "structure") else 0.0,
-            skeleton.name,
-            config.norm,
-            config.pixels,
+            *(codec, alpha, config.norm, config.pixels),
             unlabelled=config.unlabelled,
-            sigma=config.sigma,
-            stride=hourglass.STRIDE * 2**step,
         )
-        for step in reversed(range(scales))
-    ]
+        for codec in scales
+    )
 
 
 def build_optimizer(config):
@@ -230,21 +222,13 @@ def train(whole, stage):
     # A stage is the same whether it runs alone, after others or once more.
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, data.skeleton, stage)
-    terms = build_losses(config, data.skeleton, len(model.outputs))
-    scores = [
-        metrics.HeatmapPCK(data.protocol, data.skeleton.name, name=run.metric),
-        metrics.PeakHeight("linear"),
-    ]
-    if terms[-1].alpha:
-        scores += [
-            losses.LossTerm(terms[-1], name)
-            for name in ("keypoint", "structure")
-        ]
-    several = len(terms) > 1
     model.compile(
         optimizer=build_optimizer(config),
-        loss=terms if several else terms[0],
-        metrics={"maps": scores} if several else scores,
+        loss=build_loss(config, heads.codecs_of(model)),
+        metrics=[
+            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+            metrics.PeakHeight(model.codec),
+        ],
         jit_compile=config.xla,
     )
     return run, training.fit(model, run)

@@ -29,6 +29,7 @@ import pandas as pd
 
 from keras_pose import codecs, console, files, losses, metrics, training
 from keras_pose.models import heads, macs, resnet, simple_baselines
+from keras_pose.models import model as models
 from keras_pose.models import resnet_fcn as fcn
 from reproductions import flow
 
@@ -125,17 +126,10 @@ def build_model(config, skeleton):
         maps = simple_baselines.deconvolution_head(
             features, joints, deconvolutions=steps, filters=config.filters
         )
-    last = heads.PoseMaps(
-        codecs.Heatmaps(
-            skeleton.name,
-            stride=stride,
-            activation="linear",
-            sigma=config.sigma,
-        ),
-        name="maps",
-    )
+    codec = codecs.Heatmaps(skeleton, stride, sigma=config.sigma)
+    maps = heads.PoseMaps(codec, name="maps")([maps])
     name = f"resnet{config.depth}_{config.head}"
-    return keras.Model(images, last([maps]), name=name)
+    return models.PoseModel(images, maps, name=name)
 
 
 def compiled(config, data, metric):
@@ -148,19 +142,10 @@ def compiled(config, data, metric):
             epsilon=1e-16,
             global_clipnorm=config.clip_norm,
         ),
-        loss=losses.HeatmapMSE(
-            unlabelled=config.unlabelled,
-            sigma=config.sigma,
-            stride=config.output_stride,
-        ),
+        loss=losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled),
         metrics=[
-            metrics.HeatmapPCK(
-                data.protocol,
-                data.skeleton.name,
-                stride=config.output_stride,
-                name=metric,
-            ),
-            metrics.PeakHeight("linear"),
+            metrics.PosePCK(model.codec, data.protocol, name=metric),
+            metrics.PeakHeight(model.codec),
         ],
         jit_compile=config.xla,
     )
@@ -187,7 +172,8 @@ def cost(config):
     batch, size = config.batch_size, config.image_size
     rng = np.random.default_rng(config.seed)
     images = rng.integers(0, 256, (batch, *size, 3), "uint8")
-    labels = rng.uniform(0, min(size), (batch, len(data.skeleton.joints), 4))
+    joints = len(data.skeleton.joints)
+    labels = rng.uniform(0, min(size), (batch, 1, joints, 4))
     labels[..., 2] = 2  # every joint is visible
     seconds = []
     for _ in range(WARM + TIMED):

@@ -28,6 +28,7 @@ import keras
 
 from keras_pose import codecs, console, losses, metrics, training
 from keras_pose.models import heads, resnet, simple_baselines
+from keras_pose.models import model as models
 from reproductions import flow
 
 
@@ -99,16 +100,10 @@ def build_model(config, skeleton):
         filters=config.filters,
         kernel=config.kernel,
     )
-    head = heads.PoseMaps(
-        codecs.Heatmaps(
-            skeleton.name,
-            stride=simple_baselines.output_stride(config.deconvolutions),
-            activation="linear",
-            sigma=config.sigma,
-        ),
-        name="maps",
-    )
-    return keras.Model(images, head([maps]), name=f"baseline_{config.depth}")
+    stride = simple_baselines.output_stride(config.deconvolutions)
+    codec = codecs.Heatmaps(skeleton, stride, sigma=config.sigma)
+    maps = heads.PoseMaps(codec, name="maps")([maps])
+    return models.PoseModel(images, maps, name=f"baseline_{config.depth}")
 
 
 def train(config):
@@ -116,26 +111,16 @@ def train(config):
     run = flow.start(config, "simple_baselines", __doc__)
     config, data = run.config, run.data
     model = build_model(config, data.skeleton)
-    stride = simple_baselines.output_stride(config.deconvolutions)
     model.compile(
         optimizer=training.optimizers.Adam(
             config.learning_rate,
             epsilon=1e-8,
             global_clipnorm=config.clip_norm,
         ),
-        loss=losses.HeatmapMSE(
-            unlabelled=config.unlabelled,
-            sigma=config.sigma,
-            stride=stride,
-        ),
+        loss=losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled),
         metrics=[
-            metrics.HeatmapPCK(
-                data.protocol,
-                data.skeleton.name,
-                stride=stride,
-                name=run.metric,
-            ),
-            metrics.PeakHeight("linear"),
+            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+            metrics.PeakHeight(model.codec),
         ],
         jit_compile=config.xla,
     )

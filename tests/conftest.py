@@ -112,7 +112,7 @@ class Oracle:
         near.set_weights(
             [kernel[None, None], 1 - 8 * np.sum(colors**2, axis=1)]
         )
-        head = PoseMaps(Heatmaps("mpii", self.stride, activation="linear"))
+        head = PoseMaps(Heatmaps("mpii", self.stride))
         return keras.Model(images, head([maps]), name="oracle")
 
     def draw(self, cells, shape, block):
@@ -251,7 +251,7 @@ def wrists_model():
         maps = Wrists(alignment)(images)
         if skeleton == "lsp":
             maps = maps[..., :14]
-        head = PoseMaps(Heatmaps(skeleton, 4, alignment, activation="linear"))
+        head = PoseMaps(Heatmaps(skeleton, 4, alignment))
         model = keras.Model(images, head([maps]), name="wrists")
         model.jit_compile = False  # compiling takes longer than the test
         return model

@@ -198,7 +198,7 @@ def model(tmp_path):
     dense = layers.Dense(maps.size, kernel_initializer="zeros")
     x = dense(layers.GlobalAveragePooling2D()(layers.Rescaling(0.0)(images)))
     dense.bias.assign(maps.ravel())
-    head = PoseMaps(Heatmaps("coco", 4, activation="linear"))
+    head = PoseMaps(Heatmaps("coco", 4))
     x = head([layers.Reshape(maps.shape)(x)])
     path = tmp_path / "best.keras"
     keras.Model(images, x).save(path)

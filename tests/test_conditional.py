@@ -12,7 +12,7 @@ from keras_pose.data.pipeline import People
 from keras_pose.skeletons import LSP, MPII
 
 HEAD, WRIST = MPII.index("head_top"), MPII.index("left_wrist")
-NEVER = Thresholds("mpii", (0.0,) * 16, 0.5)
+NEVER = Thresholds(MPII, (0.0,) * 16, 0.5)
 
 
 def below(tau, *joints):
@@ -136,7 +136,7 @@ def test_the_threshold_between_wrong_and_right_is_chosen():
     joints[0, :2, HEAD] = joints[1:, 2:, HEAD] = 90
     trials = conditional.TRIALS[:2]
     found = conditional.choose(joints, scores, people, MPII, "pckh", trials)
-    assert found == Thresholds("mpii", below(0.45, "head_top"), 0.0, trials)
+    assert found == Thresholds(MPII, below(0.45, "head_top"), 0.0, trials)
 
 
 def test_tau_s_keeps_bad_trials_out():
@@ -168,7 +168,7 @@ def test_where_nothing_helps_nobody_is_looked_at_again():
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "conditional.json"
-    chosen = Thresholds("mpii", below(0.3, "head_top"), 0.4, flip=True)
+    chosen = Thresholds(MPII, below(0.3, "head_top"), 0.4, flip=True)
     conditional.save(path, chosen, {"split": "val"})
     return path, chosen
 

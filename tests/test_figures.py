@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from keras_pose import figures
+from keras_pose.codecs import Heatmaps
 from keras_pose.skeletons import LSP, MPII
 
 GRAY = np.full((80, 120, 3), 90, "uint8")
@@ -74,7 +75,7 @@ def test_a_cell_lights_the_pixels_it_stands_for(alignment, at):
     maps = np.zeros((8, 12, 16), "float32")
     maps[3, 5, LEFT_KNEE] = 1
     black = np.zeros((64, 96, 3), "uint8")
-    drawn = figures.draw_heatmaps(black, maps, MPII, 4, alignment)
+    drawn = figures.draw_heatmaps(black, maps, Heatmaps(MPII, 4, alignment))
     y, x = np.mgrid[:64, :96]
     weight = drawn[..., 0] / drawn[..., 0].sum()
     found = (weight * x).sum(), (weight * y).sum()

@@ -83,7 +83,9 @@ def square(middle, side):
 
 def is_covered(crop):
     """Which targets (B,) are joints."""
-    gap = np.abs(crop["labels"][..., :2] - crop["target"][:, None]).max(axis=2)
+    gap = np.abs(crop["labels"][:, 0, :, :2] - crop["target"][:, None]).max(
+        axis=2
+    )
     return (gap < 0.51).any(axis=1)
 
 
@@ -110,7 +112,7 @@ def test_a_joint_is_covered_or_seen_twice(data, colors):
     order = np.array(MPII.mirror)
     seen = {"covered": 0, "copied": 0}
     for i in np.flatnonzero(masked["side"]):
-        joints = masked["labels"][i, :, :2]
+        joints = masked["labels"][i, 0, :, :2]
         point = masked["target" if covered[i] else "source"][i]
         joint = np.abs(joints - point).max(axis=1).argmin()
         column, row = point.astype(int)

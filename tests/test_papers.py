@@ -83,7 +83,9 @@ def test_paper_trains_reports_and_exports(
         *("run.json", "saved_model", "table.csv", "predictions.npz"),
     }
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
-    assert serving["sigma"] == 1.25  # decoding knows what was trained
+    assert (
+        serving["outputs"]["sigma"] == 1.25
+    )  # decoding knows what was trained
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -100,9 +100,9 @@ def test_a_dot_lands_where_its_label_says(
     )
     images, labels = next(iter(batches))
     assert images.shape == (4, *size, 3) and images.dtype == tf.uint8
-    assert labels.shape == (4, 16, 4) and labels.dtype == tf.float32
+    assert labels.shape == (4, 1, 16, 4) and labels.dtype == tf.float32
     seen = 0
-    for image, label in zip(images.numpy(), labels.numpy(), strict=True):
+    for image, label in zip(images.numpy(), labels.numpy()[:, 0], strict=True):
         found, _ = offsets(image, label)
         seen += len(found)
         assert np.abs(found).max() < 0.1
@@ -115,8 +115,8 @@ def test_a_flip_swaps_left_and_right(tmp_path, save):
     flipped = pipeline.load(
         data, "train", size, 1, training=True, augmentation=FLIP
     )
-    (image,), (label,) = next(iter(flipped))
-    ((plain,), (joints,)) = next(iter(pipeline.load(data, "train", size, 1)))
+    (image,), ((label,),) = next(iter(flipped))
+    ((plain,), ((joints,),)) = next(iter(pipeline.load(data, "train", size, 1)))
     mirror = np.array(MPII.mirror)
     difference = image.numpy().astype(int) - plain.numpy()[:, ::-1]
     assert np.abs(difference).max() <= 1
@@ -135,7 +135,7 @@ def test_labels_by_hand(tmp_path, save):
     person = records.Person(joints, flags, np.array([50, 40]), 0.4, 10.0)
     data = save(tmp_path, [picture(np.zeros((90, 110, 3), "uint8"), person)])
     # A side of 80 fills 40 rows: half size about the middle (29.5, 19.5).
-    ((_,), (labels,)) = next(iter(pipeline.load(data, "train", (40, 60), 1)))
+    ((_,), ((labels,),)) = next(iter(pipeline.load(data, "train", (40, 60), 1)))
     np.testing.assert_allclose(labels[0], (29.5, 19.5, 2, 5), atol=1e-4)
     np.testing.assert_allclose(labels[1], (34.5, 19.5, 1, 5), atol=1e-4)
     np.testing.assert_allclose(labels[2:, :3], 0)
@@ -350,7 +350,7 @@ def test_one_pixel_is_a_picture(tmp_path, save):
     # Its 8 x 8 block fades out towards the centres of its black neighbours:
     # (1 - 0.5 / 8)**2 near the middle, (1 - 0.5 / 8)(1 - 5.5 / 8) at the side.
     np.testing.assert_allclose(images[0, 4, [6, 0], 0], (176, 59), atol=2)
-    np.testing.assert_allclose(labels[0, 0, :2], (5.5, 3.5), atol=1e-5)
+    np.testing.assert_allclose(labels[0, 0, 0, :2], (5.5, 3.5), atol=1e-5)
 
 
 def damaged(data, change):

@@ -48,7 +48,7 @@ def test_the_sheet_holds_the_first_samples_of_training(folder, capsys):
 def test_a_patch_is_outlined_where_it_went_and_where_it_came_from():
     sample = {
         "image": np.full((96, 144, 3), 90, "uint8"),
-        "labels": np.zeros((16, 4)),
+        "labels": np.zeros((1, 16, 4)),
         "source": np.array([30.0, 20.0]),
         "target": np.array([100.0, 60.0]),
         "side": 11.0,

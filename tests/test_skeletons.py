@@ -1,92 +1,70 @@
-"""Connected joints of each skeleton, as a person would list them."""
+"""Skeletons are data: what is derived from names, kept in JSON, refused."""
+
+import json
 
 import pytest
 
-from keras_pose.skeletons import SKELETONS, Skeleton
+from keras_pose import skeletons
+from keras_pose.skeletons import MPII, SKELETONS, Skeleton
 
-LEGS = [("hip", "knee"), ("knee", "ankle")]
-ARMS = [("shoulder", "elbow"), ("elbow", "wrist")]
-ARM = ("shoulder", "elbow", "wrist")
-LEG = ("hip", "knee", "ankle")
-HIPS = {frozenset({"left_hip", "right_hip"})}
-
-
-def both(groups):
-    """The groups on the left and on the right, without order."""
-    return {
-        frozenset(f"{side}_{joint}" for joint in group)
-        for side in ("left", "right")
-        for group in groups
-    }
+PAWS = Skeleton(
+    "dog",
+    ("nose", "front_left_paw", "front_right_paw", "tail"),
+    (("nose", "tail"), ("tail", "front_left_paw")),
+    (0.03, 0.1, 0.1, 0.2),
+)
 
 
-PAIRS = {
-    # the list of the paper, section 3.3: ten pairs
-    "mpii": both(ARMS + LEGS) | HIPS | {frozenset({"head_top", "thorax"})},
-    "lsp": both(ARMS + LEGS) | HIPS | {frozenset({"head_top", "neck"})},
-    # from here on no joint of the head ends a midline
-    "coco": both([*ARMS, *LEGS, ("eye", "ear"), ("shoulder", "hip")]) | HIPS,
-    "flic": both([*ARMS, ("shoulder", "hip")]) | HIPS,
-}
-TRIPLETS = {
-    "mpii": both([ARM, LEG]),
-    "lsp": both([ARM, LEG]),
-    "coco": both([ARM, LEG]),  # an eye has two limbs, one to the nose
-    "flic": both([ARM]),
-}
+def test_sides_are_found_anywhere_in_a_name():
+    assert PAWS.mirror == (0, 2, 1, 3)
+    assert PAWS.groups == {"nose": (0,), "front_paw": (1, 2), "tail": (3,)}
+    assert [skeletons.side(j) for j in PAWS.joints] == ["", "left", "right", ""]
+    assert skeletons.without_side("left_hip") == "hip"
+    assert skeletons.without_side("cleft_chin") == "cleft_chin"
 
 
-def named(skeleton, groups):
-    """Groups of indices as sorted lists of names, to see repeats too."""
-    return sorted(sorted(skeleton.joints[i] for i in group) for group in groups)
+def test_joints_of_one_side_are_their_own_opposites():
+    hand = Skeleton("hand", ("left_wrist", "left_thumb"))
+    assert hand.mirror == (0, 1)
 
 
-@pytest.mark.parametrize("name", SKELETONS)
-def test_pairs_and_triplets_are_the_connected_joints(name):
-    skeleton = SKELETONS[name]
-    assert named(skeleton, skeleton.pairs) == sorted(map(sorted, PAIRS[name]))
-    expected = sorted(map(sorted, TRIPLETS[name]))
-    assert named(skeleton, skeleton.triplets) == expected
+@pytest.mark.parametrize("skeleton", [*SKELETONS.values(), PAWS], ids=str)
+def test_json_keeps_a_skeleton(skeleton):
+    described = json.loads(json.dumps(skeleton.described()))
+    assert skeletons.find(described) == skeleton
+    assert isinstance(described, str) == (skeleton is not PAWS)
 
 
-def test_mpii_has_the_ten_pairs_and_four_triplets_of_the_paper():
-    skeleton = SKELETONS["mpii"]
-    assert len(skeleton.pairs) == 10
-    assert len(skeleton.triplets) == 4
+def test_a_known_name_with_other_joints_is_kept_whole():
+    other = Skeleton("mpii", MPII.joints[:3])
+    assert other.described()["joints"] == MPII.joints[:3]
 
 
-@pytest.mark.parametrize("name", SKELETONS)
-def test_the_middle_of_a_triplet_is_the_elbow_or_the_knee(name):
-    skeleton = SKELETONS[name]
-    centres = {skeleton.joints[centre] for _, centre, _ in skeleton.triplets}
-    joints = {"elbow", "knee"} if name != "flic" else {"elbow"}
-    assert centres == {f"{s}_{j}" for s in ("left", "right") for j in joints}
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"joints": ()}, "cat has no joints"),
+        ({"joints": ("paw", "paw")}, "cat names paw more than once"),
+        ({"limbs": (("paw", "ear"),)}, "cat: a limb joins .* got paw ear"),
+        ({"limbs": (("paw",),)}, "a limb joins two"),
+        ({"sigmas": (0.1,)}, "sigma for each of its 2 joints .* got"),
+        ({"sigmas": (0.1, 0.0)}, "one positive sigma"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings, named):
+    with pytest.raises(ValueError, match=named):
+        Skeleton(**{"name": "cat", "joints": ("paw", "tail")} | settings)
 
 
-@pytest.mark.parametrize("name", SKELETONS)
-def test_a_mirrored_person_has_the_same_groups(name):
-    skeleton = SKELETONS[name]
-    groups = {frozenset(g) for g in skeleton.pairs + skeleton.triplets}
-    mirrored = {frozenset(skeleton.mirror[i] for i in g) for g in groups}
-    assert mirrored == groups
-
-
-def test_joints_without_limbs_are_not_connected():
-    dots = Skeleton("dots", ("left_wrist", "nose", "right_wrist"), ())
-    assert dots.pairs == dots.triplets == ()
-
-
-def test_a_midline_that_never_branches_is_no_pair():
-    # the left hand hangs on nothing, the right one on a midline with an end
-    spine = Skeleton(
-        "spine",
-        ("head_top", "neck", "pelvis", "left_wrist"),
-        (("head_top", "neck"), ("neck", "pelvis")),
-    )
-    assert spine.pairs == ()
-    tail = Skeleton(
-        "tail",
-        (*spine.joints, "right_wrist"),
-        (*spine.limbs, ("pelvis", "right_wrist")),
-    )
-    assert named(tail, tail.pairs) == [["head_top", "pelvis"]]
+@pytest.mark.parametrize(
+    ("described", "named"),
+    [
+        ("cat", "skeleton: one of mpii, lsp, coco, flic, got 'cat'"),
+        ({"name": "cat"}, "has name, joints, limbs and sigmas: .*joints"),
+        ({"name": "cat", "joints": ["paw"], "legs": 4}, "legs"),
+        (None, "skeleton: one of mpii"),
+    ],
+)
+def test_what_is_no_skeleton_is_refused(described, named):
+    with pytest.raises(ValueError, match=named):
+        skeletons.find(described)

@@ -29,9 +29,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import console
+from keras_pose import console, skeletons
 from keras_pose.data import dataset, reading, records
-from keras_pose.skeletons import SKELETONS
 
 TASKS_PER_SHARD = 128
 """Small enough to share out evenly and to lose little when interrupted."""
@@ -68,7 +67,7 @@ def save(
         tasks: {split: list of picklable tasks}, in the order of the records.
         make: top-level function, or `functools.partial` of one, that turns a
             task into a `records.Picture`; runs in the worker processes.
-        skeleton: name of the skeleton.
+        skeleton: a `Skeleton`, or the name of a known one.
         protocol: name of the metric that the field reports on this data.
         max_side: no picture may be wider or higher, pixels; None: the largest
             one found.
@@ -102,7 +101,8 @@ def save(
         (unfinished / f"{split}-{index:05d}", _fingerprint(make, chunk), chunk)
         for (split, index), chunk in chunks.items()
     ]
-    joints = len(SKELETONS[skeleton].joints)
+    skeleton = skeletons.find(skeleton)
+    joints = len(skeleton.joints)
     write = partial(_write_shard, make=make, joints=joints)
     finished = partial(_finished, joints=joints)
     written = dict(
@@ -123,7 +123,7 @@ def save(
         )
 
     description = {
-        "skeleton": skeleton,
+        "skeleton": skeleton.described(),
         "protocol": protocol,
         "max_side": max_side or largest,
         "splits": {split: _split(split, written) for split in tasks},

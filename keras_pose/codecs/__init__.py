@@ -1,5 +1,9 @@
 """What the outputs of networks mean, from labels to joints."""
 
+from keras_pose.codecs import gaussians
+from keras_pose.codecs.codec import Codec
+from keras_pose.codecs.coordinates import Coordinates
+from keras_pose.codecs.expectation import Expectation
 from keras_pose.codecs.heatmaps import Heatmaps
 
-__all__ = ["Heatmaps"]
+__all__ = ["Codec", "Coordinates", "Expectation", "Heatmaps", "gaussians"]

@@ -1,72 +1,41 @@
 """Heatmaps: a map for each joint, with a Gaussian where the joint is."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_pose import choices, heatmaps
-from keras_pose.skeletons import SKELETONS
+from keras_pose import choices
+from keras_pose.codecs import gaussians
+from keras_pose.codecs.codec import Codec, last_stage, swap_sides
 
-ACTIVATIONS = ("linear", "sigmoid", "absolute")
+REACH = 3
+"""Sigmas beyond which a Gaussian, below 0.012, shows nothing on the map."""
 
 
-@keras.saving.register_keras_serializable("keras_pose")
 @dataclass(frozen=True)
-class Heatmaps:
-    """Outputs (B, S, h, w, K) of S stages; the last stage is the result.
+class Maps(Codec):
+    """A map (h, w) for each joint: the geometry that its codecs share."""
 
-    What inference keeps of it, `seen`, is (B, h, w, C): the heights of the
-    Gaussians, and behind them, where a sign has a meaning, the raw maps.
-    """
-
-    skeleton: str = "mpii"
-    """Name of the skeleton whose K joints the channels are."""
     stride: int = 4
     """Input pixels per cell."""
     alignment: str = "center"
-    """"center" or "corner", see `keras_pose.heatmaps`."""
-    activation: str = "sigmoid"
-    """What makes heights of outputs: "sigmoid" (they are logits), "linear", or
-    "absolute" (a negative peak is that of an occluded joint)."""
-    sigma: float = 1.0
-    """Width of the Gaussians, cells."""
+    """"center", "corner" or "udp", see `codecs.gaussians`."""
 
     def __post_init__(self):
-        choices.check("skeleton", self.skeleton, SKELETONS)
-        choices.check("alignment", self.alignment, heatmaps.ALIGNMENTS)
-        choices.check("activation", self.activation, ACTIVATIONS)
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be positive, got {self.sigma}")
+        super().__post_init__()
+        choices.check("alignment", self.alignment, gaussians.ALIGNMENTS)
+        if not self.stride > 0:
+            raise ValueError(f"stride must be positive, got {self.stride}")
 
-    @property
-    def channels(self):
-        """K, the number of joints."""
-        return len(SKELETONS[self.skeleton].joints)
+    def to_cells(self, points, size):
+        """Input pixels (..., 2) in cells of maps of `size` (height, width)."""
+        return gaussians.to_cells(points, self.stride, self.alignment, size)
 
-    @property
-    def tells_occlusion(self):
-        """Whether `joints` says which joints are occluded."""
-        return self.activation == "absolute"
-
-    def heights(self, outputs):
-        """Outputs (..., K) to heights of Gaussians, of the same shape."""
-        if self.activation == "sigmoid":
-            return ops.sigmoid(outputs)
-        return ops.abs(outputs) if self.tells_occlusion else outputs
-
-    def seen(self, outputs):
-        """Outputs (B, S, h, w, K) to (B, h, w, C), C = K or 2 K.
-
-        Views are averaged like this: with their signs, two that disagree would
-        cancel, and with them the joint.
-        """
-        last = outputs[:, -1]
-        if not self.tells_occlusion:
-            return self.heights(last)
-        return ops.concatenate([self.heights(last), last], axis=-1)
+    def to_pixels(self, cells, size):
+        """Cells (..., 2) in input pixels; undoes `to_cells`."""
+        return gaussians.to_pixels(cells, self.stride, self.alignment, size)
 
     def mirror(self, seen):
         """(B, h, w, C) of mirrored pictures as that of the pictures.
@@ -74,13 +43,10 @@ class Heatmaps:
         With corner alignment the two do not meet: a joint at x / s is seen at
         (W - 1 - x) / s, and mirrored back it lies 1 - 1 / s of a cell too far
         left. The maps are moved by exactly that, between the cells; the field's
-        whole cell leaves a bias of 1 / s. With center alignment nothing is to
-        be moved.
+        whole cell leaves a bias of 1 / s. With the other alignments nothing is
+        to be moved.
         """
-        mirror = np.array(SKELETONS[self.skeleton].mirror)
-        first = np.arange(0, seen.shape[-1], len(mirror))
-        mirror = (first[:, None] + mirror).ravel()
-        seen = ops.take(ops.flip(seen, axis=2), mirror, axis=-1)
+        seen = swap_sides(ops.flip(seen, axis=2), self.skeleton)
         if self.alignment == "corner":
             step = 1 - 1 / self.stride
             left = ops.concatenate([seen[:, :, :1], seen[:, :, :-1]], axis=2)
@@ -102,55 +68,149 @@ class Heatmaps:
             return views[0]
         total, coverage = 0.0, 0.0
         for seen, zoom in zip(views, zooms, strict=True):
-            rows, columns = (
-                self._resampling(cells, pixels, zoom)
-                for cells, pixels in zip(seen.shape[1:3], size, strict=True)
-            )
+            rows, columns = self._resampling(seen.shape[1:3], size, zoom)
             total = total + ops.einsum("bhwk,yh,xw->byxk", seen, rows, columns)
             shown = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
             coverage = coverage + shown[:, :, None]
         return total / np.maximum(coverage, keras.config.epsilon())
 
+    def _resampling(self, cells, size, zoom):
+        """Of both axes (n, n) weights: line i reads a view where cell i lies.
+
+        Views differ in zoom about the middle of the crop alone, so one bilinear
+        matrix per axis does for every person.
+        """
+        middle = self.to_cells((np.array(size[::-1]) - 1) / 2, cells)
+        for count, around in zip(cells, middle[::-1], strict=True):
+            at = around + (np.arange(count) - around) / zoom
+            distance = np.abs(at[:, None] - np.arange(count))
+            yield np.maximum(0, 1 - distance).astype("float32")
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+@dataclass(frozen=True)
+class Heatmaps(Maps):
+    """Outputs (B, S, h, w, C) of S stages; the last stage is the result.
+
+    C is K, or K + 1 with a background. What inference keeps of it, `seen`, is
+    (B, h, w, K): heights of Gaussians; and behind them, where a sign has a
+    meaning, the K raw maps. A background is never kept.
+    """
+
+    sigma: float = 1.0
+    """Width of the Gaussians, cells."""
+    logits: bool = False
+    """The outputs are logits of the heights, which are 0 ... 1; else heights
+    themselves."""
+    occluded_amplitude: int = 1
+    """Peak of an occluded joint's Gaussian (flag 1), 1 or -1. With -1 the sign
+    of a map says whether its joint is occluded, its absolute value where it is
+    (MSSH, eq. 1)."""
+    background: bool = False
+    """A last map is 1 where no joint is: 1 - the highest of the others (S.-E.
+    Wei et al., "Convolutional Pose Machines", CVPR 2016)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be positive, got {self.sigma}")
+        amplitude = self.occluded_amplitude
+        choices.check("occluded_amplitude", amplitude, (1, -1))
+        if self.logits and amplitude < 0:
+            raise ValueError(
+                "occluded_amplitude -1 needs maps that can be negative: those "
+                "of logits are 0 ... 1"
+            )
+
+    @property
+    def channels(self):
+        """C, the number of maps."""
+        return self.count + self.background
+
+    @property
+    def tells_occlusion(self):
+        """Whether `joints` says which joints are occluded."""
+        return self.occluded_amplitude < 0
+
+    def values(self, outputs):
+        """Outputs of any shape as what a loss compares with the target."""
+        return ops.sigmoid(outputs) if self.logits else outputs
+
+    def target(self, labels, outputs):
+        """What the maps should be, and for which that is known.
+
+        Args:
+            labels: (B, P, K, 3 or more) x, y in input pixels, flag, the subject
+                first.
+            outputs: (B, S, h, w, C).
+
+        Returns:
+            target (B, 1, h, w, C): a Gaussian of peak 1 for each labelled
+            joint of the subject, occluded or not (see `occluded_amplitude`);
+            and known (B, C), 1 or 0: is the joint labelled, and its Gaussian on
+            the map? A background is always known.
+        """
+        if outputs.shape[-1] != self.channels:
+            raise ValueError(
+                f"{self.channels} maps wanted for the {self.count} joints of "
+                f"{self.skeleton.name}, got outputs {tuple(outputs.shape)}"
+            )
+        labels = ops.cast(labels, "float32")[:, 0]
+        size = outputs.shape[2:4]
+        cells = self.to_cells(labels[..., :2], size)
+        labelled = ops.cast(labels[..., 2] > 0, "float32")
+        peaks = ops.where(labels[..., 2] == 1, self.occluded_amplitude, 1.0)
+        target = gaussians.encode(cells, size, self.sigma)
+        target = target * (peaks * labelled)[:, None, None, :]
+        reach = REACH * self.sigma
+        last = ops.convert_to_tensor([n - 1.0 + reach for n in size[::-1]])
+        inside = ops.all((cells > -reach) & (cells < last), axis=-1)
+        known = labelled * ops.cast(inside, "float32")
+        if self.background:
+            highest = ops.max(ops.abs(target), axis=-1, keepdims=True)
+            target = ops.concatenate([target, 1 - highest], axis=-1)
+            known = ops.pad(known, ((0, 0), (0, 1)), constant_values=1.0)
+        return target[:, None], known
+
+    def seen(self, outputs):
+        """What inference keeps: (B, h, w, K), or with signs (B, h, w, 2 K).
+
+        Views are averaged like this: with their signs, two that disagree would
+        cancel, and with them the joint.
+        """
+        last = last_stage(outputs)[..., : self.count]
+        if not self.tells_occlusion:
+            return self.values(last)
+        return ops.concatenate([ops.abs(last), last], axis=-1)
+
     def joints(self, seen, decoding="quarter"):
         """Where the joints are.
 
         Args:
-            seen: (B, h, w, C).
-            decoding: one of `heatmaps.DECODINGS`.
+            seen: (B, h, w, K or 2 K).
+            decoding: one of `gaussians.DECODINGS`.
 
         Returns:
             points (B, K, 2) x, y in input pixels; scores (B, K), heights of the
             peaks; occluded (B, K) bool, or None where the codec does not tell.
         """
-        maps = seen[..., : self.channels]
-        cells, scores = heatmaps.decode(maps, decoding, self.sigma)
-        points = heatmaps.to_pixels(cells, self.stride, self.alignment)
+        maps = seen[..., : self.count]
+        cells, scores = gaussians.decode(maps, decoding, self.sigma)
+        points = self.to_pixels(cells, seen.shape[1:3])
         if not self.tells_occlusion:
             return points, scores, None
-        signed = _at_peaks(maps, seen[..., self.channels :])
+        signed = _at_peaks(maps, seen[..., self.count :])
         return points, scores, signed < 0
-
-    def get_config(self):
-        """Everything `__init__` takes."""
-        return dataclasses.asdict(self)
 
     @classmethod
     def from_config(cls, config):
-        """As `get_config` says."""
+        """As `get_config` says; earlier files name an activation."""
+        config = dict(config)
+        activation = config.pop("activation", None)
+        if activation is not None:
+            config["logits"] = activation == "sigmoid"
+            config["occluded_amplitude"] = -1 if activation == "absolute" else 1
         return cls(**config)
-
-    def _resampling(self, cells, pixels, zoom):
-        """(cells, cells) weights: line i reads a zoomed view where cell i lies.
-
-        Views differ in zoom about the middle of the crop alone, so one bilinear
-        matrix per axis does for every person.
-        """
-        middle = heatmaps.to_cells(
-            (pixels - 1) / 2, self.stride, self.alignment
-        )
-        at = middle + (np.arange(cells) - middle) / zoom
-        distance = np.abs(at[:, None] - np.arange(cells))
-        return np.maximum(0, 1 - distance).astype("float32")
 
 
 def _at_peaks(maps, values):

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_pose import choices, files
-from keras_pose.skeletons import SKELETONS, Skeleton
+from keras_pose import files, skeletons
+from keras_pose.skeletons import Skeleton
 
 DESCRIPTION = "dataset.json"
 FORMAT = 1
@@ -22,7 +22,7 @@ class Dataset:
     @property
     def skeleton(self) -> Skeleton:
         """The order of the joints."""
-        return SKELETONS[self.description["skeleton"]]
+        return skeletons.find(self.description["skeleton"])
 
     @property
     def protocol(self) -> str:
@@ -96,7 +96,10 @@ def open_dataset(folder) -> Dataset:
     found = description.get("format") if is_object else description
     if found != FORMAT:
         raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r}")
-    choices.check(f"{path}: skeleton", description.get("skeleton"), SKELETONS)
+    try:
+        skeletons.find(description.get("skeleton"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return Dataset(folder, description)
 
 

@@ -69,10 +69,11 @@ def load(
 ):
     """Batches of (images, labels).
 
-    images is (B, H, W, 3) uint8, RGB. labels is (B, K, 4) float32: x, y in
+    images is (B, H, W, 3) uint8, RGB. labels is (B, 1, K, 4) float32: x, y in
     pixels of the crop, COCO's flag v, and the subject's head size in pixels of
     the crop (NaN where unknown). x and y are 0 where v is 0; a labelled joint
-    may lie outside of the crop.
+    may lie outside of the crop. Axis 1 is for people, the subject first; no
+    network wants others yet.
 
     Args:
         dataset: `dataset.Dataset`.
@@ -288,12 +289,12 @@ def _crops(dataset, index, samples, size):
 
 
 def _labels(record, matrix, flip, mirror):
-    """(B, K, 4): joints of the subject through `matrix`, as `load` says."""
-    joints = geometry.move(record["joints"][:, 0], matrix, xp=tnp)
-    flags = record["flags"][:, 0, :, None]
+    """(B, 1, K, 4): the subject's joints through `matrix`, as `load` says."""
+    joints = geometry.move(record["joints"][:, :1], matrix[:, None], xp=tnp)
+    flags = record["flags"][:, :1, :, None]
     joints = tf.where(flags > 0, joints, 0.0)
     zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
-    head = (record["head_size"][:, 0] * zoom)[:, None, None]
+    head = (record["head_size"][:, 0] * zoom)[:, None, None, None]
     labels = tf.concat(
         [
             joints,
@@ -302,8 +303,8 @@ def _labels(record, matrix, flip, mirror):
         ],
         axis=-1,
     )
-    swapped = tf.gather(labels, mirror, axis=1)
-    return tf.where(flip[:, None, None] > 0, swapped, labels)
+    swapped = tf.gather(labels, mirror, axis=2)
+    return tf.where(flip[:, None, None, None] > 0, swapped, labels)
 
 
 def find_window(back, picture, size):

@@ -1,16 +1,17 @@
-"""Losses; each takes labels (B, K, 3 or more) and maps (B, S, h, w, K)."""
+"""Losses; labels (B, P, K, 3 or more) are x, y in input pixels, and flag."""
 
-from keras_pose.losses.heatmap_mse import HeatmapMSE, HeatmapMSESigmoid
+from keras_pose.losses.heatmap_mse import HeatmapMSE
 from keras_pose.losses.hsm import HSM
-from keras_pose.losses.joint_weights import JointlyTrained, JointWeighted
-from keras_pose.losses.structure_aware import LossTerm, StructureAware
+from keras_pose.losses.joint_weights import JointWeighted, JointWeights
+from keras_pose.losses.pose_loss import PerOutput, PoseLoss
+from keras_pose.losses.structure_aware import StructureAware
 
 __all__ = [
     "HSM",
     "HeatmapMSE",
-    "HeatmapMSESigmoid",
     "JointWeighted",
-    "JointlyTrained",
-    "LossTerm",
+    "JointWeights",
+    "PerOutput",
+    "PoseLoss",
     "StructureAware",
 ]

@@ -1,4 +1,4 @@
-"""Squared error of heatmaps, on linear outputs or under a sigmoid."""
+"""Squared error of heatmaps."""
 
 import keras
 from keras import ops
@@ -8,29 +8,16 @@ from keras_pose.losses.heatmap_loss import HeatmapLoss
 
 @keras.saving.register_keras_serializable("keras_pose")
 class HeatmapMSE(HeatmapLoss):
-    """(p - y)^2 (Newell et al. 2016, section 3.3; HSM, eq. 4)."""
+    """(p - y)^2 (Newell et al. 2016, section 3.3; HSM, eq. 4).
 
-    def __init__(self, name="mse", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def pixel_loss(self, maps, target):
-        """Squared error of the raw values."""
-        return ops.square(maps - target)
-
-
-@keras.saving.register_keras_serializable("keras_pose")
-class HeatmapMSESigmoid(HeatmapLoss):
-    """(sigmoid(p) - y)^2: HSM's controlled comparison.
-
-    HSM changes two things against its baseline, the sigmoid and the weight on
-    hard pixels. This loss changes only the first.
+    Where the codec says that outputs are logits, p is their sigmoid: HSM's
+    controlled comparison. HSM changes two things against its baseline, the
+    sigmoid and the weight on hard pixels; this changes the first alone.
     """
 
-    activation = "sigmoid"
+    def __init__(self, codec, name="mse", **kwargs):
+        super().__init__(codec, name=name, **kwargs)
 
-    def __init__(self, name="mse_sigmoid", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def pixel_loss(self, maps, target):
-        """Squared error of the probabilities."""
-        return ops.square(ops.sigmoid(maps) - target)
+    def pixel_loss(self, values, target):
+        """Squared error of the heights."""
+        return ops.square(values - target)

@@ -29,15 +29,18 @@ class HSM(HeatmapLoss):
     possible repair.
 
     Args:
+        codec: `codecs.Heatmaps` of logits.
         beta: steepness of the weight on hard pixels, 0 < beta <= 80.
         gamma: power of the error, at least 0.
         form: "expm1" or "saturating".
     """
 
-    activation = "sigmoid"
-
-    def __init__(self, beta=1.0, gamma=2.0, form="expm1", name="hsm", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self, codec, beta=1.0, gamma=2.0, form="expm1", name="hsm", **kwargs
+    ):
+        super().__init__(codec, name=name, **kwargs)
+        if not codec.logits:
+            raise ValueError("hsm has a sigmoid: its codec must say logits")
         if form == "literal":
             raise ValueError(
                 "form 'literal', (1 - e^(beta D)) D^gamma, is never positive "
@@ -57,9 +60,9 @@ class HSM(HeatmapLoss):
         self.gamma = float(gamma)
         self.form = form
 
-    def pixel_loss(self, maps, target):
+    def pixel_loss(self, values, target):
         """Eq. (1) of the error of eq. (2)."""
-        error = ops.abs(ops.sigmoid(maps) - target)
+        error = ops.abs(values - target)
         if self.gamma < 1:
             error = ops.maximum(error, TINY)
         sign = 1.0 if self.form == "expm1" else -1.0

@@ -22,6 +22,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pose.losses.heatmap_loss import by_stage
+from keras_pose.losses.pose_loss import PerOutput
+
 LOWEST, HIGHEST = 1e-3, 0.499
 """Bounds of a sample's weighted loss: alpha stays in 0.001 ... 0.996."""
 
@@ -44,13 +47,13 @@ def next_weights(weights, losses):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class JointWeighted(keras.losses.Loss):
+class JointWeighted(PerOutput):
     """Sum over all hourglasses of the weighted losses of the joints, eq. (3).
 
-    labels (B, K, 3 or more) and a list of maps (B, S, h, w, K), one for each
-    scale, coarse to fine -> (B, K). It is N times eq. (3), so that with even
-    weights it is the plain loss of each joint, and its mean over joints that of
-    the network.
+    labels (B, P, K, 3 or more) and maps (B, S, h, w, K), or a list of them, one
+    for each scale, coarse to fine -> (B, K). It is N times eq. (3), so that
+    with even weights it is the plain loss of each joint, and its mean over
+    joints that of the network.
 
     Args:
         losses: a `HeatmapLoss` for each scale, coarse to fine.
@@ -58,25 +61,19 @@ class JointWeighted(keras.losses.Loss):
     """
 
     def __init__(self, losses, adaptive=True, name="joint_weighted", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.losses = list(losses)
+        super().__init__(losses, name=name, **kwargs)
         self.adaptive = adaptive
 
-    def call(self, labels, outputs):
-        """One number per sample and joint."""
+    def terms(self, labels, outputs):
+        """The weighted losses of each hourglass, stack1 first."""
         losses, weights = self.parts(labels, outputs)
-        return ops.sum(losses * weights, axis=1) * losses.shape[-1]
+        return by_stage(losses * weights * losses.shape[-1])
 
     def parts(self, labels, outputs):
         """Losses and weights of all hourglasses, (B, T, K) each."""
-        if len(outputs) != len(self.losses):
-            raise ValueError(
-                f"{len(self.losses)} losses need as many outputs, "
-                f"got {len(outputs)}"
-            )
         losses = [
             loss.call(labels, maps[:, stack : stack + 1])
-            for loss, maps in zip(self.losses, outputs, strict=True)
+            for loss, maps in self.paired(outputs)
             for stack in range(maps.shape[1])
         ]
         weights = [ops.ones_like(losses[0]) / losses[0].shape[-1]]
@@ -89,37 +86,35 @@ class JointWeighted(keras.losses.Loss):
 
     def get_config(self):
         """Everything `__init__` takes."""
-        return super().get_config() | {
-            "losses": [keras.losses.serialize(loss) for loss in self.losses],
-            "adaptive": self.adaptive,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """The losses come as their settings."""
-        losses = [keras.losses.deserialize(loss) for loss in config["losses"]]
-        return cls(**config | {"losses": losses})
+        return super().get_config() | {"adaptive": self.adaptive}
 
 
 @keras.saving.register_keras_serializable("keras_pose")
 class JointWeights(keras.metrics.Metric):
-    """Mean weight of each joint in each hourglass, of `JointWeighted`.
+    """Mean weight of each joint in each hourglass, of a `JointWeighted`.
 
-    weights (B, T, K) -> `mean` (T, K). The log of training has no room for so
-    many numbers: `result`, what Keras logs, is empty.
+    labels and all outputs -> `mean` (T, K). The log of training has no room for
+    so many numbers: `result`, what Keras logs, is empty.
+
+    Args:
+        loss: the `JointWeighted`.
+        stacks: T, how many hourglasses there are.
     """
 
-    def __init__(self, stacks, joints, name="joint_weights", **kwargs):
+    def __init__(self, loss, stacks, name="joint_weights", **kwargs):
         super().__init__(name=name, **kwargs)
+        self.loss = loss
         self.stacks = stacks
-        self.joints = joints
         self.total = self.add_weight(
-            shape=(stacks, joints), initializer="zeros", name="total"
+            shape=(stacks, loss.codecs[0].count),
+            initializer="zeros",
+            name="total",
         )
         self.people = self.add_weight(initializer="zeros", name="people")
 
-    def update_state(self, weights, sample_weight=None):
+    def update_state(self, labels, outputs, sample_weight=None):
         """Adds a batch."""
+        _, weights = self.loss.parts(labels, outputs)
         self.total.assign_add(ops.sum(weights, axis=0))
         self.people.assign_add(ops.cast(ops.shape(weights)[0], self.dtype))
 
@@ -136,36 +131,12 @@ class JointWeights(keras.metrics.Metric):
     def get_config(self):
         """Everything `__init__` takes."""
         return super().get_config() | {
+            "loss": keras.losses.serialize(self.loss),
             "stacks": self.stacks,
-            "joints": self.joints,
         }
 
-
-@keras.saving.register_keras_serializable("keras_pose")
-class JointlyTrained(keras.Model):
-    """A functional model whose one loss sees all its outputs together.
-
-    Keras gives each output a loss of its own, and here the loss of one depends
-    on those before it. `compile` takes a `JointWeighted` as loss;
-    `joint_weights` then holds the mean weights since the epoch began.
-    """
-
-    def compile(self, *args, loss=None, **settings):
-        """As `keras.Model.compile`, the loss apart."""
-        super().compile(*args, **settings)
-        stacks = sum(output.shape[1] for output in self.outputs)
-        self.joint_loss = loss
-        self.joint_weights = JointWeights(stacks, self.outputs[-1].shape[-1])
-
-    def compile_from_config(self, config):
-        """A saved model comes back untrained: compile it anew."""
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """The labels of all outputs are the same."""
-        labels = y[0] if isinstance(y, (list, tuple)) else y
-        outputs = y_pred if isinstance(y_pred, (list, tuple)) else [y_pred]
-        _, weights = self.joint_loss.parts(labels, outputs)
-        self.joint_weights.update_state(weights)
-        return self.joint_loss(labels, outputs, sample_weight)
+    @classmethod
+    def from_config(cls, config):
+        """The loss comes as its settings."""
+        loss = keras.losses.deserialize(config["loss"])
+        return cls(**config | {"loss": loss})

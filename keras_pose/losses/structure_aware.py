@@ -13,48 +13,47 @@ from keras import ops
 
 from keras_pose import choices
 from keras_pose.losses.heatmap_loss import HeatmapLoss
-from keras_pose.skeletons import SKELETONS
+from keras_pose.skeletons import side
 
 NORMS = ("squared", "l2")
-TERMS = ("keypoint", "structure")
 
 
 @keras.saving.register_keras_serializable("keras_pose")
 class StructureAware(HeatmapLoss):
     """Mean error of the N joints + alpha x mean error of the groups of joints.
 
-    labels (B, K, 3 or more) and maps (B, S, h, w, K) -> (B, K), whose mean over
-    joints is eq. (2) of one scale. As printed, (2) uses the index i twice and
-    lacks 1/N before the second sum: read as a mean in both terms.
+    labels (B, P, K, 3 or more) and maps (B, S, h, w, K) -> (B, K), whose mean
+    over joints is eq. (2) of one scale. As printed, (2) uses the index i twice
+    and lacks 1/N before the second sum: read as a mean in both terms.
 
-    A group is a pair or a triplet of connected joints (`Skeleton.pairs`,
-    `Skeleton.triplets`). Its map, in the paper "the combination of the
-    heatmaps", is their sum. So its error is the sum of its members' errors, and
-    where two neighbours err at the same pixels it costs more than both alone:
-    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. A pair that is
-    swapped is right as a sum: the keypoint term tells the two apart. A group
-    with an unlabelled member is dropped, whatever `unlabelled` says (under
-    "ignore" also one with a member off the map).
+    A group is a pair or a triplet of connected joints (`pairs`, `triplets`).
+    Its map, in the paper "the combination of the heatmaps", is their sum. So
+    its error is the sum of its members' errors, and where two neighbours err at
+    the same pixels it costs more than both alone:
+    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. A pair that is swapped is right
+    as a sum: the keypoint term tells the two apart. A group with an unlabelled
+    member is dropped, whatever `unlabelled` says (under "ignore" also one with
+    a member off the map).
 
     Args:
+        codec: `codecs.Heatmaps`, whose skeleton has limbs.
         alpha: weight of the structure term, at least 0 (paper: not given).
-        skeleton: name of the skeleton whose joints the channels are.
         norm: "squared": squared error over `pixels`; "l2": the norm as printed,
-            the root of the sum of squares of each map, mean over stacks.
+            the root of the sum of squares of each map, mean over stages.
         unlabelled: of the keypoint term (paper: unsaid).
         pixels: what becomes of squared errors, see `HeatmapLoss`.
     """
 
     def __init__(
         self,
+        codec,
         alpha=0.5,
-        skeleton="mpii",
         norm="squared",
         pixels="mean",
         name="structure_aware",
         **kwargs,
     ):
-        super().__init__(pixels=pixels, name=name, **kwargs)
+        super().__init__(codec, pixels=pixels, name=name, **kwargs)
         if not (alpha >= 0 and math.isfinite(alpha)):
             raise ValueError(
                 f"alpha must be finite and not negative, got {alpha}"
@@ -63,107 +62,110 @@ class StructureAware(HeatmapLoss):
         if norm == "l2" and pixels != "mean":
             raise ValueError(
                 "norm l2 sums the pixels of each map itself and averages the "
-                f"stacks: it needs pixels mean, got {pixels!r}"
+                f"stages: it needs pixels mean, got {pixels!r}"
             )
-        choices.check("skeleton", skeleton, SKELETONS)
-        chosen = SKELETONS[skeleton]
-        groups = chosen.pairs + chosen.triplets
-        if not (chosen.limbs and groups):
+        skeleton = codec.skeleton
+        groups = pairs(skeleton) + triplets(skeleton)
+        if alpha and not groups:
             raise ValueError(
                 "the structure term needs limbs that connect joints within a "
-                f"side of the body, skeleton {skeleton} has none"
+                f"side of the body, skeleton {skeleton.name} has none"
             )
         self.alpha = float(alpha)
-        self.skeleton = skeleton
         self.norm = norm
-        self.membership = np.zeros((len(chosen.joints), len(groups)), "float32")
+        self.membership = np.zeros((codec.count, len(groups)), "float32")
         """(K, G): 1 where joint k is in group g."""
         for number, group in enumerate(groups):
             self.membership[list(group), number] = 1
 
-    def call(self, labels, maps):
-        """One number per sample and joint."""
-        keypoint = self.keypoint_term(labels, maps)
-        if self.alpha == 0:
-            return keypoint
-        return (
-            keypoint + self.alpha * self.structure_term(labels, maps)[:, None]
-        )
+    def terms(self, labels, outputs):
+        """The keypoint term, and alpha times the structure term."""
+        terms = {"keypoint": self.keypoint_term(labels, outputs)}
+        if self.alpha:
+            structure = self.alpha * self.structure_term(labels, outputs)
+            joints = terms["keypoint"].shape[1]
+            terms["structure"] = ops.repeat(structure[:, None], joints, axis=1)
+        return terms
 
     def keypoint_term(self, labels, maps):
         """Error of each joint's map, (B, K)."""
-        return super().call(labels, maps)
+        return ops.sum(self.stage_costs(labels, maps), axis=1)
 
     def structure_term(self, labels, maps):
         """Mean error of the groups that count, (B,); 0 if none does."""
-        if maps.shape[-1] != len(self.membership):
-            raise ValueError(
-                f"skeleton {self.skeleton} has {len(self.membership)} joints, "
-                f"got maps of shape {tuple(maps.shape)}"
-            )
-        target, known = self.target(labels, maps)
-        error = ops.cast(maps, "float32") - target
-        error = ops.matmul(error, self.membership)
-        cost = self.over_pixels(ops.square(error))
-        missing = ops.matmul(1 - known, self.membership)
+        target, known = self.codec.target(labels, maps)
+        joints = self.codec.count  # a background belongs to no group
+        if self.unlabelled != "ignore":
+            known = ops.cast(labels[:, 0, :, 2] > 0, "float32")
+        error = self.codec.values(ops.cast(maps, "float32")) - target
+        error = ops.matmul(error[..., :joints], self.membership)
+        cost = ops.sum(self.over_pixels(ops.square(error)), axis=1)
+        missing = ops.matmul(1 - known[:, :joints], self.membership)
         counts = ops.cast(missing == 0, "float32")
         number = ops.maximum(ops.sum(counts, axis=-1), 1.0)
         return ops.sum(cost * counts, axis=-1) / number
 
-    def pixel_loss(self, maps, target):
-        """Squared error of the raw values."""
-        return ops.square(maps - target)
+    def pixel_loss(self, values, target):
+        """Squared error of the heights."""
+        return ops.square(values - target)
 
     def over_pixels(self, cost):
-        """Squared errors (B, S, h, w, N) to cost of maps (B, N)."""
+        """Squared errors (B, S, h, w, N) to cost of maps (B, S, N)."""
         if self.norm == "squared":
             return super().over_pixels(cost)
-        return ops.mean(_root(ops.sum(cost, axis=(2, 3))), axis=1)
+        return _root(ops.sum(cost, axis=(2, 3))) / cost.shape[1]
 
     def get_config(self):
         """Everything `__init__` takes."""
-        return super().get_config() | {
-            "alpha": self.alpha,
-            "skeleton": self.skeleton,
-            "norm": self.norm,
-        }
+        return super().get_config() | {"alpha": self.alpha, "norm": self.norm}
 
 
-@keras.saving.register_keras_serializable("keras_pose")
-class LossTerm(keras.metrics.Mean):
-    """One term of a `StructureAware` loss, averaged over people and joints.
+def pairs(skeleton):
+    """Connected joints as pairs of joint indices.
 
-    The loss is the sum of the two: keypoint + loss.alpha x structure.
-
-    Args:
-        loss: the `StructureAware` of the same output.
-        term: "keypoint" or "structure".
-        name: the term by default.
+    The list of section 3.3, derived for any skeleton: limbs within one side of
+    the body (shoulder-elbow, elbow-wrist, hip-knee, knee-ankle), the two hips,
+    and head-thorax, each free end of the midline with the joint where the sides
+    branch off.
     """
+    found = [(a, b) for a, b in skeleton.limbs if side(a) == side(b) != ""]
+    hips = ("left_hip", "right_hip")
+    if set(hips) <= set(skeleton.joints):
+        found.append(hips)
+    near = skeleton.neighbours
+    for joint in skeleton.joints:
+        if not side(joint) and len(near[joint]) == 1:
+            found += _branching(joint, near)
+    return tuple((skeleton.index(a), skeleton.index(b)) for a, b in found)
 
-    def __init__(self, loss, term, name=None, **kwargs):
-        choices.check("term", term, TERMS)
-        super().__init__(name=name or term, **kwargs)
-        self.loss = loss
-        self.term = term
 
-    def update_state(self, labels, maps, sample_weight=None):
-        """Adds a batch; `sample_weight` (B,) weighs people."""
-        value = getattr(self.loss, f"{self.term}_term")(labels, maps)
-        super().update_state(value, sample_weight)
+def triplets(skeleton):
+    """Elbows and knees between their neighbours, as joint indices.
 
-    def get_config(self):
-        """Everything `__init__` takes."""
-        return super().get_config() | {
-            "loss": keras.losses.serialize(self.loss),
-            "term": self.term,
-        }
+    (a, centre, b) for every joint whose limbs are exactly two, both within its
+    own side of the body (section 3.3).
+    """
+    return tuple(
+        (
+            skeleton.index(near[0]),
+            skeleton.index(joint),
+            skeleton.index(near[1]),
+        )
+        for joint, near in skeleton.neighbours.items()
+        if side(joint) and [side(n) for n in near] == [side(joint)] * 2
+    )
 
-    @classmethod
-    def from_config(cls, config):
-        """The loss comes as its settings."""
-        loss = keras.losses.deserialize(config["loss"])
-        return cls(**config | {"loss": loss})
+
+def _branching(end, near):
+    """[(end, joint)], the first inwards with sided limbs; [] if none."""
+    passed, joint = [], end
+    while not any(side(n) for n in near[joint]):
+        passed.append(joint)
+        onward = [n for n in near[joint] if n not in passed]
+        if not onward:
+            return []
+        joint = onward[0]
+    return [(end, joint)] if passed else []
 
 
 def _root(x):

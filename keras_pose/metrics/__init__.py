@@ -1,7 +1,7 @@
-"""Metrics; labels (N, K, 4) are x, y in pixels, flag, head size in pixels."""
+"""Metrics; labels (..., K, 4) are x, y, flag, head size, all in pixels."""
 
 from keras_pose.metrics import pck, pcp
-from keras_pose.metrics.pck import AUC_THRESHOLDS, PCK, HeatmapPCK, mean_score
+from keras_pose.metrics.pck import AUC_THRESHOLDS, PCK, PosePCK, mean_score
 from keras_pose.metrics.pcp import PCP
 from keras_pose.metrics.peak import PeakHeight
 
@@ -13,7 +13,7 @@ __all__ = [
     "PCK",
     "PCP",
     "PROTOCOLS",
-    "HeatmapPCK",
+    "PosePCK",
     "PeakHeight",
     "mean_score",
 ]

@@ -15,6 +15,8 @@ itself is pycocotools' (`keras_pose.coco_results`).
 
 import numpy as np
 
+from keras_pose.skeletons import without_side
+
 SIGMAS = {
     "nose": 0.026,
     "eye": 0.025,
@@ -27,6 +29,8 @@ SIGMAS = {
     "ankle": 0.089,
 }
 """Deviation of COCO's annotators / square root of the person's area."""
+DEFAULT_SIGMA = 0.067
+"""Of a joint for which there is neither: the mean of COCO's 17 joints."""
 CERTAIN = 0.2
 """Joints above this score make up a pose's score (Simple Baselines' code)."""
 SAME_PERSON = 0.9
@@ -34,18 +38,22 @@ SAME_PERSON = 0.9
 
 
 def sigmas(skeleton):
-    """(K,) deviations by the skeleton's joint names.
+    """(K,) deviations: the skeleton's own, or by its joints' names COCO's.
 
-    Raises:
-        ValueError: COCO has not measured a joint.
+    A joint that COCO has not measured has `DEFAULT_SIGMA`.
     """
-    unknown = ", ".join(skeleton.groups.keys() - SIGMAS)
-    if unknown:
-        raise ValueError(f"OKS: no deviation is known for {unknown}")
-    found = np.empty(len(skeleton.joints))
-    for name, indices in skeleton.groups.items():
-        found[list(indices)] = SIGMAS[name]
-    return found
+    if skeleton.sigmas is not None:
+        return np.array(skeleton.sigmas)
+    return np.array(
+        [SIGMAS.get(without_side(j), DEFAULT_SIGMA) for j in skeleton.joints]
+    )
+
+
+def default_sigmas(skeleton):
+    """Names of the joints that have `DEFAULT_SIGMA`, to be told the reader."""
+    if skeleton.sigmas is not None:
+        return []
+    return [j for j in skeleton.joints if without_side(j) not in SIGMAS]
 
 
 def similarity(points, truth, labelled, area, sigmas):

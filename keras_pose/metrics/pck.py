@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from keras_pose import choices, heatmaps
-from keras_pose.skeletons import SKELETONS
+from keras_pose import choices
+from keras_pose.codecs.codec import HasCodec
+from keras_pose.skeletons import SKELETONS, without_side
 
 LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
 RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
@@ -190,75 +191,54 @@ def mean_score(correct, counted, in_mean, how="counted"):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class HeatmapPCK(keras.metrics.Metric):
-    """The data set's real metric while training: heatmaps in, PCK out.
+class PosePCK(HasCodec, keras.metrics.Metric):
+    """The data set's real metric while training: outputs in, PCK out.
 
-    labels (B, K, 4), maps (B, S, h, w, K) -> share of joints from 0 to 1. The
-    maps of the last stack are decoded to a quarter cell and compared in input
+    labels (B, P, K, 4) and outputs -> share of the subjects' joints from 0 to
+    1. The result is decoded as in a single-crop test and compared in input
     pixels; a crop scales joints and lengths alike, so this is the score in the
     pixels of the photograph.
 
     Args:
+        codec: what the result, the last output, means.
         protocol: a name in `PROTOCOLS`.
-        skeleton: name of the skeleton whose joints the channels are.
-        stride: input pixels per cell.
-        alignment: see `keras_pose.heatmaps`.
-        absolute: a negative peak is as good as a positive one.
     """
 
-    def __init__(
-        self,
-        protocol="pckh",
-        skeleton="mpii",
-        stride=4,
-        alignment="center",
-        absolute=False,
-        name="pck",
-        **kwargs,
-    ):
+    def __init__(self, codec, protocol="pckh", name="pck", **kwargs):
         super().__init__(name=name, **kwargs)
         choices.check("protocol", protocol, PROTOCOLS)
-        choices.check("skeleton", skeleton, SKELETONS)
+        self.codec = codec
         self.protocol = protocol
-        self.skeleton = skeleton
-        self.stride = stride
-        self.alignment = alignment
-        self.absolute = absolute
-        shape = (len(SKELETONS[skeleton].joints),)
-        self.correct = self.add_weight(
-            shape=shape, initializer="zeros", name="correct"
-        )
-        self.counted = self.add_weight(
-            shape=shape, initializer="zeros", name="counted"
+        self.correct, self.counted = (
+            self.add_weight(shape=(codec.count,), initializer="zeros", name=n)
+            for n in ("correct", "counted")
         )
 
-    def update_state(self, labels, maps, sample_weight=None):
+    def update_state(self, labels, outputs, sample_weight=None):
         """Adds a batch; `sample_weight` (B,) weighs people."""
-        last = ops.stop_gradient(ops.cast(maps[:, -1], "float32"))
-        if self.absolute:
-            last = ops.abs(last)
-        cells, _ = heatmaps.decode(last)
-        points = heatmaps.to_pixels(cells, self.stride, self.alignment)
+        seen = ops.stop_gradient(ops.cast(self.codec.seen(outputs), "float32"))
+        points, _, _ = self.codec.joints(seen)
         # What argmax makes of NaN is up to the backend: never found.
-        finite = ops.isfinite(ops.sum(last, axis=(1, 2)))[:, :, None]
-        points = ops.where(finite, points, float("nan"))
+        axes = tuple(range(1, len(seen.shape)))
+        finite = ops.isfinite(ops.sum(seen, axis=axes))
+        points = ops.where(finite[:, None, None], points, float("nan"))
         correct, counted = PROTOCOLS[self.protocol].hits(
-            ops.cast(labels, "float32"), points, SKELETONS[self.skeleton]
+            ops.cast(labels, "float32")[:, 0], points, self.codec.skeleton
         )
         weight = 1.0
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
-        for state, seen in (
+        for state, hits in (
             (self.correct, correct[0]),
             (self.counted, counted),
         ):
-            seen = ops.cast(seen, self.dtype) * weight
-            state.assign_add(ops.sum(seen, axis=0))
+            hits = ops.cast(hits, self.dtype) * weight
+            state.assign_add(ops.sum(hits, axis=0))
 
     def result(self):
         """The protocol's mean over everything seen; 0 when that is nothing."""
         protocol = PROTOCOLS[self.protocol]
-        in_mean = protocol.in_mean(SKELETONS[self.skeleton])
+        in_mean = protocol.in_mean(self.codec.skeleton)
         return mean_score(
             ops.convert_to_tensor(self.correct),
             ops.convert_to_tensor(self.counted),
@@ -275,18 +255,12 @@ class HeatmapPCK(keras.metrics.Metric):
 
     def get_config(self):
         """Everything `__init__` takes."""
-        return super().get_config() | {
-            "protocol": self.protocol,
-            "skeleton": self.skeleton,
-            "stride": self.stride,
-            "alignment": self.alignment,
-            "absolute": self.absolute,
-        }
+        return super().get_config() | {"protocol": self.protocol}
 
 
 def columns(parts, wanted):
     """Column -> indices of `parts` that `wanted` puts there, sides together."""
-    bare = [p.removeprefix("left_").removeprefix("right_") for p in parts]
+    bare = [without_side(part) for part in parts]
     found = {
         column: tuple(i for i, name in enumerate(bare) if name in names)
         for column, names in wanted.items()

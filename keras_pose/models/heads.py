@@ -1,23 +1,24 @@
-"""The last layer of every model: it carries what the outputs mean."""
+"""The last layer of every output: it carries what the output means."""
 
 import keras
 from keras import ops
 
 from keras_pose.codecs import Heatmaps
+from keras_pose.codecs.codec import HasCodec
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class PoseMaps(keras.layers.Layer):
-    """Stacks the maps of S supervised outputs and carries their codec.
+class PoseMaps(HasCodec, keras.layers.Layer):
+    """Stacks the maps of S supervised stages and carries their codec.
 
     A saved model is then complete: evaluation, export and prediction read the
     skeleton and the geometry from here and ask the user for nothing.
 
-    list of S maps (B, h, w, K) -> (B, S, h, w, K) float32, the values as they
-    are.
+    list of S maps (B, h, w, C) -> (B, S, h, w, C) float32, the values as they
+    are. Of vectors (B, K, 2 or 3), for `codecs.Coordinates`, likewise.
 
     Args:
-        codec: `codecs.Heatmaps`.
+        codec: a `codecs.Codec`.
     """
 
     def __init__(self, codec, **kwargs):
@@ -29,36 +30,39 @@ class PoseMaps(keras.layers.Layer):
         """Stacks on axis 1."""
         return ops.stack([ops.cast(m, "float32") for m in maps], axis=1)
 
-    def get_config(self):
-        """Everything `__init__` takes."""
-        codec = keras.saving.serialize_keras_object(self.codec)
-        return super().get_config() | {"codec": codec}
-
     @classmethod
     def from_config(cls, config):
         """Files of before there were codecs have the settings themselves."""
-        config = dict(config)
         if "codec" in config:
-            codec = keras.saving.deserialize_keras_object(config.pop("codec"))
-        else:
-            names = Heatmaps().get_config().keys() & config.keys()
-            codec = Heatmaps(**{name: config.pop(name) for name in names})
-        return cls(codec, **config)
+            return super().from_config(config)
+        names = ("skeleton", "stride", "alignment", "activation", "sigma")
+        found = {name: config[name] for name in names if name in config}
+        codec = Heatmaps.from_config({"activation": "sigmoid"} | found)
+        rest = {k: v for k, v in config.items() if k not in names}
+        return cls(codec, **rest)
+
+
+def codecs_of(model):
+    """What the outputs of a model mean, a list; the last is the result.
+
+    Raises:
+        ValueError: an output is of no `PoseMaps`, or what came is no model.
+    """
+    names = getattr(model, "output_names", None)  # a Sequential has none
+    if names:
+        layers = [model.get_layer(name) for name in names]
+    else:
+        layers = (getattr(model, "layers", None) or [None])[-1:]
+    for layer in layers:
+        if not isinstance(layer, PoseMaps):
+            name = getattr(model, "name", type(model).__name__)
+            raise ValueError(
+                f"{name} is not a keras_pose model: its last layer must be "
+                f"PoseMaps, got {type(layer).__name__}"
+            )
+    return [layer.codec for layer in layers]
 
 
 def codec_of(model):
-    """What the last output of a model, its result, means.
-
-    Raises:
-        ValueError: its last layer is no `PoseMaps`, or what came is no model.
-    """
-    name = getattr(model, "name", type(model).__name__)
-    layers = getattr(model, "layers", None) or [None]
-    names = getattr(model, "output_names", None)  # a Sequential has none
-    last = model.get_layer(names[-1]) if names else layers[-1]
-    if not isinstance(last, PoseMaps):
-        raise ValueError(
-            f"{name} is not a keras_pose model: its last layer must be "
-            f"PoseMaps, got {type(last).__name__}"
-        )
-    return last.codec
+    """What the last output of a model, its result, means; as `codecs_of`."""
+    return codecs_of(model)[-1]

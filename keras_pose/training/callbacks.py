@@ -96,34 +96,6 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         self.best = state["best"]
 
 
-class LastOutput(keras.callbacks.Callback):
-    """Drops the last output's name from the names of its metrics.
-
-    With several outputs Keras logs "maps_pckh" for what is "pckh" otherwise.
-    First in the list: the callbacks behind it see the names they know.
-    """
-
-    def __init__(self, name):
-        super().__init__()
-        self.prefixes = {f"{name}_": "", f"val_{name}_": "val_"}
-
-    def on_train_batch_end(self, batch, logs=None):
-        """For the progress bar."""
-        self._rename(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """For everyone."""
-        self._rename(logs)
-
-    def _rename(self, logs):
-        """In place; the loss of the last output keeps its name."""
-        for old in list(logs or {}):
-            for long, short in self.prefixes.items():
-                new = short + old.removeprefix(long)
-                if old.startswith(long) and new not in logs:
-                    logs[new] = logs.pop(old)
-
-
 class EpochLine(keras.callbacks.Callback):
     """Prints an epoch in a line: what a file keeps of Keras' bar.
 
@@ -216,23 +188,24 @@ class Guard(keras.callbacks.Callback):
 class JointWeightLog(keras.callbacks.Callback):
     """Writes joint_weights.csv: mean weight by epoch, hourglass and joint.
 
-    Of a model with `joint_weights` (`losses.JointlyTrained`), over the people
-    that it trained on.
+    Over the people that were trained on.
 
     Args:
         folder: of the run.
+        metric: a `losses.JointWeights` that the model is compiled with.
         joints: their names.
     """
 
-    def __init__(self, folder, joints):
+    def __init__(self, folder, metric, joints):
         super().__init__()
         self.path = Path(folder) / JOINT_WEIGHTS
+        self.metric = metric
         self.joints = joints
 
     def on_train_batch_end(self, batch, logs=None):
         """After the last; the validation that follows counts anew."""
         if batch + 1 == self.params["steps"]:
-            self.mean = self.model.joint_weights.mean()
+            self.mean = self.metric.mean()
 
     def on_epoch_end(self, epoch, logs=None):
         """Behind the epochs before; a stopped one may be there already."""

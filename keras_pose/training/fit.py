@@ -63,8 +63,8 @@ def fit(model, run, extra=()):
     the rate at shares of them, `drop_epochs` has to repeat the earlier ones.
 
     Args:
-        model: compiled, with a metric of the name `run.metric`. A model with
-            several outputs has one loss for each, and its metrics on the last.
+        model: `models.model.PoseModel`, compiled with a metric of the name
+            `run.metric`.
         run: a `Run`; its data has splits train and val.
         extra: more callbacks; they write their files before the epoch counts
             as done.
@@ -144,13 +144,6 @@ def fit(model, run, extra=()):
         augmentation=augmentation,
     )
     held_out = pipeline.load(data, "val", size, batch)
-    outputs = len(model.outputs)
-    if outputs > 1:  # Keras wants labels for each
-
-        def repeat(images, labels):
-            return images, (labels,) * outputs
-
-        train, held_out = train.map(repeat), held_out.map(repeat)
     watched = console.is_terminal(sys.stdout)
     if done < config.epochs:
         model.fit(
@@ -162,7 +155,6 @@ def fit(model, run, extra=()):
             shuffle=False,  # the pipeline does it
             verbose=1 if watched else 0,  # Keras' bar
             callbacks=[
-                *[callbacks.LastOutput(model.output_names[-1])] * (outputs > 1),
                 *[callbacks.EpochLine(run.metric)] * (not watched),
                 callbacks.WarmUp(
                     config.learning_rate, config.warmup_epochs, steps

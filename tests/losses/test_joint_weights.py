@@ -6,14 +6,13 @@ import pytest
 from keras import ops
 
 from keras_pose.codecs import Heatmaps
-from keras_pose.losses import HeatmapMSE, JointlyTrained, JointWeighted
-from keras_pose.losses.joint_weights import (
-    HIGHEST,
-    LOWEST,
-    JointWeights,
-    next_weights,
-)
-from keras_pose.models.heads import PoseMaps
+from keras_pose.losses import HeatmapMSE, JointWeighted, JointWeights
+from keras_pose.losses.joint_weights import HIGHEST, LOWEST, next_weights
+from keras_pose.models.heads import PoseMaps, codecs_of
+from keras_pose.models.model import PoseModel
+from keras_pose.skeletons import Skeleton
+
+DOTS = Skeleton("dots", ("a", "b", "c"))
 
 
 def r2(weights, losses):
@@ -84,11 +83,11 @@ def test_even_losses_leave_the_weights_as_they_are(loss):
 def people():
     """Two people, three joints, none unlabelled; maps of two scales."""
     rng = np.random.default_rng(1)
-    labels = rng.uniform(4, 28, (2, 3, 4)).astype("float32")
+    labels = rng.uniform(4, 28, (2, 1, 3, 4)).astype("float32")
     labels[..., 2] = 2
     coarse = rng.normal(0, 1, (2, 2, 4, 6, 3)).astype("float32")
     fine = rng.normal(0, 1, (2, 1, 8, 12, 3)).astype("float32")
-    losses = [HeatmapMSE(stride=8), HeatmapMSE(stride=4)]
+    losses = [HeatmapMSE(Heatmaps(DOTS, stride)) for stride in (8, 4)]
     return labels, [coarse, fine], losses
 
 
@@ -157,15 +156,21 @@ def test_the_settings_make_the_same_loss():
     loss = JointWeighted(people()[2], adaptive=False)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
-    assert [part.stride for part in again.losses] == [8, 4]
+    assert [codec.stride for codec in again.codecs] == [8, 4]
     assert again.adaptive is False
 
 
 def test_the_mean_weights_of_an_epoch():
-    metric = JointWeights(stacks=2, joints=2)
-    metric.update_state(ops.ones((1, 2, 2)) * 0.5)
-    metric.update_state(np.array([[[0.5, 0.5], [0.8, 0.2]]] * 2, "float32"))
-    np.testing.assert_allclose(metric.mean(), [[0.5, 0.5], [0.7, 0.3]])
+    labels, maps, losses = people()
+    loss = JointWeighted(losses)
+    metric = JointWeights(loss, stacks=3)
+    metric.update_state(labels, maps)
+    alone = [labels[:1], [scale[:1] for scale in maps]]
+    metric.update_state(*alone)
+    both, first = (np.array(loss.parts(*x)[1]) for x in ([labels, maps], alone))
+    expected = (both.sum(axis=0) + first[0]) / 3
+    np.testing.assert_allclose(metric.mean(), expected, rtol=1e-6)
+    np.testing.assert_allclose(expected[0], 1 / 3, rtol=1e-6)
     assert metric.result() == {}
     metric.reset_state()
     assert np.isnan(metric.mean()).all()
@@ -178,31 +183,30 @@ def network():
     outputs = []
     for stride, name in ((4, "stride4"), (2, "maps")):
         y = keras.layers.Conv2D(16, stride, stride, name=f"conv{stride}")(x)
-        head = PoseMaps(
-            Heatmaps("mpii", stride, activation="linear"), name=name
-        )
+        head = PoseMaps(Heatmaps("mpii", stride), name=name)
         outputs.append(head([y]))
-    return JointlyTrained(images, outputs, name="network")
+    return PoseModel(images, outputs, name="network")
 
 
 def test_a_network_is_trained_by_all_its_outputs_and_saved(tmp_path):
     model = network()
-    loss = JointWeighted([HeatmapMSE(stride=4), HeatmapMSE(stride=2)])
-    model.compile("sgd", loss=loss, jit_compile=False)
+    loss = JointWeighted([HeatmapMSE(codec) for codec in codecs_of(model)])
+    metric = JointWeights(loss, stacks=2)
+    model.compile("sgd", loss, [metric], jit_compile=False)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 8, 12, 3)).astype("uint8")
-    labels = rng.uniform(0, 8, (4, 16, 4)).astype("float32")
+    labels = rng.uniform(0, 8, (4, 1, 16, 4)).astype("float32")
     labels[..., 2] = 2
     before = [np.array(w) for w in model.get_weights()]
     expected = float(loss(labels, model(images)))
-    history = model.fit(
-        images, (labels, labels), batch_size=4, verbose=0
-    ).history
+    history = model.fit(images, labels, batch_size=4, verbose=0).history
     np.testing.assert_allclose(history["loss"], [expected], rtol=1e-4)
+    terms = [history.pop(name)[0] for name in ("stack1", "stack2")]
+    np.testing.assert_allclose(sum(terms), expected, rtol=1e-4)
     assert history.keys() == {"loss"}
     for old, new in zip(before, model.get_weights(), strict=True):
         assert not np.array_equal(old, new)
-    weights = model.joint_weights.mean()
+    weights = metric.mean()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(weights[0], 1 / 16, rtol=1e-5)
     assert np.ptp(weights[1]) > 0

@@ -5,7 +5,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval, Params
 
 from keras_pose.metrics import oks
-from keras_pose.skeletons import COCO, MPII
+from keras_pose.skeletons import COCO, MPII, Skeleton
 
 
 def test_deviations_are_those_of_pycocotools():
@@ -14,9 +14,21 @@ def test_deviations_are_those_of_pycocotools():
     )
 
 
-def test_joints_that_coco_has_not_measured_are_named():
-    with pytest.raises(ValueError, match="known for .*pelvis"):
-        oks.sigmas(MPII)
+def test_joints_that_coco_has_not_measured_have_the_mean_of_those_it_has():
+    found = dict(zip(MPII.joints, oks.sigmas(MPII), strict=True))
+    measured = oks.sigmas(COCO)
+    assert found["pelvis"] == oks.DEFAULT_SIGMA
+    assert oks.DEFAULT_SIGMA == pytest.approx(measured.mean(), abs=5e-4)
+    assert found["left_knee"] == oks.SIGMAS["knee"]
+    default = ["pelvis", "thorax", "upper_neck", "head_top"]
+    assert oks.default_sigmas(MPII) == default
+    assert oks.default_sigmas(COCO) == []
+
+
+def test_a_skeleton_brings_its_own_sigmas():
+    paws = Skeleton("paws", ("left_paw", "right_paw"), sigmas=(0.1, 0.2))
+    assert oks.sigmas(paws).tolist() == [0.1, 0.2]
+    assert oks.default_sigmas(paws) == []
 
 
 def test_oks_by_hand():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pose import heatmaps
-from keras_pose.metrics import AUC_THRESHOLDS, PROTOCOLS, HeatmapPCK, mean_score
+from keras_pose.codecs import Heatmaps, gaussians
+from keras_pose.metrics import AUC_THRESHOLDS, PROTOCOLS, PosePCK, mean_score
 from keras_pose.skeletons import FLIC, LSP, MPII
 
 HEAD = 10.0  # pixels
@@ -19,6 +19,11 @@ def labels_of(points, flags=2, head=HEAD):
     rest[..., 0] = flags
     rest[..., 1] = np.reshape(head, (-1, 1))
     return np.concatenate([points, rest], -1).astype("float32")
+
+
+def batch_of(*args, **settings):
+    """Labels (N, 1, K, 4), as a network is trained with."""
+    return labels_of(*args, **settings)[:, None]
 
 
 def test_a_joint_exactly_on_the_threshold_is_correct():
@@ -142,8 +147,8 @@ def test_area_under_the_curve_of_one_joint_off_by_a_quarter_head():
 
 def maps_of(points, size=(8, 12), stride=4):
     """Perfect maps (B, 2, h, w, K) of two stacks; the first stack is empty."""
-    cells = heatmaps.to_cells(ops.convert_to_tensor(points, "float32"), stride)
-    drawn = heatmaps.encode(cells, size)
+    cells = gaussians.to_cells(points.astype("float32"), stride)
+    drawn = gaussians.encode(cells, size)
     return ops.stack([ops.zeros_like(drawn), drawn], axis=1)
 
 
@@ -153,61 +158,62 @@ POINTS = (CELLS + 0.25 + 0.5) * 4 - 0.5
 
 
 def test_perfect_maps_score_one_and_shifted_labels_what_they_should():
-    metric = HeatmapPCK()
-    metric.update_state(labels_of(POINTS), maps_of(POINTS))
+    metric = PosePCK(Heatmaps("mpii"))
+    metric.update_state(batch_of(POINTS), maps_of(POINTS))
     assert float(metric.result()) == 1.0
     moved = POINTS.copy()
     moved[0, MPII.index("left_wrist"), 0] += 6  # pixels; half a head is 5
     moved[0, MPII.index("pelvis"), 0] += 6
     metric.reset_state()
-    metric.update_state(labels_of(moved), maps_of(POINTS))
+    metric.update_state(batch_of(moved), maps_of(POINTS))
     np.testing.assert_allclose(float(metric.result()), 13 / 14, rtol=1e-6)
     wrong = np.flatnonzero(np.array(metric.per_joint()) == 0)
     assert [MPII.joints[k] for k in wrong] == ["pelvis", "left_wrist"]
 
 
 def test_metric_adds_up_over_batches_and_is_zero_when_empty():
-    metric = HeatmapPCK()
+    metric = PosePCK(Heatmaps("mpii"))
     assert float(metric.result()) == 0
-    metric.update_state(labels_of(POINTS, head=np.nan), maps_of(POINTS))
+    metric.update_state(batch_of(POINTS, head=np.nan), maps_of(POINTS))
     assert float(metric.result()) == 0
-    metric.update_state(labels_of(POINTS), maps_of(POINTS))
-    metric.update_state(labels_of(POINTS + 20), maps_of(POINTS))
+    metric.update_state(batch_of(POINTS), maps_of(POINTS))
+    metric.update_state(batch_of(POINTS + 20), maps_of(POINTS))
     assert float(metric.result()) == 0.5
 
 
 def test_maps_of_nan_are_never_found():
     """Joints in the corner, where an argmax over NaN may well end."""
-    metric = HeatmapPCK()
+    metric = PosePCK(Heatmaps("mpii"))
     metric.update_state(
-        labels_of(np.ones((1, 16, 2))), maps_of(POINTS) * float("nan")
+        batch_of(np.ones((1, 16, 2))), maps_of(POINTS) * float("nan")
     )
     assert float(metric.result()) == 0
     assert np.array(metric.counted).sum() == 16
 
 
 def test_lsp_metric_needs_no_head_size():
-    metric = HeatmapPCK("pck-torso", "lsp")
-    labels = labels_of(POINTS[:, :14], head=np.nan)
+    metric = PosePCK(Heatmaps("lsp"), "pck-torso")
+    labels = batch_of(POINTS[:, :14], head=np.nan)
     metric.update_state(labels, maps_of(POINTS)[..., :14])
     assert float(metric.result()) == 1.0
 
 
 def test_metric_survives_a_round_trip():
-    metric = HeatmapPCK("pck-bbox", "lsp", 8, "corner", name="seen")
+    codec = Heatmaps("lsp", 8, "corner")
+    metric = PosePCK(codec, "pck-bbox", name="seen")
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert again.get_config() == metric.get_config()
-    assert (again.protocol, again.skeleton) == ("pck-bbox", "lsp")
-    assert (again.stride, again.alignment, again.name) == (8, "corner", "seen")
+    assert (again.protocol, again.codec) == ("pck-bbox", codec)
+    assert again.name == "seen"
 
 
 def test_metric_refuses_what_it_cannot_score():
     with pytest.raises(ValueError, match="one of pckh, .*got 'pcp-strict'"):
-        HeatmapPCK("pcp-strict")
-    with pytest.raises(ValueError, match="one of mpii, .*got 'h36m'"):
-        HeatmapPCK(skeleton="h36m")
+        PosePCK(Heatmaps("mpii"), "pcp-strict")
     with pytest.raises(ValueError, match="column 3"):
-        HeatmapPCK().update_state(labels_of(POINTS)[..., :3], maps_of(POINTS))
+        PosePCK(Heatmaps("mpii")).update_state(
+            batch_of(POINTS)[..., :3], maps_of(POINTS)
+        )
 
 
 @pytest.mark.parametrize("how", ["counted", "joints"])

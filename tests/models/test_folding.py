@@ -150,7 +150,9 @@ def test_an_hourglass_has_no_norms_left_and_the_same_maps(hourglass):
 def test_a_compiled_model_is_folded_without_its_loss(hourglass):
     images = keras.Input((64, 128, 3), dtype="uint8")
     compiled = keras.Model(images, hourglass(images))
-    compiled.compile("adam", HSM(), metrics=[lambda y, z: 0.0])
+    compiled.compile(
+        "adam", HSM(Heatmaps(logits=True)), metrics=[lambda y, z: 0.0]
+    )
     assert not fold_norms(compiled).compiled
 
 

@@ -18,7 +18,7 @@ from keras_pose import console, export, geometry, inference, predict
 from keras_pose.data import pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.models import msr_net
-from keras_pose.skeletons import MPII, SKELETONS, Skeleton
+from keras_pose.models.model import load_model
 from keras_pose.training.callbacks import Plateau
 from reproductions import flow
 from reproductions import multi_scale_structure_aware as paper
@@ -182,7 +182,7 @@ def test_stage_2_alone_begins_like_among_others_near_stage_1(
     data = open_dataset(config.data)
     (images, _), *_ = pipeline.load(data, "val", config.image_size, 4)
     found = alone.model(images, training=True)[-1]
-    before = inference.load_model(best_of(finished, MSS))(images)
+    before = load_model(best_of(finished, MSS))(images)
     change = keras.ops.convert_to_numpy(found) - before
     assert 0 < np.std(change) < 0.05
 
@@ -216,22 +216,16 @@ def test_a_killed_stage_ends_as_if_nothing_had_been(finished, resumed):
         np.testing.assert_array_equal(again.before[path], value, path)
 
 
-def test_the_log_has_the_usual_names_and_every_scale(finished):
-    coarse = ["stride32_loss", "stride16_loss", "stride8_loss"]
+def test_the_log_has_the_usual_names_and_the_terms(finished):
     for stage in (MSS, REGRESSION, JOINT):
         log = pd.read_csv(finished.folder / stage / "history.csv")
-        names = [*coarse, "maps_loss", "loss", "pckh", "peak"]
-        names += ["keypoint", "structure"]
+        names = ["loss", "pckh", "peak", "keypoint", "structure"]
         assert {*names, *(f"val_{name}" for name in names)} == set(
             log.columns
         ) - {"epoch", "learning_rate", "seconds"}
         for split in ("", "val_"):
-            scales = sum(log[split + name] for name in [*coarse, "maps_loss"])
-            np.testing.assert_allclose(scales, log[f"{split}loss"], rtol=1e-5)
-            terms = log[f"{split}keypoint"] + ALPHA * log[f"{split}structure"]
-            np.testing.assert_allclose(
-                terms, log[f"{split}maps_loss"], rtol=1e-5
-            )
+            terms = log[f"{split}keypoint"] + log[f"{split}structure"]
+            np.testing.assert_allclose(terms, log[f"{split}loss"], rtol=1e-5)
 
 
 def test_the_settings_say_what_a_stage_made_of_them(finished):
@@ -272,7 +266,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
     found = pipeline.read_people(data, "val")
     sides = found.scale * geometry.PERSON_PIXELS / 1.25
     boxes = np.c_[found.center - (sides[:, None] - 1) / 2, sides, sides]
-    model = inference.load_model(best_of(finished, JOINT))
+    model = load_model(best_of(finished, JOINT))
     # The regression's maps come behind those of the single stack.
     (output,) = model.outputs
     assert tuple(output.shape) == (None, 2, 16, 32, 16)
@@ -354,14 +348,14 @@ def test_a_stage_of_other_beginnings_is_not_continued(config, finished):
         paper.main(replace(config, stage="msr"))
 
 
-def test_a_skeleton_without_limbs_is_named(config, monkeypatch, tmp_path):
-    dots = Skeleton("dots", MPII.joints, limbs=())
-    monkeypatch.setitem(SKELETONS, "dots", dots)
+def test_a_skeleton_without_limbs_is_named(config, tmp_path):
+    joints = [f"dot{k}" for k in range(16)]
+    dots = {"name": "dots", "joints": joints}
     folder = tmp_path / "dots"
     shutil.copytree(config.data, folder)
     path = folder / DESCRIPTION
     path.write_text(
-        json.dumps(json.loads(path.read_text()) | {"skeleton": "dots"})
+        json.dumps(json.loads(path.read_text()) | {"skeleton": dots})
     )
     with pytest.raises(ValueError, match="limbs .* skeleton dots has none"):
         paper.main(replace(config, data=folder))

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from keras_pose.data.dataset import open_dataset
-from keras_pose.inference import load_model, predict_people
+from keras_pose.inference import predict_people
 from keras_pose.models import resnet
 from keras_pose.models.heads import codec_of
+from keras_pose.models.model import load_model
 from keras_pose.skeletons import SKELETONS
 from reproductions import flow, resnet_fcn, simple_baselines
 from tfrecords import synthetic

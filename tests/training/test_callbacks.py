@@ -10,7 +10,6 @@ import pytest
 from keras_pose.training.callbacks import (
     Guard,
     JointWeightLog,
-    LastOutput,
     Plateau,
     Record,
     WarmUp,
@@ -121,39 +120,17 @@ def test_a_weight_that_does_not_move_is_named(model):
         guard.on_epoch_end(0, {})
 
 
-def test_the_last_output_s_metrics_have_the_names_of_a_single_one():
-    """Its loss keeps its own, which is not the loss of all outputs."""
-    callback = LastOutput("maps")
-    logs = {
-        "loss": 3.0,
-        "stride8_loss": 2.0,
-        "maps_loss": 1.0,
-        "maps_pckh": 0.5,
-    }
-    callback.on_train_batch_end(0, logs)
-    usual = {"loss": 3.0, "stride8_loss": 2.0, "maps_loss": 1.0, "pckh": 0.5}
-    assert logs == usual
-    logs |= {"val_loss": 5.0, "val_maps_loss": 4.0, "val_maps_pckh": 0.25}
-    callback.on_epoch_end(0, logs)
-    assert logs == usual | {
-        "val_loss": 5.0,
-        "val_maps_loss": 4.0,
-        "val_pckh": 0.25,
-    }
-
-
 def test_joint_weights_are_kept_for_every_epoch_that_counts(tmp_path):
     """After a stop within epoch 2 that epoch is run again."""
-    log = JointWeightLog(tmp_path, ("left_hip", "right_hip"))
+    weights = SimpleNamespace()
+    log = JointWeightLog(tmp_path, weights, ("left_hip", "right_hip"))
     log.set_params({"steps": 3})
 
     def epoch(number, second):
         mean = np.array([[0.5, 0.5], second])
         for batch in range(3):
-            early = SimpleNamespace(mean=lambda: np.zeros((2, 2)))
-            late = SimpleNamespace(mean=lambda: mean)
-            weights = late if batch == 2 else early
-            log.set_model(SimpleNamespace(joint_weights=weights))
+            now = mean if batch == 2 else np.zeros((2, 2))
+            weights.mean = lambda now=now: now
             log.on_train_batch_end(batch)
         log.on_epoch_end(number - 1)
 

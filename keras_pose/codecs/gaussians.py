@@ -1,37 +1,57 @@
-"""Joints to heatmaps and back: the only place that knows sigma and cells.
+"""Gaussians on the cells of a map: where a pixel lies, and where a peak is.
 
 A map of stride s has its cell c over input pixels s*c ... s*c + s - 1, so a
 pixel x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping
 the image flips the map and no one-pixel shift is needed when the two are
-averaged. `alignment="corner"` (x / s) is for weights trained that way.
+averaged. "corner" (x / s) and "udp" (the first cell on the first pixel, the
+last one on the last: x (w - 1) / (W - 1), J. Huang et al., "The Devil is in the
+Details", CVPR 2020) are for weights trained that way.
 """
 
 import math
 
+import numpy as np
 from keras import ops
 
 from keras_pose import choices
 
-ALIGNMENTS = ("center", "corner")
-DECODINGS = ("quarter", "argmax", "dark", "soft")
+ALIGNMENTS = ("center", "corner", "udp")
 QUARTER_PIXEL = 0.25
 """Step to the higher neighbour, cells (Newell et al. 2016, released code)."""
 
 
-def to_cells(points, stride, alignment="center"):
-    """Input pixels to heatmap cells, any shape."""
-    choices.check("alignment", alignment, ALIGNMENTS)
-    if alignment == "corner":
-        return points / stride
-    return (points + 0.5) / stride - 0.5
+def to_cells(points, stride, alignment="center", size=None):
+    """Input pixels to heatmap cells.
+
+    Args:
+        points: (..., 2) x, y.
+        stride: input pixels per cell.
+        alignment: one of `ALIGNMENTS`.
+        size: (height, width) of the map, which "udp" has to know.
+    """
+    slope, start = _line(points, stride, alignment, size)
+    return (points - start) / slope
 
 
-def to_pixels(cells, stride, alignment="center"):
-    """Heatmap cells to input pixels, any shape."""
+def to_pixels(cells, stride, alignment="center", size=None):
+    """Heatmap cells to input pixels; the arguments are those of `to_cells`."""
+    slope, start = _line(cells, stride, alignment, size)
+    return cells * slope + start
+
+
+def _line(points, stride, alignment, size):
+    """Slope and start of pixel = slope x cell + start, for `points`."""
     choices.check("alignment", alignment, ALIGNMENTS)
+    if alignment == "center":
+        return stride, (stride - 1) / 2
     if alignment == "corner":
-        return cells * stride
-    return (cells + 0.5) * stride - 0.5
+        return stride, 0.0
+    if size is None:
+        raise ValueError("udp: (height, width) of the map wanted, got None")
+    slope = [(stride * n - 1) / max(n - 1, 1) for n in size[::-1]]
+    if isinstance(points, np.ndarray):
+        return np.array(slope), 0.0
+    return ops.convert_to_tensor(slope, "float32"), 0.0
 
 
 def encode(points, size, sigma=1.0):
@@ -60,14 +80,14 @@ def decode(maps, method="quarter", sigma=1.0):
 
     Args:
         maps: (B, H, W, K), larger is more certain.
-        method: "quarter" (argmax and a quarter cell towards the higher
-            neighbour on each axis, Newell), "argmax", "dark" (second-order
-            Taylor step on the logarithm, Zhang et al., CVPR 2020; the maps must
-            not be negative) or "soft" (the centre of mass of the window
-            within 2 sigma of the argmax, freed of its bias). Of a Gaussian of
-            sigma 1 or more, "soft" misses each coordinate by less than 0.001
-            cells; where the border cuts the window, by at most 0.08 cells
-            (sigma 1), 0.04 (1.5), 0.03 (2), 0.02 (3).
+        method: one of `DECODINGS`: "quarter" (argmax and a quarter cell towards
+            the higher neighbour on each axis, Newell), "argmax", "dark"
+            (second-order Taylor step on the logarithm, Zhang et al., CVPR 2020;
+            the maps must not be negative) or "soft" (the centre of mass of the
+            window within 2 sigma of the argmax, freed of its bias). Of a
+            Gaussian of sigma 1 or more, "soft" misses each coordinate by less
+            than 0.001 cells; where the border cuts the window, by at most 0.08
+            cells (sigma 1), 0.04 (1.5), 0.03 (2), 0.02 (3).
         sigma: width of the Gaussians in cells, for "dark" and "soft".
 
     Returns:
@@ -81,33 +101,48 @@ def decode(maps, method="quarter", sigma=1.0):
         ops.transpose(maps, (0, 3, 1, 2)), (-1, joints, height * width)
     )
     best = ops.argmax(flat, axis=-1)
-    scores = ops.max(flat, axis=-1)
-    column, row = ops.mod(best, width), ops.floor_divide(best, width)
-    cells = ops.cast(ops.stack([column, row], axis=-1), "float32")
-    if method == "argmax":
-        return cells, scores
-    if method == "dark":
-        flat = _log_smoothed(maps, flat, sigma)
+    peaks = ops.mod(best, width), ops.floor_divide(best, width)
+    step = DECODINGS[method](flat, *peaks, (height, width), sigma)
+    cells = ops.cast(ops.stack(peaks, axis=-1), "float32")
+    return cells + step, ops.max(flat, axis=-1)
+
+
+def _at(flat, column, row, size):
+    """Values (B, K) of flat maps; the border counts as its own neighbour."""
+    height, width = size
+    x, y = ops.clip(column, 0, width - 1), ops.clip(row, 0, height - 1)
+    index = ops.expand_dims(y * width + x, -1)
+    return ops.squeeze(ops.take_along_axis(flat, index, axis=-1), -1)
+
+
+def _no_step(flat, column, row, size, sigma):
+    """Stays at the peak's cell."""
+    return 0.0
+
+
+def _quarter_step(flat, column, row, size, sigma):
+    """A quarter cell to the higher neighbour, (B, K, 2); none at the border."""
+    height, width = size
+
+    def slope(dx, dy):
+        ahead = _at(flat, column + dx, row + dy, size)
+        return ops.sign(ahead - _at(flat, column - dx, row - dy, size))
+
+    inside = [
+        ops.logical_and(column > 0, column < width - 1),
+        ops.logical_and(row > 0, row < height - 1),
+    ]
+    inside = ops.cast(ops.stack(inside, -1), "float32")
+    return QUARTER_PIXEL * ops.stack([slope(1, 0), slope(0, 1)], -1) * inside
+
+
+def _dark_step(flat, column, row, size, sigma):
+    """To the top of the parabola through the smoothed logarithm, (B, K, 2)."""
+    flat = _log_smoothed(flat, size, sigma)
 
     def at(dx, dy):
-        """Value beside the peak; the border counts as its own neighbour."""
-        x = ops.clip(column + dx, 0, width - 1)
-        y = ops.clip(row + dy, 0, height - 1)
-        index = ops.expand_dims(y * width + x, -1)
-        return ops.squeeze(ops.take_along_axis(flat, index, axis=-1), -1)
+        return _at(flat, column + dx, row + dy, size)
 
-    if method == "quarter":
-        step = [ops.sign(at(1, 0) - at(-1, 0)), ops.sign(at(0, 1) - at(0, -1))]
-        inside = [
-            ops.logical_and(column > 0, column < width - 1),
-            ops.logical_and(row > 0, row < height - 1),
-        ]
-        step = ops.stack(step, -1) * ops.cast(ops.stack(inside, -1), "float32")
-        return cells + QUARTER_PIXEL * step, scores
-    if method == "soft":
-        size = height, width
-        offsets = _center_of_mass(flat, column, row, size, sigma)
-        return cells + ops.where(scores[..., None] > 0, offsets, 0.0), scores
     gx, gy = (at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2
     xx = at(1, 0) - 2 * at(0, 0) + at(-1, 0)
     yy = at(0, 1) - 2 * at(0, 0) + at(0, -1)
@@ -118,8 +153,22 @@ def decode(maps, method="quarter", sigma=1.0):
     step = ops.stack(
         [(xy * gy - yy * gx) / safe, (xy * gx - xx * gy) / safe], -1
     )
-    step = ops.where(curved[..., None], ops.clip(step, -1.0, 1.0), 0.0)
-    return cells + step, scores
+    return ops.where(curved[..., None], ops.clip(step, -1.0, 1.0), 0.0)
+
+
+def _soft_step(flat, column, row, size, sigma):
+    """To the centre of mass around the peak, (B, K, 2)."""
+    offsets = _center_of_mass(flat, column, row, size, sigma)
+    return ops.where(ops.max(flat, axis=-1)[..., None] > 0, offsets, 0.0)
+
+
+DECODINGS = {
+    "quarter": _quarter_step,
+    "argmax": _no_step,
+    "dark": _dark_step,
+    "soft": _soft_step,
+}
+"""Ways from a map to a point."""
 
 
 def _center_of_mass(flat, column, row, size, sigma):
@@ -165,14 +214,14 @@ def _center_of_mass(flat, column, row, size, sigma):
     return ops.clip(ops.stack(offsets, -1), -farthest, farthest)
 
 
-def _log_smoothed(maps, flat, sigma):
-    """Logarithm of the maps after a Gaussian blur, flat as `flat`."""
+def _log_smoothed(flat, size, sigma):
+    """Logarithm of the maps (B, K, H * W) after a Gaussian blur."""
     radius = math.ceil(2 * sigma)
     taps = [
         math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)
     ]
     kernel = ops.convert_to_tensor([t / sum(taps) for t in taps], "float32")
-    height, width = maps.shape[1:3]
+    height, width = size
     image = ops.reshape(flat, (-1, height, width, 1))
     for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
         image = ops.conv(image, ops.reshape(kernel, shape), padding="same")

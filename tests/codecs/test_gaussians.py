@@ -6,41 +6,52 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pose import heatmaps
+from keras_pose.codecs import gaussians
 
 SIZE = (8, 12)
 
 
 def encode(*points, sigma=1.0):
-    return heatmaps.encode(np.array([points], "float32"), SIZE, sigma)
+    return gaussians.encode(np.array([points], "float32"), SIZE, sigma)
 
 
 def decode(maps, *args, **settings):
-    found = heatmaps.decode(maps, *args, **settings)
+    found = gaussians.decode(maps, *args, **settings)
     return [ops.convert_to_numpy(part) for part in found]
 
 
 def test_cells_by_hand():
     # Stride 4: cell 0 covers pixels 0 ... 3, whose middle is 1.5.
-    assert heatmaps.to_cells(1.5, 4) == 0
-    assert heatmaps.to_cells(9.5, 4) == 2
-    assert heatmaps.to_pixels(2, 4) == 9.5
-    assert heatmaps.to_cells(8, 4, "corner") == 2
-    assert heatmaps.to_pixels(2, 4, "corner") == 8
+    assert gaussians.to_cells(1.5, 4) == 0
+    assert gaussians.to_cells(9.5, 4) == 2
+    assert gaussians.to_pixels(2, 4) == 9.5
+    assert gaussians.to_cells(8, 4, "corner") == 2
+    assert gaussians.to_pixels(2, 4, "corner") == 8
 
 
-@pytest.mark.parametrize("alignment", heatmaps.ALIGNMENTS)
+@pytest.mark.parametrize("alignment", gaussians.ALIGNMENTS)
 def test_pixels_undo_cells(alignment):
-    cells = heatmaps.to_cells(np.array([0.0, 3.7, 11.0]), 4, alignment)
-    pixels = heatmaps.to_pixels(cells, 4, alignment)
-    np.testing.assert_allclose(pixels, [0.0, 3.7, 11.0])
+    points = np.array([[0.0, 3.7], [11.0, 46.1]])
+    cells = gaussians.to_cells(points, 4, alignment, SIZE)
+    pixels = gaussians.to_pixels(cells, 4, alignment, SIZE)
+    np.testing.assert_allclose(pixels, points)
+
+
+def test_udp_puts_the_first_and_last_cells_on_the_first_and_last_pixels():
+    """Also of tensors, which inference has, and of maps that are not square."""
+    for as_is in (np.array, ops.convert_to_tensor):
+        corners = as_is(np.array([[0, 0], [47, 31]], "float32"))
+        cells = gaussians.to_cells(corners, 4, "udp", SIZE)
+        np.testing.assert_allclose(cells, [[0, 0], [11, 7]], rtol=1e-6)
+    with pytest.raises(ValueError, match="udp: .* of the map wanted, got None"):
+        gaussians.to_cells(corners, 4, "udp")
 
 
 def test_center_alignment_commutes_with_a_flip_and_corner_does_not():
     pixels, width, stride = np.array([0.0, 5.3, 30.0, 47.0]), 48, 4
     for alignment, shift in (("center", 0), ("corner", 0.75)):
-        cells = heatmaps.to_cells(pixels, stride, alignment)
-        flipped = heatmaps.to_cells(width - 1 - pixels, stride, alignment)
+        cells = gaussians.to_cells(pixels, stride, alignment)
+        flipped = gaussians.to_cells(width - 1 - pixels, stride, alignment)
         mirrored = width / stride - 1 - cells
         # "corner" is off by (stride - 1) / stride: the one-pixel shift.
         np.testing.assert_allclose(flipped - mirrored, shift)
@@ -50,7 +61,7 @@ def test_a_flipped_image_has_the_flipped_map():
     pixels = np.array([[[13.2, 9.1]]], "float32")
     flipped = np.array([[[47 - 13.2, 9.1]]], "float32")
     maps, others = (
-        ops.convert_to_numpy(heatmaps.encode(heatmaps.to_cells(p, 4), SIZE))
+        ops.convert_to_numpy(gaussians.encode(gaussians.to_cells(p, 4), SIZE))
         for p in (pixels, flipped)
     )
     np.testing.assert_allclose(others, maps[:, :, ::-1], atol=1e-6)
@@ -68,7 +79,7 @@ def test_a_joint_far_outside_has_an_empty_map():
     assert ops.convert_to_numpy(encode((-40, 5))).max() < 1e-30
 
 
-@pytest.mark.parametrize("method", heatmaps.DECODINGS)
+@pytest.mark.parametrize("method", gaussians.DECODINGS)
 def test_decode_undoes_encode(method):
     points = np.array([[[3, 4], [8, 3]]], "float32")  # no border in the blur
     found, scores = decode(encode(*points[0]), method)
@@ -95,7 +106,7 @@ def test_argmax_gives_whole_cells():
 @pytest.mark.parametrize("sigma", [1.0, 1.5])
 def test_dark_finds_positions_between_cells(sigma):
     points = np.array([(5.3, 3.8), (6.49, 4.1), (4.75, 3.25)])
-    maps = heatmaps.encode(np.array([points], "float32"), (16, 20), sigma)
+    maps = gaussians.encode(np.array([points], "float32"), (16, 20), sigma)
     found, _ = decode(maps, "dark", sigma=sigma)
     # The blur of a Gaussian is a Gaussian: its logarithm is a parabola.
     np.testing.assert_allclose(found[0], points, atol=0.02)
@@ -142,7 +153,7 @@ def test_soft_misses_a_gaussian_by_no_more_than_it_says(sigma, at_border):
         (-0.5, last, at_border),
     ):
         points = rng.uniform(low, high, (20, 500, 2)).astype("float32")
-        maps = heatmaps.encode(points, (height, width), sigma)
+        maps = gaussians.encode(points, (height, width), sigma)
         errors = {
             method: np.abs(decode(maps, method, sigma=sigma)[0] - points).max()
             for method in ("soft", "quarter")
@@ -168,7 +179,7 @@ def test_soft_goes_no_farther_than_sigma():
     [
         (lambda: encode((1, 1), sigma=0), "sigma must be positive, got 0"),
         (lambda: decode(encode((1, 1)), sigma=0), "sigma must be .* got 0"),
-        (lambda: heatmaps.to_cells(1, 4, "middle"), "center, corner, got"),
+        (lambda: gaussians.to_cells(1, 4, "middle"), "corner, udp, got"),
         (lambda: decode(encode((1, 1)), "best"), "one of quarter, argmax"),
     ],
     ids=["sigma", "sigma decoded", "alignment", "decoding"],

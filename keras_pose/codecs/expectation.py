@@ -1,0 +1,93 @@
+"""Expectation: the mean place under the softmax of a joint's whole map.
+
+X. Sun et al., "Integral Human Pose Regression", ECCV 2018, eq. (2); its 2D form
+in the cells of `center` alignment is ours. Freed of the bias towards the
+middle: K. Gu, L. Yang, A. Yao, "Removing the Bias of Integral Pose Regression",
+ICCV 2021. Neither defines a score: ours is what the softmax has in the 5 x 5
+cells around the joint.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from keras_pose.codecs import gaussians
+from keras_pose.codecs.codec import last_stage
+from keras_pose.codecs.coordinates import Points
+
+AROUND = 2
+"""Cells on each side of the joint's own whose probability is its score."""
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+@dataclass(frozen=True)
+class Expectation(Points):
+    """Outputs (B, S, h, w, K) of S stages; the last stage is the result."""
+
+    beta: float = 1.0
+    """Factor on the maps before the softmax; the larger, the more the highest
+    cell counts."""
+    debias: bool = False
+    """Subtract what a background of zeros gives the softmax. With N cells of
+    which all but few are 0, and C the sum of exp(beta map), the mean place J is
+    drawn to the middle M: J C = J' (C - N) + M N. Solved for J', which is used
+    where C > N, as it is above a background of zeros."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.beta > 0:
+            raise ValueError(f"beta must be positive, got {self.beta}")
+
+    def probabilities(self, outputs):
+        """Softmax over the cells of maps (..., h, w, K), the background off.
+
+        Their sum over the cells is 1; those of `debias` may be negative.
+        """
+        logits = self.beta * ops.cast(outputs, "float32")
+        rank = len(logits.shape)
+        over = rank - 3, rank - 2  # Keras' softmax cannot count from the end
+        shares = ops.softmax(logits, axis=over)
+        if not self.debias:
+            return shares
+        cells = outputs.shape[-3] * outputs.shape[-2]
+        total = ops.logsumexp(logits, axis=over, keepdims=True)
+        each = ops.exp(-total)  # what a zero has of the softmax
+        rest = 1 - cells * each
+        clear = rest > keras.config.epsilon()
+        freed = (shares - each) / ops.where(clear, rest, 1.0)
+        return ops.where(clear, freed, shares)
+
+    def values(self, outputs):
+        """Outputs as what a loss compares with the target: (B, S, K, 2)."""
+        return self._mean(self.probabilities(outputs))
+
+    def seen(self, outputs):
+        """What inference keeps: (B, K, 3)."""
+        shares = self.probabilities(last_stage(outputs))
+        points = self._mean(shares)
+        near = 1.0
+        cells = gaussians.to_cells(self.to_pixels(points), self._stride(shares))
+        cells = ops.round(cells)
+        for axis, coordinate in ((2, cells[..., 0]), (1, cells[..., 1])):
+            at = ops.arange(shares.shape[axis], dtype="float32")
+            apart = ops.abs(at[None, :, None] - coordinate[:, None])
+            inside = ops.cast(apart <= AROUND, "float32")
+            near = near * ops.expand_dims(inside, 3 - axis)
+        score = ops.clip(ops.sum(shares * near, axis=(1, 2)), 0.0, 1.0)
+        return ops.concatenate([points, score[..., None]], axis=-1)
+
+    def _stride(self, maps):
+        """Input pixels per cell of (..., h, w, K)."""
+        return self.size[1] / maps.shape[-2]
+
+    def _mean(self, shares):
+        """Mean place (..., K, 2) under probabilities (..., h, w, K)."""
+        stride, (height, width) = self._stride(shares), shares.shape[-3:-1]
+        places = []
+        for count, summed in ((width, -3), (height, -2)):
+            cells = ops.arange(count, dtype="float32")
+            pixels = gaussians.to_pixels(cells, stride)
+            line = ops.sum(shares, axis=summed)  # (..., count, K)
+            places.append(ops.sum(line * pixels[:, None], axis=-2))
+        return self.to_box(ops.stack(places, axis=-1))

@@ -1,0 +1,105 @@
+"""What a loss is: named terms that see the labels and all the outputs."""
+
+import keras
+from keras import ops
+
+from keras_pose import choices
+
+REDUCTIONS = ("sum_over_batch_size", "sum")
+
+
+class PoseLoss(keras.losses.Loss):
+    """Base class: labels (B, P, K, 3 or more) and outputs -> one number.
+
+    A subclass says what the codecs of the outputs are, and what each term costs
+    for each person and joint. `models.PoseModel` hands it all the outputs (a
+    list if there are several) and logs the terms by name; the loss is their
+    sum. In plain Keras it is a loss like others.
+
+    Args:
+        reduction: "sum_over_batch_size": mean over people and joints; "sum".
+    """
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", **kwargs):
+        choices.check("reduction", reduction, REDUCTIONS)
+        super().__init__(name=name, reduction=reduction, **kwargs)
+
+    @property
+    def codecs(self):
+        """What it takes the outputs for, a list."""
+        raise NotImplementedError
+
+    def terms(self, labels, outputs):
+        """{name: (B, K)}: what adds up to the cost of each person and joint."""
+        raise NotImplementedError
+
+    def call(self, labels, outputs):
+        """(B, K), the sum of the terms."""
+        return sum(self.terms(labels, outputs).values())
+
+    def __call__(self, labels, outputs, sample_weight=None):
+        """One number; as `reduced_terms`."""
+        return sum(self.reduced_terms(labels, outputs, sample_weight).values())
+
+    def reduced_terms(self, labels, outputs, sample_weight=None):
+        """{name: one number}, whose sum is the loss.
+
+        Args:
+            labels: (B, P, K, 3 or more).
+            outputs: as the model gives them.
+            sample_weight: (B,) of people; None: all the same.
+        """
+        terms = self.terms(labels, outputs)
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
+            terms = {name: cost * weight for name, cost in terms.items()}
+        reduce = ops.sum if self.reduction == "sum" else ops.mean
+        return {name: reduce(cost) for name, cost in terms.items()}
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class PerOutput(PoseLoss):
+    """A loss for each output; terms of one name are added.
+
+    Args:
+        losses: a `PoseLoss` of one output each, in the order of the outputs.
+    """
+
+    def __init__(self, losses, name="per_output", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.losses = list(losses)
+
+    @property
+    def codecs(self):
+        """Of all the losses."""
+        return [codec for loss in self.losses for codec in loss.codecs]
+
+    def paired(self, outputs):
+        """[(loss, output)]; ValueError unless there are as many."""
+        if not isinstance(outputs, (list, tuple)):
+            outputs = [outputs]
+        if len(outputs) != len(self.losses):
+            raise ValueError(
+                f"{len(self.losses)} losses need as many outputs, "
+                f"got {len(outputs)}"
+            )
+        return list(zip(self.losses, outputs, strict=True))
+
+    def terms(self, labels, outputs):
+        """The terms of all outputs."""
+        total = {}
+        for loss, output in self.paired(outputs):
+            for name, cost in loss.terms(labels, output).items():
+                total[name] = total[name] + cost if name in total else cost
+        return total
+
+    def get_config(self):
+        """Everything `__init__` takes."""
+        losses = [keras.losses.serialize(loss) for loss in self.losses]
+        return super().get_config() | {"losses": losses}
+
+    @classmethod
+    def from_config(cls, config):
+        """The losses come as their settings."""
+        losses = [keras.losses.deserialize(loss) for loss in config["losses"]]
+        return cls(**config | {"losses": losses})

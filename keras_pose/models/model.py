@@ -1,0 +1,162 @@
+"""PoseModel: one loss over all outputs; and how a saved one is opened."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
+from keras_pose.models.normalization import BatchNormalization
+
+
+@keras.saving.register_keras_serializable("keras_pose")
+class PoseModel(keras.Model):
+    """A functional model whose loss and metrics see the labels and all outputs.
+
+    Keras gives each output labels and a loss of its own. Here one loss
+    (`losses.PoseLoss`) sees them all and returns named terms, which are logged
+    beside their sum, `loss`; metrics are called with the labels and the
+    outputs, too. `fit`, `evaluate`, `save` are Keras' own.
+
+    Images (B, H, W, 3) uint8 -> what its `PoseMaps` return, coarse to fine if
+    there are several; the last is the result.
+    """
+
+    @property
+    def codec(self):
+        """What the result means."""
+        return codec_of(self)
+
+    @property
+    def metrics(self):
+        """The loss, what was compiled, and the terms."""
+        if not self.compiled:
+            return []
+        return [*super().metrics[:1], *self.scores, *self.terms]
+
+    def compile(self, optimizer="adam", loss=None, metrics=(), **settings):
+        """As `keras.Model.compile`.
+
+        Args:
+            optimizer: as there.
+            loss: a `losses.PoseLoss`.
+            metrics: list of metrics called with (labels, outputs).
+            settings: jit_compile, run_eagerly ...: as there.
+
+        Raises:
+            ValueError: the loss takes the outputs for what they are not.
+        """
+        super().compile(optimizer, **settings)
+        codecs = codecs_of(self)
+        if loss.codecs != codecs:
+            raise ValueError(
+                f"the loss takes the outputs for {_listed(loss.codecs)}, but "
+                f"they are {_listed(codecs)}"
+            )
+        self.loss = loss
+        self.scores = [keras.metrics.get(metric) for metric in metrics]
+        names = self._names_of_terms(loss, codecs)
+        self.terms = [keras.metrics.Mean(name) for name in names]
+        self._settings = settings
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The sum of the terms; several are logged, each by its name."""
+        costs = self.loss.reduced_terms(y, y_pred, sample_weight)
+        for term in self.terms:
+            term.update_state(costs[term.name])
+        return sum([*costs.values(), *self.losses])
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Of the labels and all outputs."""
+        for metric in self.scores:
+            metric.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def get_compile_config(self):
+        """For the file: what `compile` was given."""
+        if not self.compiled:
+            return {}
+        told = {
+            "optimizer": self.optimizer,
+            "loss": self.loss,
+            "metrics": list(self.scores),
+        }
+        return keras.saving.serialize_keras_object(told | self._settings)
+
+    def compile_from_config(self, config):
+        """Compiles as the file says."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _names_of_terms(self, loss, codecs):
+        """What the loss is made of, if of more than one term."""
+        labels = np.zeros((1, 1, codecs[-1].count, 4), "float32")
+        outputs = [np.zeros((1, *o.shape[1:]), "float32") for o in self.outputs]
+        one = outputs[0] if len(outputs) == 1 else outputs
+        names = tuple(loss.terms(labels, one))
+        return names if len(names) > 1 else ()
+
+
+def load_model(path):
+    """A .keras file of this suite, not compiled; one clear error otherwise.
+
+    Of a model with several outputs, coarse to fine, only the last is kept: it
+    is the result, and the others supervised the training.
+    """
+    return last_output(load_whole(path))
+
+
+def load_whole(path):
+    """As `load_model`, with all the outputs.
+
+    `last_output` of it is what `load_model` returns; weights that are loaded
+    into the one are the other's, too.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged or no .keras file")
+    try:
+        model = keras.saving.load_model(path, KNOWN, compile=False)
+        codec_of(model)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} cannot be used: {reason}") from None
+    return model
+
+
+def last_output(model):
+    """The model that ends in the last output of `model`, and shares it."""
+    if len(model.outputs) > 1:
+        model = keras.Model(model.input, model.outputs[-1], name=model.name)
+    if keras.backend.backend() == "tensorflow":
+        # XLA compiles for most of a minute, and again for a smaller last batch.
+        model.jit_compile = False
+    return model
+
+
+def same_network(*paths):
+    """Whether .keras files differ in weights and training alone."""
+    networks = []
+    for path in paths:
+        with zipfile.ZipFile(path) as file:
+            networks.append(json.loads(file.read("config.json"))["config"])
+    return all(network == networks[0] for network in networks)
+
+
+KNOWN = {
+    "PoseMaps": PoseMaps,
+    "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
+    "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
+    "JointlyTrained": PoseModel,
+}
+"""Classes of saved models, which have to be imported before one is loaded."""
+
+
+def _listed(codecs):
+    return ", ".join(map(str, codecs))
