@@ -31,7 +31,14 @@ import tensorflow as tf
 from benchmarks import opencv_loader
 from keras_pose import geometry
 from keras_pose.console import progress, run
-from keras_pose.data import augment, dataset, pipeline, reading, records
+from keras_pose.data import (
+    annotations,
+    augment,
+    dataset,
+    pipeline,
+    reading,
+    records,
+)
 from keras_pose.skeletons import MPII
 from tfrecords import crops
 from tfrecords.shards import TASKS_PER_SHARD
@@ -225,7 +232,7 @@ def opening(count, folder):
     path = reading.path_of(folder, "train")
     reading.save(path, reading.join([], parts), shards)
     start = time.perf_counter(), time.process_time()
-    pipeline.read_people(dataset.open_dataset(folder), "train")
+    annotations.read_subjects(dataset.open_dataset(folder), "train")
     wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
     print(
         f"opening {count:,} people and reading who they are: {wall:.2f} s, "

@@ -16,9 +16,9 @@ import pandas as pd
 
 from keras_pose import figures, files, metrics
 from keras_pose.console import run
-from keras_pose.data import pipeline
-from keras_pose.evaluate import evaluate
+from keras_pose.data import annotations
 from keras_pose.failures import hits
+from keras_pose.people import Poses
 from keras_pose.report import compare_people, metric_of, read_history
 
 PICTURES = ("curves.png", "side_by_side.png", "worst.png")
@@ -88,14 +88,19 @@ def compare(runs, dataset, split, output, metric):
         of how many are counted.
     """
     output = Path(output)
-    people = pipeline.read_people(dataset, split)
-    shared = people, dataset.skeleton, dataset.protocol
+    people = annotations.read_subjects(dataset, split)
+    skeleton, protocol = dataset.skeleton, metrics.find(dataset.protocol)
     rows, correct = [], []
     for variant, folders in runs.items():
         joints = [predicted(folder) for folder in folders]
-        tables = [evaluate(found, *shared) for found in joints]
+        tables = [
+            protocol.table(
+                Poses(found, np.ones(found.shape[:2])), people, skeleton
+            )
+            for found in joints
+        ]
         found = pd.DataFrame([table.iloc[:, 0] for table in tables])
-        seen = [hits(found, *shared) for found in joints]
+        seen = [hits(j, people, skeleton, dataset.protocol) for j in joints]
         correct.append(np.mean([right for right, _ in seen], axis=0))
         counted = seen[0][1]
         rows.append(summary(found, variant))
@@ -105,8 +110,8 @@ def compare(runs, dataset, split, output, metric):
     low, high = paired_intervals(
         np.stack(correct),
         counted,
-        np.array(metrics.PROTOCOLS[dataset.protocol].in_mean(dataset.skeleton)),
-        metrics.PROTOCOLS[dataset.protocol].mean,
+        np.array(protocol.in_mean(skeleton)),
+        protocol.mean,
     )
     table[DIFFERENCE[1]], table[DIFFERENCE[2]] = 100 * low, 100 * high
     table.loc[table.index[0], [*DIFFERENCE]] = np.nan  # the baseline's own

@@ -38,11 +38,12 @@ import pandas as pd
 
 from keras_pose import failures, files, inference, metrics, skeletons
 from keras_pose.console import run
-from keras_pose.data import pipeline
+from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
 from keras_pose.geometry import PERSON_PIXELS
 from keras_pose.models import model as models
 from keras_pose.skeletons import Skeleton
+from keras_pose.suppress import rescore
 
 TRIALS = (
     (0.8, 0.0, 0.0),
@@ -127,7 +128,7 @@ def predict_conditionally(
         decoding: one of `gaussians.DECODINGS`.
 
     Returns:
-        `inference.Predictions` with the crops of each person; what it says of
+        `people.Poses` with the crops of each person; what it says of
         occlusion is of the first look.
     """
     settings = {
@@ -138,6 +139,7 @@ def predict_conditionally(
     first = inference.predict_people(model, dataset, split, **settings)
     joints, scores = first.joints, first.scores
     crops = np.ones(len(joints), int)
+    subjects = annotations.read_subjects(dataset, split)
     unsure = np.flatnonzero(thresholds.unsure(scores))
     if unsure.size:
         again = inference.predict_boxes(
@@ -149,10 +151,13 @@ def predict_conditionally(
             np.concatenate([one[None, unsure], more])
             for one, more in zip((joints, scores), again, strict=True)
         ]
-        reach = _reach(pipeline.read_people(dataset, split))[unsure]
+        reach = _reach(subjects)[unsure]
         joints[unsure], scores[unsure] = fuse(*looks, thresholds.tau_s, reach)
         crops[unsure] += len(thresholds.trials)
-    return replace(first, joints=joints, scores=scores, crops=crops)
+    score = rescore(subjects.score, scores)
+    return replace(
+        first, joints=joints, scores=scores, score=score, crops=crops
+    )
 
 
 def fuse(joints, scores, tau_s, reach):
@@ -190,7 +195,7 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
     Args:
         joints: (T, N, K, 2), every look at everyone, the usual box first.
         scores: (T, N, K).
-        people: `pipeline.People`, N.
+        people: `people.People`, N.
         skeleton: the order of the K joints.
         protocol: name of the metric.
         trials: the T - 1 perturbed boxes.
@@ -308,7 +313,7 @@ def main(config):
     people_count = dataset.people(config.split)
     model = models.load_model(config.model)
     skeleton, protocol = dataset.skeleton, dataset.protocol
-    people = pipeline.read_people(dataset, config.split)
+    people = annotations.read_subjects(dataset, config.split)
     who = failures.hits(people.joints, people, skeleton, protocol)[1].any(
         axis=1
     )

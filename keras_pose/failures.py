@@ -25,21 +25,14 @@ def joint_protocol(name):
     )
 
 
-def labels_of(people):
-    """The people of a split as labels (N, K, 4): x, y, flag, head size."""
-    flags = np.asarray(people.flags)
-    heads = np.broadcast_to(np.asarray(people.head_size)[:, None], flags.shape)
-    return np.dstack([people.joints, flags, heads]).astype("float64")
-
-
 def hits(joints, people, skeleton, protocol):
     """Which parts are right (N, P) and counted (N, P), as float64 0 or 1.
 
-    joints (N, K, 2) and people (`pipeline.People`) are in the same pixels; the
+    joints (N, K, 2) and people (`people.People`) are in the same pixels; the
     protocol is a name in `metrics.PROTOCOLS`.
     """
     correct, counted = metrics.PROTOCOLS[protocol].hits(
-        labels_of(people), np.asarray(joints, "float64"), skeleton
+        people.labels, np.asarray(joints, "float64"), skeleton
     )
     return [
         keras.ops.convert_to_numpy(seen).astype("float64")

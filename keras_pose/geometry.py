@@ -88,3 +88,14 @@ def box_to_center_scale(box, padding=1.25, aspect=1.0, xp=np):
     center = box[..., :2] + (box[..., 2:] - 1) / 2
     height = xp.maximum(box[..., 3], box[..., 2] / aspect)
     return center, height * padding / PERSON_PIXELS
+
+
+def refit(box, before, aspect, xp=np):
+    """Factor (...) on the side of squares around boxes (..., 4) x, y, w, h.
+
+    They were fitted into width / height `before`, as `box_to_center_scale`
+    does, and are wanted in `aspect`; 1 where a box is not known.
+    """
+    width, height = box[..., 2], box[..., 3]
+    sides = [xp.maximum(height, width / each) for each in (before, aspect)]
+    return xp.where(sides[0] > 0, sides[1] / sides[0], xp.ones_like(width))

@@ -7,33 +7,17 @@ probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
 https://arxiv.org/abs/1708.01101).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from keras import ops
 
 from keras_pose import console, geometry
-from keras_pose.data import pipeline
+from keras_pose.data import annotations, pipeline
 from keras_pose.models.heads import codec_of
+from keras_pose.people import Poses
+from keras_pose.suppress import rescore
 
 PYRAMID = 0.7, 1.3
 """Smallest and largest side of the crop in a pyramid test, times the usual."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Where a model sees the joints of N people, in order of the split."""
-
-    joints: np.ndarray
-    """(N, K, 2) float64, x, y in pixels of the photographs."""
-    scores: np.ndarray
-    """(N, K) height of each joint's peak, 0 ... 1."""
-    maps: np.ndarray | None = None
-    """(N, h, w, K) float32 heights of the Gaussians, if they were kept."""
-    crops: np.ndarray | None = None
-    """(N,) how often each was looked at, if that differs."""
-    occluded: np.ndarray | None = None
-    """(N, K) bool, thought occluded; None: the model does not say."""
 
 
 def probabilities(model, images, flip=False, batch_size=None):
@@ -99,7 +83,8 @@ def predict_people(
         people: indices of whom to look at, as there.
 
     Returns:
-        `Predictions`.
+        `people.Poses`; the score of each is that of its box times the mean of
+        its certain joints (`suppress.rescore`).
 
     Raises:
         ValueError: other skeleton, unknown or empty split, or the model's maps
@@ -147,10 +132,23 @@ def predict_people(
             if keep_maps:
                 kept.append(seen[..., : codec.count])
             bar.update(len(seen))
-    return Predictions(
-        np.concatenate(joints),
-        np.concatenate(scores),
-        np.concatenate(kept) if keep_maps else None,
+    joints, scores = np.concatenate(joints), np.concatenate(scores)
+    subjects = annotations.read_subjects(dataset, split)
+    rows = np.arange(len(subjects)) if people is None else np.asarray(people)
+    detected = annotations.is_detected(dataset, split)
+    sides = geometry.PERSON_PIXELS * subjects.scale[rows]
+    if dataset.aspect:
+        aspect = size[1] / size[0]
+        sides *= geometry.refit(subjects.box[rows], dataset.aspect, aspect)
+    return Poses(
+        joints,
+        scores,
+        person=np.full(len(rows), -1) if detected else rows,
+        picture=subjects.picture[rows],
+        score=rescore(subjects.score[rows], scores),
+        box=subjects.box[rows],
+        area=np.square(sides) * size[1] / size[0],
+        maps=np.concatenate(kept) if keep_maps else None,
         occluded=np.concatenate(occluded) if occluded else None,
     )
 
@@ -216,7 +214,7 @@ def _check_finite(maps, dataset, split, first, people=None):
     if bad.size:
         person = first + bad[0]
         person = person if people is None else people[person]
-        name = pipeline.read_people(dataset, split).names[person]
+        name = annotations.read_subjects(dataset, split).names[person]
         raise ValueError(
             f"the model's maps are NaN or infinite for {name} (person {person} "
             f"of {split}, from 0): its training diverged"

@@ -19,10 +19,12 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import export, figures, files, skeletons
+from keras_pose import export, figures, formats, skeletons
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
 from keras_pose.models import model as models
+from keras_pose.people import Poses, join, nobody
+from keras_pose.suppress import rescore
 
 SMALLEST = 8
 """Pixels: no joint can be told from another in a smaller picture."""
@@ -41,7 +43,8 @@ class Config:
     output: Path | None = None
     """Where the drawing goes: a .png, or a folder for several photographs."""
     json: Path | None = None
-    """Where the joints go: a .json file."""
+    """Where the joints go: a .json file like COCO's results. What its numbers
+    mean goes beside it, into NAME-header.json."""
     flip: bool = False
     """Average with the mirrored picture (an export decides that itself)."""
 
@@ -122,40 +125,26 @@ def open_model(path, flip=False):
     return locate, skeletons.find(serving["skeleton"])
 
 
-def predict(function, skeleton, path, box=None):
-    """One photograph: the picture (H, W, 3) and what JSON says about it."""
+def predict(function, path, box=None):
+    """One photograph: the picture (H, W, 3), and one of `Poses`."""
     encoded, image = read(path)
     height, width = image.shape[:2]
     box = check_box(box or (0, 0, width, height), image, path)
     found = function(tf.constant([encoded]), tf.constant([box]))
-    joints = found.pop("joints")[0].numpy().tolist()
-    said = {
-        {"scores": "score"}.get(name, name): values[0].numpy().tolist()
-        for name, values in found.items()
-    }
-    return image, {
-        "photograph": str(path),
-        "width": width,
-        "height": height,
-        "box": box,
-        "joints": {
-            name: {"x": x, "y": y}
-            | {key: values[number] for key, values in said.items()}
-            for number, (name, (x, y)) in enumerate(
-                zip(skeleton.joints, joints, strict=True)
-            )
-        },
-    }
+    found = {name: values.numpy() for name, values in found.items()}
+    return image, Poses(
+        **found,
+        person=np.array([-1]),
+        score=rescore(np.ones(1), found["scores"]),
+        box=np.array([box]),
+    )
 
 
-def draw(image, person, skeleton):
+def draw(image, pose, skeleton):
     """The skeleton; joints thought missing or occluded are hollow."""
-    joints = person["joints"].values()
+    doubted = np.any([*_doubts(pose).values()], axis=0)
     return figures.draw_skeleton(
-        image,
-        np.array([[joint["x"], joint["y"]] for joint in joints]),
-        skeleton,
-        np.array([1 if _doubts(joint) else 2 for joint in joints]),
+        image, pose.joints[0], skeleton, np.where(doubted, 1, 2)
     )
 
 
@@ -170,49 +159,49 @@ def main(config):
     function, skeleton = open_model(config.model, config.flip)
     if not config.box:
         print("No --box: the whole picture is taken for the person's.")
-    people = []
+    poses = []
     for path, drawing in progress(
         list(zip(config.photos, drawings, strict=True)),
         unit=" photographs",
         disable=not several,
     ):
-        image, person = predict(function, skeleton, path, config.box)
-        people.append(person)
+        image, pose = predict(function, path, config.box)
+        poses.append(pose)
         if drawing:
-            figures.save(draw(image, person, skeleton), drawing)
+            figures.save(draw(image, pose, skeleton), drawing)
+    poses = join(poses)
+    written = [config.output] if config.output else []
     if config.json:
-        _write(
-            config.json,
-            {
-                "model": str(config.model),
-                "skeleton": skeleton.name,
-                "photographs": people,
-            },
-        )
+        names = [str(path) for path in config.photos]
+        results = formats.as_results(poses, nobody(names, skeleton))
+        header = formats.save_results(config.json, results, skeleton)
+        written += [config.json, header]
     if not several:
-        print(table(people[0]))
-    written = [str(path) for path in (config.output, config.json) if path]
+        print(table(poses, skeleton))
+    written = [str(path) for path in written]
     print(
         f"Written: {', '.join(written)}"
         if written
         else "Next: --output out.png draws them, --json out.json keeps them"
     )
-    return people
+    return poses
 
 
-def table(person):
+def table(pose, skeleton):
     """One line per joint for the console."""
     lines = [f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}"]
-    for name, joint in person["joints"].items():
-        line = f"{name:<16}{joint['x']:>9.1f}{joint['y']:>9.1f}"
-        doubts = "".join(f"  {doubt}" for doubt in _doubts(joint))
-        lines.append(f"{line}{joint['score']:>8.2f}{doubts}")
+    doubts = _doubts(pose).items()
+    for number, name in enumerate(skeleton.joints):
+        (x, y), score = pose.joints[0, number], pose.scores[0, number]
+        words = "".join(f"  {word}" for word, said in doubts if said[number])
+        lines.append(f"{name:<16}{x:>9.1f}{y:>9.1f}{score:>8.2f}{words}")
     return "\n".join(lines)
 
 
-def _doubts(joint):
-    """What speaks against drawing a joint as a visible one."""
-    return [said for said in ("missing", "occluded") if joint.get(said)]
+def _doubts(pose):
+    """{what speaks against a visible joint: (K,) bool}."""
+    said = {name: getattr(pose, name) for name in ("missing", "occluded")}
+    return {name: v[0] for name, v in said.items() if v is not None}
 
 
 def _drawings(photos, output):
@@ -230,11 +219,6 @@ def _drawings(photos, output):
         raise ValueError(f"two photographs would be drawn to {output / twice}")
     output.mkdir(parents=True, exist_ok=True)
     return [output / name for name in names]
-
-
-def _write(path, content):
-    with files.whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

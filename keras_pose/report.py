@@ -16,21 +16,21 @@ import numpy as np
 import pandas as pd
 
 from keras_pose import (
-    coco_results,
     codecs,
     failures,
     figures,
     files,
     geometry,
     inference,
+    metrics,
     page,
 )
 from keras_pose.console import run
-from keras_pose.data import pipeline
+from keras_pose.data import annotations, pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.evaluate import COUNTS, evaluate, find_protocol
 from keras_pose.models import heads
 from keras_pose.models import model as models
+from keras_pose.people import People
 
 REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
@@ -122,7 +122,7 @@ def write_report(
         skeleton = dataset.skeleton
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
-            *_precision(folder, split, before),
+            *_other_tables(folder, dataset, split, before),
             curves,
             page.section(
                 "People", _people(dataset, split, model, result, batch_size)
@@ -163,8 +163,8 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
         count: people per figure.
         size: (height, width) of the pictures.
     """
-    people = pipeline.read_people(dataset, split)
-    labels = failures.labels_of(people)
+    people = annotations.read_subjects(dataset, split)
+    labels = people.labels
     protocol = failures.joint_protocol(dataset.protocol)
     scored = np.flatnonzero(protocol.in_mean(dataset.skeleton))
     reach = {
@@ -209,7 +209,7 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
 class _Result:
     """Predictions of a split, judged."""
 
-    people: "pipeline.People"
+    people: People
     labels: np.ndarray
     """(N, K, 4) in pixels of the photographs."""
     joints: np.ndarray
@@ -248,8 +248,9 @@ class _Result:
 
 
 def _judge(dataset, split, predictions):
-    people = pipeline.read_people(dataset, split)
-    labels, skeleton = failures.labels_of(people), dataset.skeleton
+    people = annotations.read_subjects(dataset, split)
+    labels, skeleton = people.labels, dataset.skeleton
+    protocol = metrics.find(dataset.protocol)
     judge = failures.joint_protocol(dataset.protocol)
     curves = {
         name: failures.missing_joint_curve(
@@ -264,8 +265,8 @@ def _judge(dataset, split, predictions):
         labels=labels,
         joints=predictions.joints,
         scores=predictions.scores,
-        table=evaluate(predictions.joints, people, skeleton, dataset.protocol),
-        protocol=find_protocol(dataset.protocol),
+        table=protocol.table(predictions, people, skeleton),
+        protocol=protocol,
         judge=judge,
         reach=failures.reaches(predictions.joints, labels, skeleton, judge),
         curves=curves,
@@ -323,7 +324,10 @@ def _summary(folder, said, history, dataset, split, result, before):
 def _table(result, skeleton):
     """The field's columns and the mean; single joints folded away."""
     table = result.table
-    counts = {name: table[name].map("{:,.0f}".format) for name in COUNTS}
+    counts = {
+        name: table[name].map("{:,.0f}".format)
+        for name in metrics.shares.COUNTS
+    }
     table = table.assign(**counts)
     single = table.index.isin(result.protocol.parts(skeleton))
     note = f"Share of {_meaning(result.protocol)}, in per cent."
@@ -345,21 +349,17 @@ def _table(result, skeleton):
     )
 
 
-def _precision(folder, split, before):
-    """COCO's score, if the run ended with one for this split."""
-    path = folder / coco_results.TABLE
-    if not path.is_file() or before.get("split") != split:
-        return []
-    table = pd.read_csv(path, index_col=0).dropna()
-    note = (
-        "COCO's average precision and recall in per cent: the mean over "
-        "similarities (OKS) of 0.50 ... 0.95 or at one of them; medium and "
-        "large are sizes of people."
-    )
-    section = page.section(
-        "Average precision", f"<p>{note}</p>", page.scores(table)
-    )
-    return [section]
+def _other_tables(folder, dataset, split, before):
+    """What else the run's end scored on this split, a section each."""
+    sections = []
+    for name in dataset.protocols[1:]:
+        path = folder / f"table-{name}.csv"
+        if path.is_file() and before.get("split") == split:
+            protocol = metrics.find(name)
+            table = pd.read_csv(path, index_col=0).dropna()
+            text = f"<p>{protocol.meaning}</p>" + page.scores(table)
+            sections.append(page.section(protocol.title, text))
+    return sections
 
 
 def _curves(history):

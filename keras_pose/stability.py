@@ -11,7 +11,7 @@ against the error of the box's side and of its centre, a curve per model, in
 stability.csv and stability.png.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ import pandas as pd
 
 from keras_pose import figures, files, inference, metrics
 from keras_pose.console import run
-from keras_pose.data import pipeline
+from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
-from keras_pose.evaluate import countable, evaluate
 from keras_pose.models import model as models
+from keras_pose.people import Poses
 
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """A shift's score is the mean over left, right, up and down."""
@@ -73,24 +73,22 @@ def measure(
     """
     boxes = [(scale, 0.0, 0.0) for scale in scales]
     boxes += [(1.0, x * by, y * by) for by in shifts for x, y in DIRECTIONS]
-    people = _subset(pipeline.read_people(dataset, split), who)
-    countable(people, dataset.skeleton, dataset.protocol)
-    joints, _ = inference.predict_boxes(
+    people = annotations.read_subjects(dataset, split).take(who)
+    protocol = metrics.find(dataset.protocol)
+    protocol.countable(people, dataset.skeleton)
+    joints, heights = inference.predict_boxes(
         *(model, dataset, split, boxes),
         batch_size=batch_size,
         people=who,
         flip=flip,
     )
-    scores = np.array(
-        [
-            evaluate(found, people, dataset.skeleton, dataset.protocol)
-            .loc["Mean"]
-            .iloc[0]
-            for found in joints
-        ]
-    )
+    tables = [
+        protocol.table(Poses(*found), people, dataset.skeleton)
+        for found in zip(joints, heights, strict=True)
+    ]
+    scores = np.array([table.loc["Mean"].iloc[0] for table in tables])
     shifted = scores[len(scales) :].reshape(-1, len(DIRECTIONS))
-    title = metrics.PROTOCOLS[dataset.protocol].title
+    title = protocol.title
     return pd.DataFrame(
         {
             "error": ["scale"] * len(scales) + ["shift"] * len(shifts),
@@ -128,8 +126,9 @@ def main(config):
     with files.whole(config.output / "stability.csv") as temporary:
         table.to_csv(temporary, index=False)
     figures.save(figures.draw_stability(table), config.output / "stability.png")
-    people = _subset(pipeline.read_people(dataset, config.split), who)
-    counted = countable(people, dataset.skeleton, dataset.protocol).any(axis=1)
+    people = annotations.read_subjects(dataset, config.split).take(who)
+    protocol = metrics.find(dataset.protocol)
+    counted = protocol.countable(people, dataset.skeleton).any(axis=1)
     print(
         f"\n{len(who):,} people of split {config.split}, {counted.sum():,} "
         "counted."
@@ -167,21 +166,6 @@ def spread(count, most=None):
         raise ValueError(f"people must be 1 or more, got {most}")
     kept = min(count, most or count)
     return np.arange(kept) * count // kept
-
-
-def _subset(people, who):
-    """`People` of these indices."""
-    if who is None:
-        return people
-    columns = {f.name: getattr(people, f.name) for f in fields(people)}
-    return pipeline.People(
-        **{
-            name: [column[i] for i in who]
-            if isinstance(column, list)
-            else column[who]
-            for name, column in columns.items()
-        }
-    )
 
 
 if __name__ == "__main__":

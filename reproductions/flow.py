@@ -7,18 +7,11 @@ from pathlib import Path
 
 import keras
 
-from keras_pose import coco_results, files, training
+from keras_pose import evaluate, files, metrics, training
 from keras_pose.comparison import compare
 from keras_pose.comparison import describe as describe_comparison
-from keras_pose.data import pipeline, runtime
+from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
-from keras_pose.evaluate import (
-    describe,
-    describe_occlusion,
-    evaluate,
-    occlusion,
-    save,
-)
 from keras_pose.export import export
 from keras_pose.inference import predict_people
 from keras_pose.models import model as models
@@ -142,62 +135,45 @@ def is_finished(run):
 def finish(run):
     """Scores the best model on people it never saw; report and export.
 
-    People of COCO are scored by OKS-AP, too, in table-oks.csv. The split is
-    test, or val where there is no test split: then the epoch was chosen on the
-    same people, and results.json says so.
+    The split is test, or val where there is no test split: then the epoch was
+    chosen on the same people, and results.json says so.
     """
     folder, data = Path(run.config.output), run.data
     split = held_out(data)
-    people = pipeline.read_people(data, split)
-    batch = run.config.batch_size
-
-    def scored(model):
-        predictions = predict_people(model, data, split, batch_size=batch)
-        table = evaluate(
-            predictions.joints, people, data.skeleton, data.protocol
-        )
-        return predictions, table
-
+    people = annotations.read_people(data, split)
+    settings = {"split": split, "batch_size": run.config.batch_size}
     untrained, best = folder / "untrained.keras", folder / "best.keras"
     whole = models.load_whole(untrained)
     model = models.last_output(whole)
-    _, before = scored(model)
+    first = metrics.find(data.protocol)
+    before = first.table(
+        predict_people(model, data, **settings), people, data.skeleton
+    )
     # To build and to trace a network takes as long as 500 people.
     if models.same_network(untrained, best):
         whole.load_weights(best)
     else:
         model = models.load_model(best)
-    predictions, table = scored(model)
-    truth = coco_results.read_truth(data, split)
-    found, precision = None, None
-    if truth:
-        height, width = model.input_shape[1:3]
-        found = coco_results.find_results(
-            predictions, people, truth, data.skeleton, width / height
-        )
-        precision = coco_results.average_precision(found, truth, data.skeleton)
-        with files.whole(folder / coco_results.TABLE) as temporary:
-            precision.to_csv(temporary)
-    save(folder, table, predictions, people, data.skeleton, found)
+    poses = predict_people(model, data, **settings)
+    scored = evaluate.score(poses, people, data.skeleton, data.protocols)
+    evaluate.save(folder, scored, poses, people, data.skeleton)
+    table, _ = scored[data.protocol]
     results = {
         "split": split,
         "chosen_on": "val",
-        "people": len(people.names),
+        "people": len(poses),
         "counted": int(table["people"].iloc[-1]),
         "protocol": data.protocol,
-        "untrained": round(float(before.iloc[-1, 0]) / 100, 4),
-        "trained": round(float(table.iloc[-1, 0]) / 100, 4),
+        "untrained": round(first.measures(before)["mean"], 4),
+        "trained": round(first.measures(table)["mean"], 4),
     }
-    said = predictions.occluded
-    if said is not None:
-        rates = occlusion(said, people.flags).items()
-        results["occlusion"] = {k: round(v, 4) for k, v in rates if v == v}
-    if truth:
-        results[coco_results.PROTOCOL] = {
-            name: round(value / 100, 4)
-            for name, value in precision[coco_results.COLUMN].items()
-            if value == value  # NaN: nobody of that size
-        }
+    if poses.occluded is not None:
+        rates = evaluate.occlusion(poses.occluded, people.flags[poses.person])
+        rates = {k: round(v, 4) for k, v in rates.items() if v == v}
+        results["occlusion"] = rates
+    for name in data.protocols[1:]:
+        measures = metrics.find(name).measures(scored[name][0])
+        results[name] = {k: round(v, 4) for k, v in measures.items()}
     with files.whole(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=2))
     written = ["report.html", "best.keras"]
@@ -207,12 +183,8 @@ def finish(run):
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
     # last: is_finished
-    write_report(folder, data, split, model, predictions, batch)
-    print(describe(table, people, data.skeleton, data.protocol, split))
-    if truth:
-        print(coco_results.describe(precision, found, people, truth, split))
-    if said is not None:
-        print(describe_occlusion(said, people.flags))
+    write_report(folder, data, split, model, poses, settings["batch_size"])
+    print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
         f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
         f"({results['people']:,} in all): {results['untrained']:.3f} "

@@ -17,7 +17,7 @@ FILES = [
     for path in sorted((ROOT / top).rglob("*.py"))
 ]
 APART = ("codecs", "models", "losses", "metrics", "data")
-LEAVES = ("choices", "files", "geometry", "imports", "skeletons")
+LEAVES = ("choices", "files", "geometry", "imports", "people", "skeletons")
 TENSORFLOW = (
     "keras_pose/data",
     "tfrecords",

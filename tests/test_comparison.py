@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from keras_pose import comparison, figures
-from keras_pose.data.pipeline import read_people
+from keras_pose.data.annotations import read_subjects
 from keras_pose.skeletons import MPII
 
 EVERY = np.ones(3, bool)
@@ -68,7 +68,7 @@ def runs(wrists_data, tmp_path):
     misses it with one of its two seeds.
     """
     dataset, joints = wrists_data(head_sizes=(20.0, float("nan"), 20.0))
-    people = read_people(dataset, "val")
+    people = read_subjects(dataset, "val")
     wrong = people.joints.copy()
     wrong[:, MPII.index("left_wrist")] += 500
     seen = {"MSE": [wrong, wrong], "HSM": [wrong, people.joints]}

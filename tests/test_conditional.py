@@ -8,7 +8,7 @@ import pytest
 
 from keras_pose import conditional, evaluate, inference
 from keras_pose.conditional import Thresholds
-from keras_pose.data.pipeline import People
+from keras_pose.people import People
 from keras_pose.skeletons import LSP, MPII
 
 HEAD, WRIST = MPII.index("head_top"), MPII.index("left_wrist")
@@ -117,12 +117,11 @@ def looks(people, trials):
     who = People(
         joints=truth,
         flags=np.full((people, 16), 2),
-        center=truth[:, 0],
+        picture=np.arange(people),
+        pictures=names,
+        names=names,
         scale=ones,
         head_size=10 * ones,
-        box=np.full((people, 4), np.nan),
-        names=names,
-        sources=names,
     )
     return who, joints, np.full((1 + trials, people, 16), 0.9)
 
@@ -221,9 +220,9 @@ def test_chosen_and_evaluated(wrists_model, wrists_data, tmp_path, capsys):
     assert "--conditional" in said.splitlines()[-1]
     assert chosen.tau_c[HEAD] > 0
     config = evaluate.Config(**settings, decoding="dark")
-    single = evaluate.main(config)
+    (single,) = evaluate.main(config).values()
     config = replace(config, conditional=tmp_path / "conditional.json")
-    found = evaluate.main(config)
+    (found,) = evaluate.main(config).values()
     assert "again at 1 of 2 people: 4.00" in capsys.readouterr().out
     heads = [t.loc["head_top", "PCKh@0.5"] for t in (single, found)]
     assert heads == [50, 100]

@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from keras_pose import evaluate
-from keras_pose.data.pipeline import People
-from keras_pose.inference import Predictions
+from keras_pose import evaluate, formats, metrics
 from keras_pose.metrics import PROTOCOLS, mean_score
+from keras_pose.people import People, Poses, index_pictures
 from keras_pose.skeletons import FLIC, LSP, MPII
 
 SHARED = Path(__file__).parents[1] / "../shared/data/mpii"
@@ -27,16 +26,25 @@ def people_of(joints, flags, head_size, names=None):
     """`People` of which only what scoring reads is filled in."""
     number = len(joints)
     names = names or [f"photo.jpg#{n + 1}" for n in range(number)]
+    sources = [name.partition("#")[0] for name in names]
+    picture, pictures = index_pictures(sources)
     return People(
         joints=joints,
         flags=flags,
-        center=np.zeros((number, 2)),
-        scale=np.ones(number),
-        head_size=np.asarray(head_size, float),
-        box=np.full((number, 4), np.nan),
+        picture=picture,
+        pictures=pictures,
         names=names,
-        sources=[name.partition("#")[0] for name in names],
+        head_size=np.asarray(head_size, float),
     )
+
+
+def poses_of(joints):
+    return Poses(joints, np.ones(joints.shape[:2]))
+
+
+def table_of(joints, people, skeleton, protocol="pckh"):
+    found = metrics.find(protocol)
+    return found.table(poses_of(joints), people, skeleton)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,7 @@ def tompson():
 @published
 def test_published_predictions_score_what_mpii_says(tompson):
     people, predicted = tompson
-    table = evaluate.evaluate(predicted, people, MPII, "pckh").round(4)
+    table = table_of(predicted, people, MPII, "pckh").round(4)
     assert table.loc["Mean"].tolist() == [
         82.3367,
         28.9748,
@@ -69,7 +77,7 @@ def test_published_predictions_score_what_mpii_says(tompson):
         "PCKh@0.1",
         "PCKh@0.11 (MSRA's @0.1)",
     ]
-    joints = evaluate.evaluate(predicted, people, MPII, "pckh-joints")
+    joints = table_of(predicted, people, MPII, "pckh-joints")
     assert joints.loc["Mean", "PCKh@0.5, mean of joints"].round(4) == 81.4584
     expected = {
         "head_top": 95.60,
@@ -108,7 +116,7 @@ def test_truth_rounded_to_a_map_of_64_cells_scores_what_it_should(tompson):
     cell = (200 * 1.25 * scale / 64)[:, None, None]  # pixels
     cells = (people.joints - center[:, None]) / cell + 32
     rounded = (np.rint(cells) - 32) * cell + center[:, None]
-    mean = evaluate.evaluate(rounded, people, MPII, "pckh").loc["Mean"]
+    mean = table_of(rounded, people, MPII, "pckh").loc["Mean"]
     assert mean["PCKh@0.5"] == 100
     assert mean["PCKh@0.1"].round(2) == 98.16
 
@@ -122,7 +130,7 @@ def test_a_table_by_hand():
     people = people_of(truth, flags, [10, 10])
     predicted = truth + np.array([0, 3])[:, None, None] * [1, 0]
     predicted[1, MPII.index("right_ankle")] = np.nan
-    table = evaluate.evaluate(predicted, people, MPII)
+    table = table_of(predicted, people, MPII)
     assert table.loc["left_wrist"].tolist()[:3] == [100, 0, 0]
     assert table.loc["head_top"].tolist()[:3] == [100, 50, 50]
     assert table.loc["right_ankle"].tolist()[:3] == [50, 50, 50]
@@ -156,14 +164,15 @@ def test_a_flic_table_has_elbows_and_wrists_as_the_papers():
         predicted[:, FLIC.index(f"{side}_wrist")] += [9, 12]
     predicted[:, FLIC.index("right_eye")] += 99
     people = people_of(truth, flags, [np.nan] * 2)
-    table = evaluate.evaluate(predicted, people, FLIC, "flic")
+    table = table_of(predicted, people, FLIC, "flic")
     title = "PCK@0.2 of elbows and wrists"
     assert list(table.columns) == [title, "AUC", "counted", "people"]
     assert table.index.tolist()[-3:] == ["Elbow", "Wrist", "Mean"]
     assert table[title][-3:].round(4).tolist() == [100, 50, 71.4286]  # 5 of 7
     assert table["counted"][-3:].tolist() == [3, 4, 7]
     assert table.loc["right_eye", title] == 0
-    printed = evaluate.describe(table, people, FLIC, "flic", "val")
+    poses = poses_of(predicted)
+    printed = metrics.find("flic").describe(table, poses, people, FLIC, "val")
     assert "Elbow  Wrist  Mean" in printed and "Shoulder" not in printed
 
 
@@ -172,9 +181,9 @@ def test_lsp_head_column_averages_neck_and_head_top():
     predicted = truth.copy()
     predicted[0, LSP.index("neck")] += 100
     people = people_of(truth, np.full((1, 14), 2), [np.nan])
-    table = evaluate.evaluate(predicted, people, LSP, "pck-torso")
+    table = table_of(predicted, people, LSP, "pck-torso")
     assert table.loc[["Head", "Knee"], "PCK@0.2"].tolist() == [50, 100]
-    limbs = evaluate.evaluate(predicted, people, LSP, "pcp-strict")
+    limbs = table_of(predicted, people, LSP, "pcp-strict")
     assert limbs.loc[["Head", "Torso"], "PCP@0.5, strict"].tolist() == [0, 100]
     assert limbs.loc["Mean", "PCP@0.5, strict"] == 90
     assert "AUC" not in limbs.columns
@@ -207,7 +216,7 @@ def test_lsp_rows_have_the_form_of_the_papers_and_their_totals():
         for index in indices:
             predicted[rng.permutation(1000)[:wrong], index] += 5000
     people = people_of(truth, np.full((1000, 14), 2), [np.nan] * 1000)
-    found = evaluate.evaluate(predicted, people, LSP, "pck-torso")["PCK@0.2"]
+    found = table_of(predicted, people, LSP, "pck-torso")["PCK@0.2"]
     np.testing.assert_allclose(found[list(groups)], [*groups.values()])
     assert round(found["Mean"], 1) == 91.4
 
@@ -231,10 +240,10 @@ def test_the_lsp_command_prints_both_tables(
     model = tmp_path / "mssh" / "best.keras"
     model.parent.mkdir()
     wrists_model(skeleton="lsp").save(model)
-    with pytest.raises(ValueError, match="pck-torso has nothing to score"):
+    with pytest.raises(ValueError, match=r"PCK@0.2 has nothing to score"):
         evaluate.main(evaluate.Config(model, dataset.folder, protocol="lsp"))
     # a torso that can be measured: the blobs are hips and shoulders too
-    people = evaluate.pipeline.read_people(dataset, "val")
+    people = evaluate.annotations.read_people(dataset, "val")
     flags = np.full_like(people.flags, 2)
     whole = dataclasses.replace(
         people,
@@ -242,7 +251,7 @@ def test_the_lsp_command_prints_both_tables(
         joints=np.random.default_rng(0).uniform(0, 200, people.joints.shape),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate.pipeline, "read_people", lambda *_: whole)
+        patch.setattr(evaluate.annotations, "read_people", lambda *_: whole)
         evaluate.main(evaluate.Config(model, dataset.folder, protocol="lsp"))
     printed = capsys.readouterr().out
     lines = [line.split() for line in printed.splitlines()]
@@ -258,10 +267,11 @@ def test_what_cannot_be_scored_is_named():
 
     def refused(match, people, predicted=truth, protocol="pckh"):
         with pytest.raises(ValueError, match=match):
-            evaluate.evaluate(predicted, people, MPII, protocol)
+            table_of(predicted, people, MPII, protocol)
 
-    refused("one of pckh, .* got 'oks'", good, protocol="oks")
-    refused(r"shape \(2, 16, 2\) wanted, got \(1, 16, 2\)", good, truth[:1])
+    refused("one of pckh, .* got 'pck'", good, protocol="pck")
+    refused("poses of 16 joints wanted, got 14", good, truth[:, :14])
+    refused("OKS-AP has nothing to score", good, protocol="oks")
     nobody = people_of(truth[:0], flags[:0], [])
     refused("there are no people", nobody, truth[:0])
     headless = people_of(truth, flags, [np.nan] * 2)
@@ -283,7 +293,7 @@ def test_the_command_scores_prints_and_writes(
     config = evaluate.Config(
         model, dataset.folder, flip=True, batch_size=2, output=output
     )
-    table = evaluate.main(config)
+    table = evaluate.main(config)["pckh"]
     # Two people with a head size; two wrists and a head top each.
     mean = table.loc["Mean", ["PCKh@0.5", "counted", "people"]]
     assert mean.tolist() == [100, 6, 2]
@@ -295,6 +305,7 @@ def test_the_command_scores_prints_and_writes(
     assert "split val" in printed
     assert printed.strip().splitlines()[-1].startswith("Next: python -m keras")
     assert sorted(os.listdir(output)) == [
+        "predictions-header.json",
         "predictions.json",
         "predictions.mat",
         "predictions.npz",
@@ -311,6 +322,9 @@ def test_the_command_scores_prints_and_writes(
     )
     rows = json.loads((output / "predictions.json").read_text())
     assert [row["person"] for row in rows] == [f"photo.jpg#{n}" for n in "123"]
+    assert {row["file_name"] for row in rows} == {"photo.jpg"}
+    header = json.loads((output / "predictions-header.json").read_text())
+    assert header["skeleton"] == "mpii"
     np.testing.assert_allclose(
         rows[2]["keypoints"][3 * wrist : 3 * wrist + 2],
         saved["joints"][2, wrist],
@@ -320,17 +334,13 @@ def test_the_command_scores_prints_and_writes(
 
 def test_mpii_layout_counts_from_one_and_keeps_who_is_who(tmp_path):
     rng = np.random.default_rng(0)
-    predictions = Predictions(
+    predictions = Poses(
         rng.uniform(0, 99, (3, 16, 2)), rng.uniform(0, 1, (3, 16))
     )
-    people = people_of(
-        np.zeros((3, 16, 2)),
-        np.zeros((3, 16), int),
-        [1] * 3,
-        ["a.jpg#1", "b.jpg#2", "a.jpg#4"],
-    )
+    names, sources = ["a.jpg#1", "b.jpg#2", "a.jpg#4"], ["a.jpg", "b.jpg"]
     path = tmp_path / "predictions.mat"
-    scipy.io.savemat(path, evaluate.as_mpii(predictions, people, MPII))
+    content = formats.as_mpii(predictions, names, [*sources, "a.jpg"], MPII)
+    scipy.io.savemat(path, content)
     mat = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
     np.testing.assert_allclose(
         mat["pos_pred_src"], predictions.joints.transpose(1, 2, 0) + 1
@@ -348,15 +358,15 @@ def test_mpii_layout_counts_from_one_and_keeps_who_is_who(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
     (tmp_path / "table.csv").write_text("old")
     people = people_of(np.zeros((1, 16, 2)), np.full((1, 16), 2), [1])
-    predictions = Predictions(np.zeros((1, 16, 2)), np.zeros((1, 16)))
-    table = evaluate.evaluate(predictions.joints, people, MPII)
+    poses = poses_of(np.zeros((1, 16, 2)))
+    scored = evaluate.score(poses, people, MPII, ["pckh"])
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="table.csv cannot be written.*No space"):
-        evaluate.save(tmp_path, table, predictions, people, MPII)
+        evaluate.save(tmp_path, scored, poses, people, MPII)
     assert os.listdir(tmp_path) == ["table.csv"]
     assert (tmp_path / "table.csv").read_text() == "old"
 
@@ -376,4 +386,4 @@ def test_a_bad_request_ends_before_anything_is_predicted(
     refused("no split 'tset'", split="tset")
     refused("'test' holds no people", split="test")
     refused("protocol: one of pckh", protocol="pck")
-    refused("pck-torso has nothing to score", protocol="pck-torso")
+    refused("PCK@0.2 has nothing to score", protocol="pck-torso")

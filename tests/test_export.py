@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_pose import export, geometry, inference
 from keras_pose.codecs import Heatmaps
-from keras_pose.data import photograph, pipeline, records
+from keras_pose.data import annotations, photograph, records
 from keras_pose.models import heads
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
@@ -152,7 +152,7 @@ def test_an_export_agrees_with_the_evaluation(
     wanted = inference.predict_people(
         oracle_model, data, "val", batch_size=5, flip=flip, decoding=decoding
     )
-    people = pipeline.read_people(data, "val")
+    people = annotations.read_subjects(data, "val")
     sides = people.scale * geometry.PERSON_PIXELS / 1.25
     boxes = np.concatenate(
         [people.center - (sides[:, None] - 1) / 2, sides[:, None].repeat(2, 1)],

@@ -1,7 +1,5 @@
 """Failures are told apart by numbers that can be checked by hand."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -125,12 +123,3 @@ def test_a_curve_needs_a_missing_joint_and_equal_sizes():
         failures.missing_joint_curve(np.zeros((1, 3)), np.full((1, 3), 2))
     with pytest.raises(ValueError, match="got 3 and 4"):
         failures.missing_joint_curve(np.zeros((1, 3)), np.zeros((1, 4)))
-
-
-def test_labels_carry_the_head_size_in_every_row():
-    people = dataclasses.make_dataclass("P", ["joints", "flags", "head_size"])(
-        np.ones((2, 16, 2)), np.full((2, 16), 2), np.array([7.0, np.nan])
-    )
-    labels = failures.labels_of(people)
-    assert labels.shape == (2, 16, 4)
-    assert (labels[0, :, 3] == 7).all() and np.isnan(labels[1, :, 3]).all()

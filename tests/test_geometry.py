@@ -97,6 +97,14 @@ def test_a_box_to_center_and_scale():
     np.testing.assert_allclose(scale, 40 * 1.25 / 200)
 
 
+def test_a_box_is_refitted_into_the_aspect_of_another_network():
+    """80 wide and 60 high: 106.7 high at 3:4, 80 in a square, 60 at 4:3."""
+    boxes = np.array([[5.0, 5, 80, 60], [0, 0, 30, 90], [np.nan] * 4])
+    for aspect, wide in ((1.0, 80), (4 / 3, 60), (0.75, 320 / 3)):
+        found = geometry.refit(boxes, 0.75, aspect)
+        np.testing.assert_allclose(found, [wide / (320 / 3), 1, 1])
+
+
 def test_a_box_is_fitted_into_the_aspect_of_the_network():
     """40 high at 3:4 is 30 wide: enough for 10 pixels, not for 60."""
     boxes = np.array([(10, 20, 10, 40), (10, 20, 60, 40)])

@@ -8,7 +8,7 @@ import pytest
 
 from keras_pose import evaluate, figures, inference, predict
 from keras_pose.codecs import Heatmaps
-from keras_pose.data import pipeline
+from keras_pose.data import annotations
 from keras_pose.export import export
 from keras_pose.losses import HeatmapMSE
 from keras_pose.metrics import PeakHeight, PosePCK
@@ -148,7 +148,7 @@ def test_evaluation_prints_and_keeps_the_flags(
     assert "Occlusion flags right: 100.0 %" in capsys.readouterr().out
     with np.load(tmp_path / "predictions.npz") as arrays:
         kept = arrays["occluded"]
-    people = pipeline.read_people(data, "val")
+    people = annotations.read_subjects(data, "val")
     np.testing.assert_array_equal(
         kept[people.flags > 0], people.flags[people.flags > 0] == 1
     )
@@ -171,13 +171,12 @@ def test_an_export_and_predict_say_who_is_occluded(
     negative = ("left_wrist", "right_wrist")[: 1 + flip]
     folder = export(signed_model(negative), tmp_path / "served", flip=flip)
     assert json.loads((folder / "serving.json").read_text())["occluded"]
-    (person,) = predict.main(predict.Config((tmp_path / "a.png",), folder))
-    joints = person["joints"]
+    pose = predict.main(predict.Config((tmp_path / "a.png",), folder))
     for name, place in (("left_wrist", (70, 30)), ("right_wrist", (25, 40))):
-        found = joints[name]
-        assert found["occluded"] == (name in negative)
-        assert (found["x"], found["y"]) == pytest.approx(place, abs=1.5)
-        assert found["score"] > 0.5
+        k = MPII.index(name)
+        assert pose.occluded[0, k] == (name in negative)
+        assert pose.joints[0, k] == pytest.approx(place, abs=1.5)
+        assert pose.scores[0, k] > 0.5
     lines = capsys.readouterr().out.splitlines()
     (line,) = (text for text in lines if text.startswith("left_wrist"))
     assert line.endswith("  occluded")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pose import console
-from keras_pose.data import pipeline, reading, records
+from keras_pose.data import annotations, pipeline, reading, records
 from keras_pose.data.augment import NONE, Augmentation
 from keras_pose.skeletons import MPII
 
@@ -226,7 +226,7 @@ def test_views_lead_back_to_the_photograph(tmp_path, save):
     # Crop pixel = record pixel: the middle (15.5, 31.5) shows (40, 30).
     middle = back[0].numpy() @ [15.5, 31.5, 1]
     np.testing.assert_allclose(middle, (180.5, 120.5), atol=1e-3)
-    people = pipeline.read_people(data, "train")
+    people = annotations.read_subjects(data, "train")
     np.testing.assert_allclose(people.joints[0, 3], (180.5, 120.5))
     np.testing.assert_allclose(people.center[0], (180.5, 120.5))
     np.testing.assert_allclose(people.scale[0], 0.64, rtol=1e-6)
@@ -388,7 +388,7 @@ def index_of(data):
 READERS = {
     "load": lambda data: pipeline.load(data, "train", (16, 24), 2),
     "views": lambda data: pipeline.views(data, "train", (16, 24), 2),
-    "people": lambda data: pipeline.read_people(data, "train"),
+    "people": lambda data: annotations.read_subjects(data, "train"),
 }
 
 
@@ -453,10 +453,10 @@ class Nothing:
 
 
 def test_opening_reads_no_shard(seven, monkeypatch):
-    people = pipeline.read_people(seven, "train")
+    people = annotations.read_subjects(seven, "train")
     forget(monkeypatch)
     damaged(seven, lambda content: bytes(len(content)))
-    again = pipeline.read_people(seven, "train")
+    again = annotations.read_subjects(seven, "train")
     np.testing.assert_array_equal(people.joints, again.joints)
     assert people.sources == again.sources
 

@@ -28,10 +28,6 @@ def photo(oracle, png, tmp_path):
     return path, joints
 
 
-def points(person):
-    return [[joint["x"], joint["y"]] for joint in person["joints"].values()]
-
-
 def test_joints_by_name_in_pixels_of_the_photograph(
     model, photo, tmp_path, capsys
 ):
@@ -40,15 +36,18 @@ def test_joints_by_name_in_pixels_of_the_photograph(
     predict.main(
         predict.Config((path,), model=model, output=output, json=written)
     )
-    told = json.loads(written.read_text())
-    assert (told["model"], told["skeleton"]) == (str(model), "mpii")
-    (person,) = told["photographs"]
-    assert list(person["joints"]) == list(MPII.joints)
-    assert (person["width"], person["height"]) == (192, 128)
-    assert person["box"] == [0, 0, 192, 128]
-    np.testing.assert_allclose(points(person), joints, atol=1e-3)
-    assert person["joints"]["pelvis"]["score"] == pytest.approx(1, abs=0.02)
-    assert person["joints"]["pelvis"]["missing"] is False
+    (person,) = json.loads(written.read_text())
+    assert person["file_name"] == person["image_id"] == str(path)
+    assert (person["category_id"], person["bbox"]) == (1, [0, 0, 192, 128])
+    keypoints = np.reshape(person["keypoints"], (16, 3))
+    np.testing.assert_allclose(keypoints[:, :2], joints, atol=1e-3)
+    np.testing.assert_allclose(keypoints[:, 2], 1, atol=0.02)
+    assert person["missing"] == [False] * 16
+    assert person["score"] == pytest.approx(keypoints[:, 2].mean(), abs=1e-3)
+    header = json.loads((tmp_path / "out-header.json").read_text())
+    assert header["skeleton"] == "mpii"
+    assert header["joints"] == list(MPII.joints)
+    assert "first pixel" in header["pixels"]
     drawn, before = cv2.imread(str(output)), cv2.imread(str(path))
     assert drawn.shape == before.shape
     assert (drawn != before).any()
@@ -60,12 +59,12 @@ def test_joints_by_name_in_pixels_of_the_photograph(
 def test_an_export_and_its_model_agree(model, oracle_export, photo):
     path, _ = photo
     box = (20.0, 10.0, 100.0, 110.0)
-    (one,), (other,) = (
+    one, other = (
         predict.main(predict.Config((path,), model=source, box=box))
         for source in (model, oracle_export)
     )
-    assert one["box"] == list(box)
-    np.testing.assert_allclose(points(one), points(other), atol=1e-3)
+    assert one.box.tolist() == [list(box)]
+    np.testing.assert_allclose(one.joints, other.joints, atol=1e-3)
 
 
 def test_a_phones_photograph_is_upright(
@@ -77,11 +76,11 @@ def test_a_phones_photograph_is_upright(
     jpeg = cv2.imencode(".jpg", stored[..., ::-1])[1].tobytes()
     path, output = tmp_path / "phone.jpg", tmp_path / "drawn.png"
     path.write_bytes(with_exif(jpeg, 6))
-    (person,) = predict.main(
+    found = predict.main(
         predict.Config((path,), model=oracle_export, output=output)
     )
-    assert (person["width"], person["height"]) == (384, 256)
-    np.testing.assert_allclose(points(person), joints, atol=4.1)
+    assert found.box.tolist() == [[0, 0, 384, 256]]
+    np.testing.assert_allclose(found.joints, [joints], atol=4.1)
     assert cv2.imread(str(output)).shape == (256, 384, 3)
 
 
@@ -90,11 +89,11 @@ def test_several_photographs(oracle_export, photo, tmp_path):
     other = tmp_path / "other.png"
     other.write_bytes(path.read_bytes())
     folder = tmp_path / "drawn"
-    people = predict.main(
+    found = predict.main(
         predict.Config((path, other), model=oracle_export, output=folder)
     )
-    for person in people:
-        np.testing.assert_allclose(points(person), joints, atol=1e-3)
+    assert found.picture.tolist() == [0, 1]
+    np.testing.assert_allclose(found.joints, [joints] * 2, atol=1e-3)
     names = sorted(drawn.name for drawn in folder.iterdir())
     assert names == ["other.png", "photo.png"]
 
@@ -105,9 +104,8 @@ def test_missing_joints_are_said_and_drawn_hollow(
     picture, _ = oracle.draw(oracle.cells()[:10], (16, 24), 8)
     path = tmp_path / "photo.png"
     path.write_bytes(png(picture))
-    (person,) = predict.main(predict.Config((path,), model=oracle_export))
-    missing = [name for name, j in person["joints"].items() if j["missing"]]
-    assert missing == list(MPII.joints[10:])
+    found = predict.main(predict.Config((path,), model=oracle_export))
+    assert found.missing.tolist() == [[False] * 10 + [True] * 6]
     assert capsys.readouterr().out.count("missing") == 6
 
 
@@ -176,7 +174,7 @@ def test_settings_that_cannot_be_met_are_refused(
 def test_flip_reaches_the_model(model, photo):
     """The oracle goes by colour: mirrored sides take half of each height."""
     path, _ = photo
-    (person,) = predict.main(predict.Config((path,), model=model, flip=True))
-    assert person["joints"]["pelvis"]["score"] == pytest.approx(1, abs=0.02)
-    wrist = person["joints"]["left_wrist"]
-    assert wrist["score"] == pytest.approx(0.5, abs=0.02)
+    found = predict.main(predict.Config((path,), model=model, flip=True))
+    (scores,) = found.scores
+    assert scores[MPII.index("pelvis")] == pytest.approx(1, abs=0.02)
+    assert scores[MPII.index("left_wrist")] == pytest.approx(0.5, abs=0.02)

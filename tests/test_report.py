@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from keras_pose import files, inference, report
+from keras_pose import files, report
+from keras_pose.people import Poses
 from keras_pose.skeletons import MPII
 
 VOID = {"meta", "img", "br", "link"}
@@ -74,7 +75,7 @@ def test_a_wrong_joint_makes_a_person_the_worst(run_folder, wrists_data):
     joints[1, MPII.index("head_top")] += 999
     scores = np.full((2, 16), 0.1)
     scores[:, [MPII.index(name) for name in seen]] = 0.8
-    predictions = inference.Predictions(joints, scores)
+    predictions = Poses(joints, scores)
     report.write_report(run_folder, data, predictions=predictions)
     page = (run_folder / "report.html").read_text()
     worst = page[page.index("<h3>Worst") : page.index("<h3>Typical")]

@@ -93,7 +93,8 @@ class Config(crops.Config):
     """A detector's boxes in the photographs of val (COCO's results: image_id,
     category_id, bbox, score): one more split, named detected."""
     aspect: float = 0.75
-    """Width / height that boxes are fitted into: of the network's input."""
+    """Width / height of the narrowest network that the crops have room for;
+    boxes are fitted into a network's own when records are read."""
 
 
 def main(config):
@@ -251,7 +252,7 @@ def subjects(truth, folder, aspect):
     Args:
         truth: of `read`.
         folder: of the photographs.
-        aspect: width / height that boxes are fitted into.
+        aspect: width / height that boxes are fitted into at first.
 
     Returns:
         [(path, people)], the subject first, and names of people with keypoints
@@ -288,7 +289,7 @@ def detections(boxes, truth, folder, aspect):
             and in other photographs are left out.
         truth: of `read`.
         folder: of the photographs.
-        aspect: width / height that boxes are fitted into.
+        aspect: width / height that boxes are fitted into at first.
 
     Returns:
         [(path, people)], one person without labelled joints each, and

@@ -30,6 +30,12 @@ class Dataset:
         return self.description["protocol"]
 
     @property
+    def protocols(self) -> tuple:
+        """That one, and OKS where everybody in the photographs is annotated."""
+        also = ("oks",) if "truth" in self.description else ()
+        return (self.protocol, *also)
+
+    @property
     def max_side(self) -> int:
         """No picture in the records is wider or higher, in pixels."""
         return self.description["max_side"]
@@ -39,6 +45,12 @@ class Dataset:
         """Side of the stored crops / the subject's square; None: unknown, or
         the photographs are whole."""
         return self.description.get("context")
+
+    @property
+    def aspect(self) -> float | None:
+        """Width / height that the subjects' boxes were fitted into; another
+        network's is fitted when records are read. None: they were not."""
+        return self.description.get("aspect")
 
     @property
     def splits(self) -> tuple:

@@ -17,7 +17,6 @@ once, is shuffled fully, and needs no memory for that.
 
 import math
 import os
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -32,28 +31,6 @@ REDUCTIONS = (1, 2, 4, 8)
 """By how much a JPEG decoder can shrink a picture while decoding it."""
 THREADS = max(2, (os.cpu_count() or 2) // 2)
 """Batches made at a time; the cores are shared with the training step."""
-
-
-@dataclass(frozen=True)
-class People:
-    """The subjects of a split, in order, in pixels of the photographs."""
-
-    joints: np.ndarray
-    """(N, K, 2) x, y; 0 where the flag is 0."""
-    flags: np.ndarray
-    """(N, K) COCO's v."""
-    center: np.ndarray
-    """(N, 2) x, y."""
-    scale: np.ndarray
-    """(N,) side of the square around the person / 200 pixels."""
-    head_size: np.ndarray
-    """(N,) pixels; NaN where unknown."""
-    box: np.ndarray
-    """(N, 4) x, y, width, height; NaN where unknown."""
-    names: list
-    """Who each person is in the source."""
-    sources: list
-    """File name of each person's photograph."""
 
 
 def load(
@@ -194,27 +171,6 @@ def _in_order(
     return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def read_people(dataset, split):
-    """`People` of a split, as its index holds them; no shard is read."""
-    index = reading.open_split(dataset, split)
-    found = index.columns
-    matrix = found["matrix"].astype("float64")
-    zoom = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
-    moved = geometry.move(found["joints"], matrix)
-    corner = geometry.move(found["box"][:, None, :2], matrix)[:, 0]
-    extent = found["box"][:, 2:] * zoom[:, None]
-    return People(
-        joints=np.where(found["flags"][..., None] > 0, moved, 0),
-        flags=found["flags"],
-        center=geometry.move(found["center"][:, None], matrix)[:, 0],
-        scale=found["scale"] * zoom,
-        head_size=found["head_size"] * zoom,
-        box=np.concatenate([corner, extent], axis=-1),
-        names=index.names,
-        sources=index.sources,
-    )
-
-
 def _crops(dataset, index, samples, size):
     """Batches of dicts of image, labels, back (crop -> photograph), and, with
     keypoint masking, of what `masking.place` returns.
@@ -235,6 +191,9 @@ def _crops(dataset, index, samples, size):
         record = records.read(serialized, len(mirror))
         center = record["center"][:, 0]
         side = geometry.PERSON_PIXELS * record["scale"][:, 0]
+        if dataset.aspect:
+            box = record["box"][:, 0]
+            side *= geometry.refit(box, dataset.aspect, width / height, xp=tnp)
         if "shift" in sample:
             center += side[:, None] * sample["shift"]
         matrix = geometry.crop_matrix(

@@ -1,19 +1,32 @@
 """Metrics; labels (..., K, 4) are x, y, flag, head size, all in pixels."""
 
-from keras_pose.metrics import pck, pcp
-from keras_pose.metrics.pck import AUC_THRESHOLDS, PCK, PosePCK, mean_score
+from keras_pose.metrics import oks, pck, pcp
+from keras_pose.metrics.oks import AveragePrecision
+from keras_pose.metrics.pck import AUC_THRESHOLDS, PCK, PosePCK
 from keras_pose.metrics.pcp import PCP
 from keras_pose.metrics.peak import PeakHeight
+from keras_pose.metrics.shares import mean_score
 
-PROTOCOLS = pck.PROTOCOLS | pcp.PROTOCOLS
-"""Every named way to score a data set: `dataset.json` names one of these."""
+PROTOCOLS = pck.PROTOCOLS | pcp.PROTOCOLS | oks.PROTOCOLS
+"""Every named way to score a data set: `dataset.json` names some of these."""
+
+
+def find(name):
+    """A protocol by its name; ValueError lists the names there are."""
+    if name not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise ValueError(f"protocol: one of {known}, got {name!r}")
+    return PROTOCOLS[name]
+
 
 __all__ = [
     "AUC_THRESHOLDS",
     "PCK",
     "PCP",
     "PROTOCOLS",
-    "PosePCK",
+    "AveragePrecision",
     "PeakHeight",
+    "PosePCK",
+    "find",
     "mean_score",
 ]

@@ -1,4 +1,4 @@
-"""OKS: how alike two poses are, and what COCO's tables are made of.
+"""OKS, how alike two poses are, and COCO's average precision on it.
 
 M. R. Ronchi, P. Perona, "Benchmarking and Error Diagnosis in Multi-Instance
 Pose Estimation", ICCV 2017, and https://cocodataset.org/#keypoints-eval:
@@ -6,14 +6,18 @@ Pose Estimation", ICCV 2017, and https://cocodataset.org/#keypoints-eval:
     OKS = mean over labelled joints of exp(-d^2 / (2 s^2 k^2)),
 
 d pixels apart, s^2 the person's area in pixels, k twice the deviation sigma of
-this kind of joint among annotators. Rescoring and OKS-NMS of predictions: B.
-Xiao, H. Wu, Y. Wei, "Simple Baselines for Human Pose Estimation and Tracking",
-ECCV 2018, https://arxiv.org/abs/1804.06208, in the form of the authors' code,
-https://github.com/microsoft/human-pose-estimation.pytorch. Average precision
-itself is pycocotools' (`keras_pose.coco_results`).
+this kind of joint among annotators. Precision, recall and the ten thresholds
+are pycocotools' (https://github.com/cocodataset/cocoapi).
 """
 
+import contextlib
+import io
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from keras_pose.skeletons import without_side
 
@@ -31,10 +35,21 @@ SIGMAS = {
 """Deviation of COCO's annotators / square root of the person's area."""
 DEFAULT_SIGMA = 0.067
 """Of a joint for which there is neither: the mean of COCO's 17 joints."""
-CERTAIN = 0.2
-"""Joints above this score make up a pose's score (Simple Baselines' code)."""
-SAME_PERSON = 0.9
-"""Poses more alike than this are one person (Simple Baselines' code)."""
+MEASURES = (
+    "AP",
+    "AP@0.50",
+    "AP@0.75",
+    "AP medium",
+    "AP large",
+    "AR",
+    "AR@0.50",
+    "AR@0.75",
+    "AR medium",
+    "AR large",
+)
+"""pycocotools' numbers, in its order. Medium people cover 32^2 ... 96^2 pixels,
+large ones more; AP and AR are means over OKS of 0.50, 0.55 ... 0.95."""
+COLUMN = "OKS, per cent"
 
 
 def sigmas(skeleton):
@@ -73,44 +88,121 @@ def similarity(points, truth, labelled, area, sigmas):
         return alike.sum(axis=-1) / np.sum(labelled, axis=-1)
 
 
-def rescore(box_scores, joint_scores, certain=CERTAIN):
-    """Scores (N,) of poses: the box's times the mean of the certain joints'.
+@dataclass(frozen=True)
+class AveragePrecision:
+    """A protocol: COCO's ten numbers, of all people in all photographs."""
 
-    Args:
-        box_scores: (N,) the detector's; 1 for an annotated box.
-        joint_scores: (N, K) heights of the joints' peaks.
-        certain: the mean is of joints above this; 0 if there are none.
-    """
-    chosen = np.asarray(joint_scores) > certain
-    total = np.where(chosen, joint_scores, 0).sum(axis=-1)
-    return box_scores * total / np.maximum(chosen.sum(axis=-1), 1)
+    title: str = "OKS-AP"
+    """What a table calls it."""
 
-
-def suppress(points, scores, areas, sigmas, threshold=SAME_PERSON):
-    """OKS-NMS: of poses that are one person only the best is kept.
-
-    Args:
-        points: (N, K, 2) x, y of the poses in one picture.
-        scores: (N,).
-        areas: (N,) pixels; two poses are compared by the mean of theirs.
-        sigmas: (K,).
-        threshold: more alike than this is one person.
-
-    Returns:
-        indices of those kept, best first.
-    """
-    points, areas = np.asarray(points), np.asarray(areas)
-    alike = similarity(
-        points[:, None],
-        points[None],
-        np.ones(points.shape[1], bool),
-        (areas[:, None] + areas) / 2,
-        sigmas,
+    suppresses = True
+    """Whether poses that are one person are scored as one."""
+    meaning = (
+        "COCO's average precision and recall in per cent: the mean over "
+        "similarities (OKS) of 0.50 ... 0.95 or at one of them; medium and "
+        "large are sizes of people."
     )
-    alone = alike <= threshold
-    left = np.argsort(-np.asarray(scores), kind="stable")
-    kept = []
-    while left.size:
-        kept.append(left[0])
-        left = left[1:][alone[left[0], left[1:]]]
-    return np.array(kept, int)
+    """What a reader of the table has to know."""
+
+    @property
+    def needs(self):
+        """What a person must have to be counted, for messages."""
+        return "a labelled joint and an area"
+
+    def countable(self, people, skeleton):
+        """Who has to be found: (N, K) bool, the labelled joints.
+
+        Raises:
+            ValueError: nobody; or it is not known what area a person covers.
+        """
+        labelled = np.asarray(people.flags) > 0
+        wanted = labelled & ~np.asarray(people.crowd)[:, None]
+        if not (wanted.any(axis=1) & (people.area > 0)).any():
+            raise ValueError(
+                f"{self.title} has nothing to score: none of the {len(people)} "
+                f"people has {self.needs}. Choose another --protocol"
+            )
+        return wanted
+
+    def table(self, poses, people, skeleton):
+        """The ten numbers.
+
+        Whoever is in a crowd or has no labelled joint need not be found, and
+        may be.
+
+        Args:
+            poses: `people.Poses`, each with its picture.
+            people: `people.People`: everybody in these photographs.
+            skeleton: the order of the K joints.
+
+        Returns:
+            DataFrame, per cent; a row per measure, NaN where there is nobody.
+        """
+        self.countable(people, skeleton)
+        labels = np.dstack([people.joints, people.flags])
+        annotations = [
+            {
+                "id": number + 1,
+                "image_id": int(people.picture[number]),
+                "category_id": 1,
+                "iscrowd": int(people.crowd[number]),
+                "num_keypoints": int((people.flags[number] > 0).sum()),
+                "area": float(people.area[number]),
+                "bbox": people.box[number].tolist(),
+                "keypoints": labels[number].ravel().tolist(),
+            }
+            for number in range(len(people))
+        ]
+        keypoints = np.dstack([poses.joints, poses.scores]).round(3)
+        found = [
+            {
+                "image_id": int(poses.picture[number]),
+                "category_id": 1,
+                "keypoints": keypoints[number].ravel().tolist(),
+                "score": float(poses.score[number]),
+            }
+            for number in range(len(poses))
+        ]
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO()
+            truth.dataset = {
+                "images": [{"id": n} for n in range(len(people.pictures))],
+                "annotations": annotations,
+                "categories": [{"id": 1, "name": "person"}],
+            }
+            truth.createIndex()
+            scorer = COCOeval(truth, truth.loadRes(found), "keypoints")
+            scorer.params.kpt_oks_sigmas = sigmas(skeleton)
+            scorer.evaluate()
+            scorer.accumulate()
+            scorer.summarize()
+        stats = np.where(scorer.stats < 0, np.nan, scorer.stats)
+        index = pd.Index(MEASURES, name="measure")
+        return pd.DataFrame({COLUMN: 100 * stats}, index=index)
+
+    def describe(self, table, poses, people, skeleton, split):
+        """The table to read, and who is in it."""
+        wanted = self.countable(people, skeleton).any(axis=1).sum()
+        lines = [
+            table.to_string(float_format="%.2f"),
+            "",
+            f"{self.title}, split {split}: {wanted:,} people with labelled "
+            f"joints, {len(people) - wanted:,} crowds and people without in "
+            f"{len(people.pictures):,} photographs; {len(poses):,} poses.",
+        ]
+        unmeasured = default_sigmas(skeleton)
+        if unmeasured:
+            lines.append(
+                f"OKS deviation {DEFAULT_SIGMA:g} for want of a measured one: "
+                f"{', '.join(unmeasured)}."
+            )
+        return "\n".join(lines)
+
+    def measures(self, table):
+        """{name: share, 0 ... 1} that a run's results keep of a table."""
+        found = table[COLUMN].dropna()  # NaN: nobody of that size
+        return {name: float(value) / 100 for name, value in found.items()}
+
+
+PROTOCOLS = {"oks": AveragePrecision()}
+"""Named ways to score poses by OKS."""

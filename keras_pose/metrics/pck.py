@@ -22,6 +22,7 @@ from keras import ops
 
 from keras_pose import choices
 from keras_pose.codecs.codec import HasCodec
+from keras_pose.metrics.shares import Shares, mean_score, scores
 from keras_pose.skeletons import SKELETONS, without_side
 
 LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
@@ -45,7 +46,7 @@ AUC_THRESHOLDS = tuple(step / 100 for step in range(51))
 
 
 @dataclass(frozen=True)
-class PCK:
+class PCK(Shares):
     """A protocol: distance <= threshold x length of the person."""
 
     title: str
@@ -60,6 +61,12 @@ class PCK:
     mean: str = "counted"
     """"counted": every counted joint weighs the same (official); "joints":
     every kind of joint weighs the same."""
+
+    curve = AUC_THRESHOLDS
+
+    def family(self):
+        """All protocols of this kind."""
+        return PROTOCOLS.values()
 
     @property
     def needs(self):
@@ -159,35 +166,6 @@ PROTOCOLS = {
     ),
 }
 """Named ways to score joints, the thresholds as the field reports them."""
-
-
-def scores(correct, counted):
-    """Share of the counted that is correct, 0 where nothing is; any shape."""
-    counted = ops.cast(counted, correct.dtype)
-    return correct / ops.maximum(counted, keras.config.epsilon())
-
-
-def mean_score(correct, counted, in_mean, how="counted"):
-    """One number from sums per part.
-
-    Args:
-        correct: (..., P) sums.
-        counted: (P,) or (..., P) sums.
-        in_mean: (P,) bool.
-        how: `PCK.mean`.
-
-    Returns:
-        (...) share from 0 to 1.
-    """
-    choices.check("mean", how, ("counted", "joints"))
-    correct, counted = map(ops.convert_to_tensor, (correct, counted))
-    chosen = ops.cast(in_mean, correct.dtype)
-    if how == "counted":
-        total = ops.sum(correct * chosen, axis=-1)
-        return scores(total, ops.sum(counted * chosen, axis=-1))
-    chosen = chosen * ops.cast(counted > 0, correct.dtype)
-    total = ops.sum(scores(correct, counted) * chosen, axis=-1)
-    return scores(total, ops.sum(chosen, axis=-1))
 
 
 @keras.saving.register_keras_serializable("keras_pose")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_pose.metrics.pck import columns, fractions, same_type
+from keras_pose.metrics.shares import Shares
 
 _SHOULDERS = ("left_shoulder", "right_shoulder")
 _HIPS = ("left_hip", "right_hip")
@@ -48,7 +49,7 @@ def limbs(skeleton):
 
 
 @dataclass(frozen=True)
-class PCP:
+class PCP(Shares):
     """A protocol: ends within threshold x the true length of the limb."""
 
     title: str
@@ -59,6 +60,10 @@ class PCP:
     """Fraction of the limb's length."""
     mean: str = "counted"
     """As in `PCK`: the total is weighted by limbs."""
+
+    def family(self):
+        """All protocols of this kind."""
+        return PROTOCOLS.values()
 
     @property
     def needs(self):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pose import console, export, geometry, inference, predict
-from keras_pose.data import pipeline, records
+from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.models import msr_net
 from keras_pose.models.model import load_model
@@ -263,7 +263,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
     data = open_dataset(people)
     raw = tf.data.TFRecordDataset(data.shards("val"))
     pictures = [records.parse(record, 16) for record in raw]
-    found = pipeline.read_people(data, "val")
+    found = annotations.read_subjects(data, "val")
     sides = found.scale * geometry.PERSON_PIXELS / 1.25
     boxes = np.c_[found.center - (sides[:, None] - 1) / 2, sides, sides]
     model = load_model(best_of(finished, JOINT))
@@ -281,11 +281,10 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
     np.testing.assert_allclose(served["scores"], wanted.scores, atol=0.02)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(pictures[0].encoded)
-    (person,) = predict.main(
+    pose = predict.main(
         predict.Config((photo,), model=folder, box=tuple(boxes[0]))
     )
-    joints = [[joint["x"], joint["y"]] for joint in person["joints"].values()]
-    np.testing.assert_allclose(joints, served["joints"][0], atol=0.1)
+    np.testing.assert_allclose(pose.joints[0], served["joints"][0], atol=0.1)
 
 
 @pytest.mark.parametrize(

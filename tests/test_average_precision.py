@@ -13,14 +13,13 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from keras_pose import coco_results, evaluate, training
+from keras_pose import evaluate, training
 from keras_pose.codecs import Heatmaps
-from keras_pose.data import pipeline
+from keras_pose.data import annotations, pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.data.pipeline import People
-from keras_pose.inference import Predictions
 from keras_pose.metrics import oks
 from keras_pose.models.heads import PoseMaps
+from keras_pose.people import People, Poses
 from keras_pose.skeletons import COCO
 from reproductions import flow, hsm_loss
 from tfrecords import check, coco
@@ -44,31 +43,38 @@ def annotation(image, pose=POSE, area=LARGE, flags=2, **other):
     } | other
 
 
-def truth_of(*rows, **other):
+def people_of(*rows):
+    """`People` of annotations, whose photographs are named by their numbers."""
     ids = sorted({row["image_id"] for row in rows})
-    images = [{"id": n, "file_name": f"{n}.jpg"} for n in ids]
-    rows = [row | {"id": n} for n, row in enumerate(rows, start=1)]
-    categories = [{"id": 1, "name": "person"}]
-    return {
-        "images": images,
-        "annotations": rows,
-        "categories": categories,
-    } | other
+    keypoints = np.array([row["keypoints"] for row in rows])
+    keypoints = keypoints.reshape(-1, 17, 3)
+    return People(
+        joints=keypoints[..., :2],
+        flags=keypoints[..., 2].astype(int),
+        picture=np.array([ids.index(row["image_id"]) for row in rows]),
+        pictures=[f"{number}.jpg" for number in ids],
+        names=[f"{row['image_id']}.jpg" for row in rows],
+        image_ids=ids,
+        box=np.array([row["bbox"] for row in rows], float),
+        area=np.array([row["area"] for row in rows]),
+        crowd=np.array([bool(row["iscrowd"]) for row in rows]),
+    )
 
 
 def result(image, pose=POSE, score=1.0):
-    keypoints = np.column_stack([pose, np.ones(17)]).ravel().tolist()
-    return {
-        "image_id": image,
-        "category_id": 1,
-        "keypoints": keypoints,
-        "score": score,
-    }
+    return image, pose, score
 
 
-def scores(results, truth):
-    table = coco_results.average_precision(results, truth, COCO)
-    return table[coco_results.COLUMN]
+def scores(results, people):
+    images, joints, score = zip(*results, strict=True)
+    poses = Poses(
+        np.array(joints),
+        np.ones((len(joints), 17)),
+        person=np.full(len(joints), -1),
+        picture=np.array([people.image_ids.index(i) for i in images]),
+        score=np.array(score),
+    )
+    return oks.AveragePrecision().table(poses, people, COCO)[oks.COLUMN]
 
 
 def apart(alike, area):
@@ -77,12 +83,12 @@ def apart(alike, area):
     return np.column_stack([0.6 * far, -0.8 * far])
 
 
-TWO = truth_of(annotation(7), annotation(9, area=MEDIUM))
+TWO = people_of(annotation(7), annotation(9, area=MEDIUM))
 
 
 def test_the_truth_itself_scores_100():
     found = scores([result(7), result(9)], TWO)
-    assert list(found.index) == list(coco_results.MEASURES)
+    assert list(found.index) == list(oks.MEASURES)
     assert found.tolist() == pytest.approx([100] * 10)
 
 
@@ -113,14 +119,14 @@ def test_one_of_two_people_found_is_half_the_recall():
 
 
 def test_where_there_is_nobody_there_is_no_number():
-    found = scores([result(7)], truth_of(annotation(7)))
+    found = scores([result(7)], people_of(annotation(7)))
     assert found["AP large"] == pytest.approx(100)
     assert np.isnan(found["AP medium"])
 
 
 def test_a_false_alarm_before_the_person_halves_precision():
     alarm = result(7, POSE + 500, score=2.0)
-    found = scores([result(7), alarm], truth_of(annotation(7)))
+    found = scores([result(7), alarm], people_of(annotation(7)))
     assert found["AP"] == pytest.approx(50)
     assert found["AR"] == pytest.approx(100)
 
@@ -130,59 +136,8 @@ def test_crowds_and_people_without_keypoints_may_be_found(crowd):
     """The same alarm upon one of them does no harm."""
     nobody = annotation(7, POSE + 500, flags=0, iscrowd=crowd)
     alarm = result(7, POSE + 500, score=2.0)
-    found = scores([result(7), alarm], truth_of(annotation(7), nobody))
+    found = scores([result(7), alarm], people_of(annotation(7), nobody))
     assert found["AP"] == pytest.approx(100)
-
-
-def people_of(sources, scale=1.0):
-    number = len(sources)
-    return People(
-        joints=np.zeros((number, 17, 2)),
-        flags=np.zeros((number, 17), int),
-        center=np.zeros((number, 2)),
-        scale=np.full(number, scale),
-        head_size=np.full(number, np.nan),
-        box=np.full((number, 4), np.nan),
-        names=[f"{source}#{n}" for n, source in enumerate(sources)],
-        sources=sources,
-    )
-
-
-def test_results_are_rescored_and_people_seen_twice_are_dropped():
-    people = people_of(["9.jpg", "7.jpg", "9.jpg", "9.jpg"])
-    boxes = zip(people.names, (0.5, 0.6, 0.9, 0.8), strict=True)
-    truth = TWO | {"boxes": [{"name": n, "score": s} for n, s in boxes]}
-    poses = np.stack([POSE, POSE, POSE + 0.25, POSE + 40])
-    heights = np.full((4, 17), 0.5)
-    heights[3, :9] = 0.1  # not certain, and not in the mean
-    predictions = Predictions(poses, heights)
-    found = coco_results.find_results(predictions, people, truth, COCO, 0.75)
-    # The first is the third again, with a worse box; 7.jpg is another picture.
-    assert [(row["image_id"], round(row["score"], 9)) for row in found] == [
-        (7, 0.3),
-        (9, 0.45),
-        (9, 0.4),
-    ]
-    np.testing.assert_allclose(
-        np.reshape(found[1]["keypoints"], (17, 3)),
-        np.column_stack([POSE + 0.25, np.full(17, 0.5)]),
-    )
-    assert json.loads(json.dumps(found)) == found
-    # Annotated boxes are all as good: the mean of the joints alone, and of
-    # equals the first is kept.
-    found = coco_results.find_results(predictions, people, TWO, COCO, 0.75)
-    assert [row["score"] for row in found] == [0.5, 0.5, 0.5]
-    assert found[1]["keypoints"][0] == POSE[0, 0]
-
-
-def test_poses_are_compared_by_the_area_of_the_crop():
-    """Crops of 100 x 75 and 40 x 30 pixels: OKS 0.92 falls below 0.9."""
-    away = POSE + apart(0.92, 100 * 75)
-    predictions = Predictions(np.stack([POSE, away]), np.ones((2, 17)))
-    for height, number in ((100, 1), (40, 2)):
-        people = people_of(["7.jpg"] * 2, height / 200)
-        found = coco_results.find_results(predictions, people, TWO, COCO, 0.75)
-        assert len(found) == number
 
 
 CELLS = np.stack([np.arange(17) % 10 + 1, np.arange(17) % 13 + 1], axis=-1)
@@ -263,30 +218,49 @@ def test_the_command_scores_coco_by_oks(model, data, tmp_path, capsys):
         config = evaluate.Config(model, data.folder, output=output, **settings)
         return evaluate.main(config), capsys.readouterr().out
 
-    table, printed = run()
-    assert table.loc["AP"].tolist() == pytest.approx([100])
-    assert "2 people with keypoints, 1 crowds and people without" in printed
-    assert "2 annotated boxes, 2 left" in printed
+    tables, printed = run()
+    assert [*tables] == ["pck-bbox", "oks"]
+    assert tables["oks"].loc["AP"].tolist() == pytest.approx([100])
+    assert tables["pck-bbox"].loc["Mean"].iloc[0] == 100
+    assert "2 people with labelled joints, 1 crowds and people with" in printed
+    assert "in 2 photographs; 2 poses." in printed
     rows = json.loads((output / "predictions.json").read_text())
     assert [row["image_id"] for row in rows] == [3, 5]
+    assert [row["file_name"] for row in rows] == [
+        f"{n:012d}.jpg" for n in (3, 5)
+    ]
     assert rows[0]["score"] == pytest.approx(0.8)
-    written = pd.read_csv(output / "table.csv", index_col="measure")
-    np.testing.assert_allclose(written, table)
+    np.testing.assert_allclose(rows[0]["bbox"], (20, 30, 40, 80), atol=1e-3)
+    written = pd.read_csv(output / "table-oks.csv", index_col="measure")
+    np.testing.assert_allclose(written, tables["oks"])
 
-    table, _ = run(protocol="pck-bbox")
-    assert table.loc["Mean"].iloc[0] == 100
+    tables, _ = run(protocol="oks")
+    written = pd.read_csv(output / "table.csv", index_col="measure")
+    np.testing.assert_allclose(written, tables["oks"])
 
     # Of three boxes each, one finds the person, one finds it again and is
     # suppressed, and one misses it, with the worst score.
-    table, printed = run(split="detected")
-    assert table.loc["AP"].tolist() == pytest.approx([100])
-    assert "6 a detector's boxes, 4 left" in printed
+    tables, printed = run(split="detected")
+    assert tables["oks"].loc["AP"].tolist() == pytest.approx([100])
+    assert "in 2 photographs; 4 poses." in printed
     rows = json.loads((output / "predictions.json").read_text())
     np.testing.assert_allclose(
         [row["score"] for row in rows], [0.72, 0.24, 0.72, 0.24], rtol=1e-6
     )
-    with pytest.raises(ValueError, match="pck-bbox has nothing to score"):
+    with pytest.raises(ValueError, match="nobody knows whose poses"):
         run(split="detected", protocol="pck-bbox")
+
+
+@pytest.mark.parametrize("size", [(64, 48), (64, 64), (48, 96)], ids=str)
+def test_boxes_are_fitted_into_the_aspect_of_the_network(data, size):
+    """Converted at 3:4, cut at any aspect: the box and a quarter more."""
+    ((_, matrices),) = pipeline.views(data, "val", size, 2)
+    height, width = size
+    for back, (w, h) in zip(
+        matrices.numpy(), ((40, 80), (120, 80)), strict=True
+    ):
+        side = 1.25 * max(h, w * height / width)
+        assert back[0, 0] * height == pytest.approx(side, rel=1e-5)
 
 
 def test_a_run_on_coco_ends_with_average_precision(
@@ -307,8 +281,8 @@ def test_a_run_on_coco_ends_with_average_precision(
     assert [row["image_id"] for row in rows] == [3, 5]
     table = pd.read_csv(folder / "table-oks.csv", index_col="measure")
     assert table.loc["AP"].tolist() == [100]
-    assert "2 annotated boxes, 2 left after OKS-NMS" in capsys.readouterr().out
-    assert "Average precision" in (folder / "report.html").read_text()
+    assert "OKS-AP, split val: 2 people" in capsys.readouterr().out
+    assert "average precision" in (folder / "report.html").read_text()
 
 
 def test_a_truth_that_is_not_the_listed_one_is_refused(data):
@@ -319,20 +293,20 @@ def test_a_truth_that_is_not_the_listed_one_is_refused(data):
     check.main(check.Config(data.folder))
     path.write_bytes(gzip.compress(content + b" "))
     with pytest.raises(ValueError, match="truth-val.json.gz is not the file"):
-        coco_results.read_truth(data, "val")
+        annotations.read_truth(data, "val")
     with pytest.raises(
         ValueError, match="1 failures.*truth-val.json.gz: wrong"
     ):
         check.main(check.Config(data.folder))
     path.unlink()
     with pytest.raises(ValueError, match="truth-val.json.gz is missing"):
-        coco_results.read_truth(data, "val")
+        annotations.read_truth(data, "val")
 
 
-def test_oks_needs_the_truth_of_coco(model, data, tmp_path, wrists_data):
+def test_oks_needs_to_know_what_area_a_person_covers(model, wrists_data):
     other, _ = wrists_data()
     config = evaluate.Config(model, other.folder, protocol="oks")
-    with pytest.raises(ValueError, match="oks for people of COCO, got 'oks'"):
+    with pytest.raises(ValueError, match="has a labelled joint and an area"):
         evaluate.main(config)
 
 
@@ -353,14 +327,14 @@ def test_the_records_of_coco_score_100(tmp_path, person_pixels):
         )
     )
     data = open_dataset(tmp_path)
-    people = pipeline.read_people(data, "val")
-    truth = coco_results.read_truth(data, "val")
-    images = {row["file_name"]: row["id"] for row in truth["images"]}
-    results = [
-        result(images[source], joints)
-        for source, joints in zip(people.sources, people.joints, strict=True)
-    ]
-    assert len(results) == 46
-    assert scores(results, truth).tolist() == pytest.approx([100] * 10)
-    results[0]["keypoints"] = result(0, people.joints[0] + 1000)["keypoints"]
-    assert scores(results, truth)["AR"] == pytest.approx(100 * 45 / 46)
+    subjects = annotations.read_subjects(data, "val")
+    people = annotations.read_people(data, "val")
+    assert people.names[:46] == subjects.names and len(people) > 46
+    np.testing.assert_allclose(
+        subjects.joints, people.joints[:46], atol=1e-2, rtol=0
+    )
+    images = np.array(people.image_ids)[subjects.picture].tolist()
+    results = [*zip(images, subjects.joints, [1.0] * 46, strict=True)]
+    assert scores(results, people).tolist() == pytest.approx([100] * 10)
+    results[0] = result(images[0], subjects.joints[0] + 1000)
+    assert scores(results, people)["AR"] == pytest.approx(100 * 45 / 46)

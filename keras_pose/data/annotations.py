@@ -1,0 +1,121 @@
+"""Who is in a split: its subjects, and everybody annotated beside them."""
+
+import functools
+import gzip
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from keras_pose import geometry
+from keras_pose.data import reading
+from keras_pose.people import People, index_pictures
+
+
+def read_subjects(dataset, split):
+    """`People` of a split's records, in order; no shard is read.
+
+    Those of a detector's boxes have no labelled joints, and its scores.
+    """
+    index = reading.open_split(dataset, split)
+    found = index.columns
+    matrix = found["matrix"].astype("float64")
+    zoom = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
+    moved = geometry.move(found["joints"], matrix)
+    corner = geometry.move(found["box"][:, None, :2], matrix)[:, 0]
+    extent = found["box"][:, 2:] * zoom[:, None]
+    picture, pictures = index_pictures(index.sources)
+    subjects = People(
+        joints=np.where(found["flags"][..., None] > 0, moved, 0),
+        flags=found["flags"],
+        picture=picture,
+        pictures=pictures,
+        names=index.names,
+        center=geometry.move(found["center"][:, None], matrix)[:, 0],
+        scale=found["scale"] * zoom,
+        head_size=found["head_size"] * zoom,
+        box=np.concatenate([corner, extent], axis=-1),
+    )
+    truth = read_truth(dataset, split)
+    if truth is None:
+        return subjects
+    names = [row["file_name"] for row in truth["images"]]
+    numbers = {name: number for number, name in enumerate(names)}
+    picture = np.array([numbers[source] for source in index.sources], int)
+    ids = [row["id"] for row in truth["images"]]
+    subjects = replace(subjects, picture=picture, pictures=names, image_ids=ids)
+    if "boxes" in truth:
+        scores = {row["name"]: row["score"] for row in truth["boxes"]}
+        score = np.array([scores[name] for name in index.names])
+        subjects = replace(subjects, score=score)
+    return subjects
+
+
+def read_people(dataset, split):
+    """`People` that a split is scored against: all that is annotated.
+
+    The subjects of the records come first, in their order. Those of a
+    detector's boxes are not among them.
+    """
+    subjects = read_subjects(dataset, split)
+    truth = read_truth(dataset, split)
+    if truth is None:
+        return subjects
+    names = {row["id"]: row["file_name"] for row in truth["images"]}
+    rows = {
+        f"{names[row['image_id']]}#{row['id']}": row
+        for row in truth["annotations"]
+    }
+    numbers = {number: i for i, number in enumerate(subjects.image_ids)}
+    first = [] if "boxes" in truth else subjects.names
+    order = [*first, *(name for name in rows if name not in set(first))]
+    joints = len(dataset.skeleton.joints)
+    keypoints = [rows[name]["keypoints"] for name in order]
+    keypoints = np.array(keypoints, float).reshape(-1, joints, 3)
+    unknown = np.full(len(order) - len(first), np.nan)
+    return People(
+        joints=keypoints[..., :2],
+        flags=keypoints[..., 2].astype(int),
+        picture=np.array([numbers[rows[n]["image_id"]] for n in order], int),
+        pictures=subjects.pictures,
+        names=order,
+        image_ids=subjects.image_ids,
+        scale=np.concatenate([subjects.scale[: len(first)], unknown]),
+        box=np.array([rows[n]["bbox"] for n in order], float).reshape(-1, 4),
+        area=np.array([rows[n]["area"] for n in order], float),
+        crowd=np.array([bool(rows[n]["iscrowd"]) for n in order]),
+    )
+
+
+def is_detected(dataset, split):
+    """Whether the boxes of a split are a detector's: nobody knows whose."""
+    return "boxes" in (read_truth(dataset, split) or {})
+
+
+def read_truth(dataset, split):
+    """The file of annotations beside the records; None where there is none.
+
+    Returns:
+        dict of COCO's images, annotations and categories; of a detector's
+        boxes also boxes, [{"name", "score"}].
+
+    Raises:
+        ValueError: the file is not the one that dataset.json lists.
+    """
+    described = dataset.description.get("truth", {}).get(split)
+    if described is None:
+        return None
+    path = dataset.folder / described["file"]
+    changed = path.stat().st_mtime_ns if path.is_file() else None
+    return _read(path, described["sha256"], changed)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path, sha256, changed):
+    """The JSON of a file with this checksum; read again once it changed."""
+    content = path.read_bytes() if changed else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        state = "not the file that dataset.json lists" if content else "missing"
+        raise ValueError(f"{path} is {state}. Convert again.")
+    return json.loads(gzip.decompress(content))

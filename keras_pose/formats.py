@@ -1,0 +1,192 @@
+"""Files of what was found, for other tools: each whole or not at all.
+
+predictions.json is a list like COCO's results, which COCO's server takes as it
+is; predictions-header.json beside it says what its numbers mean.
+predictions.npz holds the same as arrays, predictions.mat in MPII's layout.
+"""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from keras_pose import files
+
+PREDICTIONS = "predictions.json"
+FIRST_PIXEL = 1
+"""MATLAB's, and so MPII's, name of the first pixel."""
+PIXELS = "the centre of the first pixel of the upright photograph is (0, 0)"
+
+
+def save(folder, tables, poses, people, skeleton):
+    """Writes tables and poses into a folder, which is made if need be.
+
+    Args:
+        folder: where to.
+        tables: {file name: DataFrame}.
+        poses: `people.Poses`, all of them.
+        people: `people.People` of the same split.
+        skeleton: names the joints.
+    """
+    folder = Path(folder)
+    arrays, matlab = io.BytesIO(), io.BytesIO()
+    names = names_of(poses, people)
+    pictures = pictures_of(poses, people)
+    sources = [people.pictures[number] for number in pictures]
+    said = {} if poses.occluded is None else {"occluded": poses.occluded}
+    np.savez_compressed(
+        arrays,
+        **said,
+        joints=poses.joints,
+        scores=poses.scores,
+        names=np.array(names, "U"),
+        sources=np.array(sources, "U"),
+        joint_names=np.array(skeleton.joints),
+    )
+    scipy.io.savemat(
+        matlab, as_mpii(poses, names, sources, skeleton), do_compression=True
+    )
+    contents = {name: table.to_csv().encode() for name, table in tables.items()}
+    contents |= {
+        "predictions.npz": arrays.getvalue(),
+        "predictions.mat": matlab.getvalue(),
+    }
+    for name, content in contents.items():
+        with files.whole(folder / name) as temporary:
+            temporary.write_bytes(content)
+
+
+def save_results(path, results, skeleton):
+    """Writes a list of results, and its header beside it.
+
+    Args:
+        path: of the .json.
+        results: of `as_results`.
+        skeleton: whose joints the keypoints are.
+
+    Returns:
+        path of the header.
+    """
+    path = Path(path)
+    header = path.with_name(f"{path.stem}-header.json")
+    content = {
+        "skeleton": skeleton.described(),
+        "joints": skeleton.joints,
+        "keypoints": "x, y, score of each joint, in their order",
+        "pixels": PIXELS,
+        "bbox": "x, y, width, height of what was looked at",
+        "missing, occluded": "of each joint, where the model says so",
+    }
+    for name, value in ((header, content), (path, results)):
+        with files.whole(name) as temporary:
+            temporary.write_text(json.dumps(value))
+    return header
+
+
+def as_results(poses, people, names=None):
+    """Poses as a list like COCO's results.
+
+    Args:
+        poses: `people.Poses`.
+        people: `people.People`, whose photographs these are.
+        names: of each pose, if they are to be told.
+
+    Returns:
+        [{image_id, file_name, category_id, keypoints, score, bbox}]; image_id
+        is the source's number of the photograph, or its file name.
+    """
+    keypoints = np.dstack([poses.joints, poses.scores]).round(3)
+    ids = people.image_ids or people.pictures
+    found = []
+    for number, picture in enumerate(pictures_of(poses, people)):
+        pose = {
+            "image_id": ids[picture],
+            "file_name": people.pictures[picture],
+            "category_id": 1,
+            "keypoints": keypoints[number].ravel().tolist(),
+            "score": float(poses.score[number]),
+        }
+        box = np.asarray(poses.box[number], float)
+        if np.isfinite(box).all():
+            pose["bbox"] = box.round(3).tolist()
+        if names is not None:
+            pose["person"] = names[number]
+        for name in ("occluded", "missing"):
+            said = getattr(poses, name)
+            if said is not None:
+                pose[name] = said[number].tolist()
+        found.append(pose)
+    return found
+
+
+def as_mpii(poses, names, sources, skeleton):
+    """Poses as MPII's tools read them: pixels count from 1.
+
+    Args:
+        poses: `people.Poses`.
+        names: (N,) who each is in the source.
+        sources: (N,) file names of the photographs.
+        skeleton: names the joints.
+
+    Returns:
+        dict for `scipy.io.savemat`. `pred.annolist(i).annorect(j).annopoints`
+        is the toolkit's struct; image.name and, where the person's name ends in
+        it ("im.jpg#1"), ridx say who it is. `pos_pred_src` (K, 2, N), `scores`
+        (K, N), `joints` and `names` hold the same as arrays.
+    """
+    joints = poses.joints + FIRST_PIXEL
+    index = np.arange(len(skeleton.joints), dtype="float64")
+    images = {}
+    for person, source in enumerate(sources):
+        number = re.search(r"#(\d+)$", names[person])
+        rect = float(number[1]) if number else np.nan
+        points = _structs(
+            x=joints[person, :, 0],
+            y=joints[person, :, 1],
+            id=index,
+            score=poses.scores[person].astype("float64"),
+        )
+        images.setdefault(source, []).append((rect, {"point": points}))
+    rects = [
+        _structs(ridx=[r for r, _ in found], annopoints=[p for _, p in found])
+        for found in images.values()
+    ]
+    annolist = _structs(
+        image=[{"name": source} for source in images],
+        annorect=rects,
+    )
+    return {
+        "pred": {"annolist": annolist},
+        "pos_pred_src": joints.transpose(1, 2, 0),
+        "scores": poses.scores.T,
+        "joints": np.array(skeleton.joints, object),
+        "names": np.array(names, object),
+    }
+
+
+def pictures_of(poses, people):
+    """(N,) index of each pose's photograph, also where only the person is."""
+    if poses.picture is not None:
+        return poses.picture
+    return people.picture[poses.person]
+
+
+def names_of(poses, people):
+    """(N,) names of the people who were looked at; else a running number."""
+    return [
+        people.names[person] if person >= 0 else f"#{number + 1}"
+        for number, person in enumerate(poses.person)
+    ]
+
+
+def _structs(**columns):
+    """A MATLAB struct array (1, N) of equally long columns."""
+    length = len(next(iter(columns.values())))
+    array = np.empty((1, length), [(name, object) for name in columns])
+    for name, values in columns.items():
+        for position, value in enumerate(values):
+            array[name][0, position] = value
+    return array
