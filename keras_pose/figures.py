@@ -218,10 +218,10 @@ def draw_curves(histories, metric, window=SMOOTHING):
     figure = Figure(figsize=(PAGE_WIDTH, 6.6), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True)
     panels = {
-        f"{_title(metric)} on the people it trains on": metric,
-        f"{_title(metric)} on held-out people": f"val_{metric}",
-        "Loss on the people it trains on": "loss",
-        "Loss on held-out people": "val_loss",
+        f"{_title(metric)} in training": metric,
+        f"{_title(metric)} on held-out data": f"val_{metric}",
+        "Loss in training": "loss",
+        "Loss on held-out data": "val_loss",
     }
     everything = [seed for seeds in histories.values() for seed in seeds]
     for axes, letter, (title, column) in zip(
@@ -263,7 +263,7 @@ def draw_history(history, metric):
     ):  # fmt: skip
         _style(axes, title)
         _whole_epochs(axes)
-        pairs = {"training people": column, "held-out people": f"val_{column}"}
+        pairs = {"training": column, "held-out data": f"val_{column}"}
         for (label, name), color in zip(
             pairs.items(), (LINES[0], LINES[1]), strict=True
         ):

@@ -31,6 +31,7 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.models import heads
 from keras_pose.models import model as models
 from keras_pose.people import People
+from keras_pose.skeletons import Skeleton
 
 REPORT = "report.html"
 MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
@@ -49,8 +50,8 @@ MISSING = {"Not in the picture": (0,), "Not in it, or occluded": (0, 1)}
 KINDS = {
     "nearly right": f"within {failures.NEARLY:g} times the allowed distance",
     "left for right": "on the same joint of the other side",
-    "another joint": "on another joint of the same person",
-    "elsewhere": "on none of the person's joints",
+    "another joint": "on another joint of the same {}",
+    "elsewhere": "on none of the {}'s joints",
 }
 """What `failures.kinds_of_miss` means."""
 
@@ -125,7 +126,8 @@ def write_report(
             *_other_tables(folder, dataset, split, before),
             curves,
             page.section(
-                "People", _people(dataset, split, model, result, batch_size)
+                dataset.skeleton.kinds.capitalize(),
+                _people(dataset, split, model, result, batch_size),
             ),
             page.section("Where it fails", _failures(result, skeleton)),
             page.section("Missing joints", _missing(result)),
@@ -134,8 +136,8 @@ def write_report(
         result = None
         absent = page.notice(
             f"{dataset.folder} has nobody in a split {split!r} (its splits: "
-            f"{', '.join(dataset.splits)}), so there is no score on people "
-            "that the network has not seen."
+            f"{', '.join(dataset.splits)}), so there is no score on "
+            f"{dataset.skeleton.kinds} that the network has not seen."
         )
         sections = [page.section("Score", absent), curves]
     top = _summary(folder, said, history, dataset, split, result, before)
@@ -222,6 +224,8 @@ class _Result:
     """The data set's."""
     judge: object
     """What says of a single joint whether it is right."""
+    skeleton: Skeleton
+    """Whose joints these are."""
     reach: np.ndarray
     """(N, K): up to 1 is right."""
     curves: dict
@@ -242,7 +246,7 @@ class _Result:
     @property
     def who(self):
         """Who is scored, in words: "341 of 500 people"."""
-        everyone = page.many(len(self.joints), "person", "people")
+        everyone = page.many(len(self.joints), *_kinds(self.skeleton))
         all_counted = self.counted == len(self.joints)
         return everyone if all_counted else f"{self.counted:,} of {everyone}"
 
@@ -268,6 +272,7 @@ def _judge(dataset, split, predictions):
         table=protocol.table(predictions, people, skeleton),
         protocol=protocol,
         judge=judge,
+        skeleton=skeleton,
         reach=failures.reaches(predictions.joints, labels, skeleton, judge),
         curves=curves,
         threshold=0.0
@@ -283,7 +288,9 @@ def _summary(folder, said, history, dataset, split, result, before):
     name = converter.group(1) if converter else dataset.folder.name
     people = dataset.description["splits"].get("train", {}).get("people")
     text = f"A network was trained on the data set {name}"
-    text += f" ({page.many(people, 'person', 'people')})" if people else ""
+    text += (
+        f" ({page.many(people, *_kinds(dataset.skeleton))})" if people else ""
+    )
     cells = {}
     if history is not None:
         text += f" for {page.many(len(history), 'epoch')}"
@@ -296,9 +303,9 @@ def _summary(folder, said, history, dataset, split, result, before):
     text += "."
     if result:
         text += (
-            f" On {result.who} of the split {split}, whom it was not trained "
-            f"on, it places {page.percent(result.score)} of "
-            f"{_meaning(result.protocol)}."
+            f" On {result.who} of the split {split}, which it was not "
+            f"trained on, it places {page.percent(result.score)} of "
+            f"{_meaning(result.protocol, result.skeleton)}."
         )
         first = {
             f"{result.table.columns[0]} on {split}": page.percent(result.score)
@@ -308,8 +315,13 @@ def _summary(folder, said, history, dataset, split, result, before):
             text += f" Before training it placed {untrained}."
             first["before training"] = untrained
         if before.get("chosen_on") == split:
-            text += " The best epoch was chosen on the same people."
-        cells = first | cells | {"people counted": f"{result.counted:,}"}
+            text += " The best epoch was chosen on the same "
+            text += f"{result.skeleton.kinds}."
+        cells = (
+            first
+            | cells
+            | {f"{result.skeleton.kinds} counted": f"{result.counted:,}"}
+        )
     paper = said.get("paper")
     return page.header(
         folder.name if paper else "Training report",
@@ -328,17 +340,16 @@ def _table(result, skeleton):
         name: table[name].map("{:,.0f}".format)
         for name in metrics.shares.COUNTS
     }
-    table = table.assign(**counts)
+    table = table.assign(**counts).rename(columns={"people": skeleton.kinds})
     single = table.index.isin(result.protocol.parts(skeleton))
-    note = f"Share of {_meaning(result.protocol)}, in per cent."
+    note = f"Share of {_meaning(result.protocol, skeleton)}, in per cent."
     left_out = getattr(result.protocol, "left_out", ())
     left_out = [j.replace("_", " ") for j in left_out if j in skeleton.joints]
     if left_out:
         note += f" The mean leaves out {' and '.join(left_out)}."
     if result.counted < len(result.joints):
         note += (
-            f" Of {len(result.joints):,} people {result.counted:,} count: the "
-            f"others lack {result.protocol.needs}."
+            f" Of {result.who} count: the others lack {result.protocol.needs}."
         )
     return (
         f"<p>{note} Occluded joints count.</p>"
@@ -387,7 +398,7 @@ def _joint_weights(path):
     if uneven < 100 * EVEN:
         return page.notice(
             f"The joints' weights stayed within {100 * uneven:.1f} % of even. "
-            "Where most joints of a person are lost, their mean loss is above "
+            "Where most joints of a sample are lost, their mean loss is above "
             "half of the largest, and there the rule of the paper stops."
         )
     share = end["weight"] * joints
@@ -411,7 +422,7 @@ def _people(dataset, split, model, result, batch_size):
     scored = np.array(result.judge.in_mean(skeleton))
     ranked = failures.rank(result.reach[:, scored])
     if not len(ranked):
-        return page.notice("Nobody has enough labelled joints to be shown.")
+        return page.notice("None has enough labelled joints to be shown.")
     middle = max(0, (len(ranked) - SHOWN["Typical"]) // 2)
     picks = {
         "Worst": ranked[: SHOWN["Worst"]],
@@ -456,7 +467,7 @@ def _people(dataset, split, model, result, batch_size):
     hollow = " (prediction: thought missing)" if result.threshold else ""
     return (
         "<p>Sorted by the share of joints that are right. "
-        "<b class=left>Orange</b> is the person's own left, "
+        f"<b class=left>Orange</b> is the {skeleton.kind}'s own left, "
         "<b class=right>blue</b> the right. A hollow joint is "
         f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
         "joint to where it belongs."
@@ -508,7 +519,8 @@ def _failures(result, skeleton):
     )
     if misses.sum():
         title = f"Where the {misses.sum():,} wrong joints were put"
-        text += page.shares(title, misses.to_dict(), KINDS)
+        meanings = {k: v.format(skeleton.kind) for k, v in KINDS.items()}
+        text += page.shares(title, misses.to_dict(), meanings)
     return text
 
 
@@ -535,7 +547,7 @@ def _missing(result):
         "joint. A threshold turns a low peak into the answer that the joint is "
         "missing: the curves show how much of what is missing each threshold "
         "finds (recall), and how often it is right (precision). The best F1 "
-        f"is picked on these same people.</p><ul>{lines}</ul>"
+        f"is picked on these same {result.skeleton.kinds}.</p><ul>{lines}</ul>"
         + page.chart(
             figures.draw_missing(result.curves, thresholds),
             "Precision and recall of missing joints",
@@ -608,17 +620,25 @@ def read_history(folder):
     return history if len(history) else None
 
 
+def _kinds(skeleton):
+    """One and several of what has these joints."""
+    return skeleton.kind, skeleton.kinds
+
+
 def metric_of(history):
     """The column of the data set's metric, or None."""
     return next((name for name in SCORES if name in history), None)
 
 
-def _meaning(protocol):
+def _meaning(protocol, skeleton):
     """What a protocol counts, in words."""
     length = getattr(protocol, "length", None)
     if length is None:
         return f"limbs within {protocol.threshold:g} limb lengths of the truth"
-    words = {"head": "head sizes", "box": "times the person's longer side"}
+    words = {
+        "head": "head sizes",
+        "box": f"times the {skeleton.kind}'s longer side",
+    }
     length = words.get(length) if isinstance(length, str) else "torso lengths"
     return f"joints within {protocol.threshold:g} {length} of the truth"
 

@@ -28,6 +28,8 @@ class Skeleton:
     sigmas: tuple[float, ...] | None = None
     """Of OKS, for each joint: deviation of its annotators / root of the
     subject's area. None: `metrics.oks` knows COCO's, and has a default."""
+    kind: str = "person"
+    """What has these joints, for reports: "person", "hand", "dog"."""
 
     def __post_init__(self):
         for field in ("joints", "limbs", "sigmas"):
@@ -57,6 +59,11 @@ class Skeleton:
                 f"skeleton {self.name}: one positive sigma for each of its "
                 f"{len(self.joints)} joints wanted, got {self.sigmas}"
             )
+
+    @property
+    def kinds(self):
+        """Several of its kind: people, hands, dogs."""
+        return "people" if self.kind == "person" else f"{self.kind}s"
 
     @property
     def mirror(self):
@@ -98,10 +105,10 @@ class Skeleton:
         return near
 
     def index(self, joint):
-        """Index of a joint by name; KeyError names the joints there are."""
+        """Index of a joint by name; ValueError names the joints there are."""
         if joint not in self.joints:
-            raise KeyError(
-                f"{self.name} has no {joint}: {', '.join(self.joints)}"
+            raise ValueError(
+                f"skeleton {self.name} has no {joint}: {', '.join(self.joints)}"
             )
         return self.joints.index(joint)
 
@@ -125,7 +132,7 @@ def find(described):
             return Skeleton(**described)
         except TypeError as error:
             raise ValueError(
-                f"a skeleton has name, joints, limbs and sigmas: {error}"
+                f"a skeleton has name, joints, limbs, sigmas and kind: {error}"
             ) from None
     choices.check("skeleton", described, SKELETONS)
     return SKELETONS[described]

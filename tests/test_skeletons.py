@@ -60,7 +60,7 @@ def test_what_cannot_be_is_refused(settings, named):
     ("described", "named"),
     [
         ("cat", "skeleton: one of mpii, lsp, coco, flic, got 'cat'"),
-        ({"name": "cat"}, "has name, joints, limbs and sigmas: .*joints"),
+        ({"name": "cat"}, "has name, joints, limbs, sigmas and kind: .*joints"),
         ({"name": "cat", "joints": ["paw"], "legs": 4}, "legs"),
         (None, "skeleton: one of mpii"),
     ],

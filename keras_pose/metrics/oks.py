@@ -120,7 +120,7 @@ class AveragePrecision:
         if not (wanted.any(axis=1) & (people.area > 0)).any():
             raise ValueError(
                 f"{self.title} has nothing to score: none of the {len(people)} "
-                f"people has {self.needs}. Choose another --protocol"
+                f"{skeleton.kinds} has {self.needs}. Choose another --protocol"
             )
         return wanted
 
@@ -186,9 +186,10 @@ class AveragePrecision:
         lines = [
             table.to_string(float_format="%.2f"),
             "",
-            f"{self.title}, split {split}: {wanted:,} people with labelled "
-            f"joints, {len(people) - wanted:,} crowds and people without in "
-            f"{len(people.pictures):,} photographs; {len(poses):,} poses.",
+            f"{self.title}, split {split}: {wanted:,} {skeleton.kinds} with "
+            f"labelled joints, {len(people) - wanted:,} crowds and "
+            f"{skeleton.kinds} without in {len(people.pictures):,} "
+            f"photographs; {len(poses):,} poses.",
         ]
         unmeasured = default_sigmas(skeleton)
         if unmeasured:

@@ -85,9 +85,20 @@ class PCK(Shares):
         return tuple(joint not in self.left_out for joint in skeleton.joints)
 
     def columns(self, skeleton):
-        """Column of the field's tables -> indices of the joints it averages."""
+        """Column of the field's tables -> indices of the joints it averages.
+
+        Where most joints are in none of the field's columns: the joints that
+        there are of both sides.
+        """
         inside = self.in_mean(skeleton)
         found = columns(skeleton.joints, COLUMNS)
+        if 2 * sum(map(len, found.values())) < len(skeleton.joints):
+            # Not of a human body: left and right together, "Front paw".
+            found = {
+                name.replace("_", " ").capitalize(): indices
+                for name, indices in skeleton.groups.items()
+                if len(indices) > 1
+            }
         return {k: v for k, v in found.items() if any(inside[i] for i in v)}
 
     def lengths(self, labels, skeleton):

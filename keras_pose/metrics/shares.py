@@ -99,7 +99,7 @@ class Shares:
         """
         names = np.array(people.names, object)
         if not len(names):
-            raise ValueError("nothing to score: there are no people")
+            raise ValueError(f"nothing to score: there are no {skeleton.kinds}")
         labels = people.labels
         unknown = ~np.isin(labels[..., 2], (0, 1, 2))
         if unknown.any():
@@ -114,12 +114,15 @@ class Shares:
                 "a labelled joint is NaN or infinite in "
                 f"{some(names[broken.any(axis=1)])}"
             )
-        _, counted = self.hits(labels, labels[..., :2], skeleton)
+        try:
+            _, counted = self.hits(labels, labels[..., :2], skeleton)
+        except ValueError as error:
+            raise ValueError(f"{self.title} does not fit: {error}") from None
         counted = ops.convert_to_numpy(counted)
         if not counted.any():
             raise ValueError(
                 f"{self.title} has nothing to score: none of the {len(names)} "
-                f"people has {self.needs}. Choose another --protocol"
+                f"{skeleton.kinds} has {self.needs}. Choose another --protocol"
             )
         return counted
 
@@ -145,7 +148,8 @@ class Shares:
             scores.loc[columns].T.to_string(float_format="%.2f"),
             "",
             f"{self.title} in per cent, split {split}. Mean: {mean}{without}.",
-            f"{len(names):,} people, {(~nothing & ~lacking).sum():,} counted; "
+            f"{len(names):,} {skeleton.kinds}, "
+            f"{(~nothing & ~lacking).sum():,} counted; "
             f"{labelled.sum():,} joints labelled, occluded ones included, "
             f"{(~labelled).sum():,} not labelled and not counted.",
         ]

@@ -111,5 +111,5 @@ def test_the_total_is_weighted_by_limbs():
 
 def test_a_skeleton_without_a_head_is_refused_by_name():
     labels = person(COCO)
-    with pytest.raises(KeyError, match="coco has no upper_neck"):
+    with pytest.raises(ValueError, match="coco has no upper_neck"):
         STRICT.hits(labels, labels[..., :2], COCO)

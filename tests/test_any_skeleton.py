@@ -1,0 +1,189 @@
+"""Joints that the library has never heard of, from conversion to prediction."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from functools import partial
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_pose import evaluate
+from keras_pose.data import records
+from keras_pose.data.dataset import open_dataset
+from keras_pose.models import hourglass
+from keras_pose.skeletons import Skeleton
+from reproductions import hsm_loss
+from tfrecords import check, shards
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+HAND = Skeleton(
+    "hand",
+    ("wrist", *(f"{finger}_{n}" for finger in FINGERS for n in range(1, 5))),
+    tuple(
+        (f"{finger}_{n - 1}" if n > 1 else "wrist", f"{finger}_{n}")
+        for finger in FINGERS
+        for n in range(1, 5)
+    ),
+    kind="hand",
+)
+DOG = Skeleton(
+    "dog",
+    (
+        *("nose", "tail"),
+        *(
+            f"{end}_{s}_paw"
+            for end in ("front", "hind")
+            for s in ("left", "right")
+        ),
+    ),
+    (
+        *(("nose", "tail"), ("nose", "front_left_paw")),
+        *(("nose", "front_right_paw"), ("tail", "hind_left_paw")),
+    ),
+    (0.03, 0.1, *[0.08] * 4),
+    kind="dog",
+)
+ARM = Skeleton(
+    "arm",
+    ("left_shoulder", "left_elbow", "left_wrist"),
+    (("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist")),
+    kind="arm",
+)
+DOTS = Skeleton("dots", ("a", "b", "c", "d"), kind="mark")
+EVERY = pytest.mark.parametrize(
+    "skeleton", [HAND, DOG, ARM, DOTS], ids=lambda s: s.name
+)
+
+
+def picture(seed, skeleton):
+    """A picture 96 x 80 with a bright dot on each joint, as a record."""
+    rng = np.random.default_rng(seed)
+    joints = rng.uniform(16, 64, (len(skeleton.joints), 2))
+    image = rng.integers(0, 60, (80, 96, 3), "uint8")
+    for x, y in joints.round().astype(int).tolist():
+        cv2.circle(image, (x, y), 2, (255, 255, 255), cv2.FILLED)
+    low, high = joints.min(axis=0), joints.max(axis=0)
+    subject = records.Person(
+        joints,
+        np.where(np.arange(len(joints)) == 1, 1, 2),
+        (low + high) / 2,
+        80 / 200,
+        box=(*low, *(high - low)),
+        name=f"{seed}.jpg#1",
+    )
+    encoded = cv2.imencode(".jpg", image)[1].tobytes()
+    return records.Picture(
+        encoded, image.shape[:2], (subject,), f"{seed}.jpg", np.eye(2, 3)
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, two_layers, eagerly):
+    """Folder of the data and of the run, made once for each skeleton."""
+    made = {}
+
+    def make(skeleton):
+        if skeleton.name in made:
+            return made[skeleton.name]
+        folder = tmp_path_factory.mktemp(skeleton.name)
+        shards.save(
+            folder / "data",
+            {"train": range(8), "val": range(8, 12)},
+            partial(picture, skeleton=skeleton),
+            skeleton=skeleton,
+            protocol="pck-bbox",
+            workers=1,
+        )
+        check.main(check.Config(folder / "data"))
+        config = hsm_loss.Config(
+            data=folder / "data", output=folder / "run", preset="laptop",
+            epochs=1, batch_size=4, image_size=(64, 128), filters=8, stacks=1,
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch, eagerly():
+            patch.setattr(hourglass, "stacked_hourglass", two_layers)
+            hsm_loss.main(config)
+        made[skeleton.name] = folder
+        return folder
+
+    return make
+
+
+@EVERY
+def test_it_is_converted_trained_scored_and_reported(trained, skeleton):
+    folder = trained(skeleton)
+    assert open_dataset(folder / "data").skeleton == skeleton
+    table = pd.read_csv(folder / "run" / "table.csv", index_col="joint")
+    columns = {
+        "dog": ["Front paw", "Hind paw"],
+        "arm": ["Shoulder", "Elbow", "Wrist"],
+    }
+    columns = columns.get(skeleton.name, [])
+    assert [*table.index] == [*skeleton.joints, *columns, "Mean"]
+    assert table.loc["Mean", "counted"] == 4 * len(skeleton.joints)
+    page = (folder / "run" / "report.html").read_text()
+    text = re.sub("<[^>]*>", " ", page.partition("<body")[2]).lower()
+    settings = text.rindex("settings")
+    for word in ("person", "people", "body"):
+        assert word not in text[:settings], word
+    assert skeleton.kinds in text
+    assert skeleton.joints[-1].replace("_", " ") in page
+    header = folder / "run" / "predictions-header.json"
+    said = json.loads(header.read_text())["skeleton"]
+    assert tuple(said["joints"]) == skeleton.joints
+
+
+@EVERY
+def test_it_is_evaluated_with_a_mirror(trained, skeleton, tmp_path, capsys):
+    folder = trained(skeleton)
+    config = evaluate.Config(
+        folder / "run" / "best.keras",
+        folder / "data",
+        flip=True,
+        output=tmp_path,
+        batch_size=4,
+    )
+    evaluate.main(config)
+    assert "PCK@0.2" in capsys.readouterr().out
+    with pytest.raises(
+        ValueError, match="PCP@0.5, strict does not fit.* has no"
+    ):
+        evaluate.main(dataclasses.replace(config, protocol="pcp-strict"))
+
+
+def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
+    """A new process with the export and the .keras file alone."""
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from keras_pose import predict\n"
+        "for folder in map(Path, sys.argv[2:]):\n"
+        "    for name in ('saved_model', 'best.keras'):\n"
+        "        predict.main(predict.Config((Path(sys.argv[1]),),\n"
+        "            folder / 'run' / name, output=folder / 'drawn.png',\n"
+        "            json=folder / f'{name}.json'))\n"
+    )
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(picture(3, DOG).encoded)
+    skeletons = HAND, DOG, ARM, DOTS
+    folders = [trained(skeleton) for skeleton in skeletons]
+    subprocess.run(
+        [sys.executable, "-c", code, str(photo), *map(str, folders)],
+        check=True,
+        capture_output=True,
+    )
+    for skeleton, folder in zip(skeletons, folders, strict=True):
+        served, loaded = (
+            json.loads((folder / f"{name}.json").read_text())
+            for name in ("saved_model", "best.keras")
+        )
+        assert served[0]["file_name"] == str(photo)
+        keypoints = np.reshape(served[0]["keypoints"], (-1, 3))
+        assert len(keypoints) == len(skeleton.joints)
+        other = np.reshape(loaded[0]["keypoints"], (-1, 3))
+        np.testing.assert_allclose(keypoints, other, atol=1e-2)
+        assert (folder / "drawn.png").is_file()
