@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -34,82 +35,143 @@ def open_data(folder, smoke=False):
     return open_dataset(folder)
 
 
-def start(config, name, doc):
-    """Fills in the preset, seeds everything, opens the data: a `Run`.
+@dataclass(frozen=True)
+class Paper:
+    """What a paper brings; the rest of a run is shared."""
 
-    Args:
-        config: of the paper, as it came from the command line.
-        name: of its module: runs/<name> is the default output.
-        doc: docstring of its module; the first line is the paper's title.
-    """
-    config, origin = config.resolved()
-    if config.output is None:
-        folder = f"{name}-smoke" if config.smoke else name
-        config = replace(config, output=Path("runs") / folder)
-    if config.smoke:
-        config = replace(config, epochs=1)
-        origin["epochs"] = "smoke"
-        if origin.get("weights", "flag") != "flag":  # needs no download
-            config = replace(config, weights="none")
-            origin["weights"] = "smoke"
-    policy = "mixed_float16" if config.mixed_precision else "float32"
-    keras.mixed_precision.set_global_policy(policy)
-    runtime.prepare(config.seed, config.image_size)
-    data = open_data(config.data, config.smoke)
-    title = doc.splitlines()[0].rstrip(".")
-    return training.Run(title, config, origin, data, score_name(data))
+    name: str
+    """Of its module: runs/<name> is the default output."""
+    doc: str
+    """Docstring of its module; the first line is the paper's title."""
+    build_model: Callable
+    """(config, skeleton) -> `models.PoseModel`."""
+    build_loss: Callable
+    """(config, model) -> `losses.PoseLoss`."""
+    build_optimizer: Callable
+    """config -> optimizer."""
+    watch: Callable | None = None
+    """(config, model, loss) -> lists of more metrics and of callbacks."""
+    stages: Callable | None = None
+    """config -> tuple of `training.Stage`; None: one training."""
 
+    def start(self, config):
+        """Fills in the preset, seeds everything, opens the data: a `Run`."""
+        config, origin = config.resolved()
+        if config.output is None:
+            folder = f"{self.name}-smoke" if config.smoke else self.name
+            config = replace(config, output=Path("runs") / folder)
+        if config.smoke:
+            config = replace(config, epochs=1)
+            origin["epochs"] = "smoke"
+            if origin.get("weights", "flag") != "flag":  # needs no download
+                config = replace(config, weights="none")
+                origin["weights"] = "smoke"
+        policy = "mixed_float16" if config.mixed_precision else "float32"
+        keras.mixed_precision.set_global_policy(policy)
+        runtime.prepare(config.seed, config.image_size)
+        data = open_data(config.data, config.smoke)
+        title = self.doc.splitlines()[0].rstrip(".")
+        return training.Run(title, config, origin, data, score_name(data))
 
-def train_and_finish(train, config):
-    """Trains one network and scores it: its `Run` and history.
+    def compiled(self, run):
+        """The model of a `Run`, and the callbacks that `watch` wants."""
+        config, data = run.config, run.data
+        model = self.build_model(config, data.skeleton)
+        loss = self.build_loss(config, model)
+        scores = [
+            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+            metrics.PeakHeight(model.codec),
+        ]
+        more, callbacks = [], []
+        if self.watch:
+            more, callbacks = self.watch(config, model, loss)
+        model.compile(
+            self.build_optimizer(config),
+            loss,
+            [*scores, *more],
+            jit_compile=config.xla,
+        )
+        return model, callbacks
 
-    Args:
-        train: what a paper does with a config: the same two.
-        config: of the paper.
-    """
-    run, history = train(config)
-    if not is_finished(run):  # it may be the rerun of a stopped one
-        finish(run)
-    return run, history
+    def train(self, config, siblings=None):
+        """Trains one network, all its stages or the one that is wanted.
 
+        Args:
+            config: of the paper.
+            siblings: folder of a comparison, whose equal runs are not repeated.
 
-def compare_runs(config, name, variants, seeds, reproduce, tables=None):
-    """Every variant and seed on the same people in the same order.
-
-    Args:
-        config: of the paper; `output`: the folder of all the runs.
-        name: of its module: runs/<name>-compare is the default output.
-        variants: {variant: settings to replace}, the baseline first.
-        seeds: how many, counted up from `config.seed`.
-        reproduce: trains and scores one config: its `Run` and history.
-        tables: folder of the table and its figures; None: that of the runs.
-            With another, comparisons share the runs of their common variants.
-
-    Returns:
-        the table of `comparison.compare`.
-    """
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
-    output = Path(config.output or Path("runs") / f"{name}-compare")
-    runs = {}
-    # Seeds outermost: stopped early, it has every variant equally often.
-    for seed in range(config.seed, config.seed + seeds):
-        for variant, settings in variants.items():
-            slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
-            folder = output / f"{slug}-seed{seed}"
-            runs.setdefault(variant, []).append(folder)
+        Returns:
+            the last `Run`, and its history.
+        """
+        run = replace(self.start(config), siblings=siblings)
+        if not self.stages:
+            return run, self._fit(run)
+        stages = self.stages(run.config)
+        names = [stage.name for stage in stages]
+        wanted = range(len(stages))
+        if run.config.stage != "all":
+            wanted = [names.index(run.config.stage)]
+        for number in wanted:
             keras.backend.clear_session()
-            reproduce(replace(config, output=folder, seed=seed, **settings))
-    data = open_data(config.data, config.smoke)
-    tables = Path(tables or output)
-    table = compare(runs, data, held_out(data), tables, score_name(data))
-    print(describe_comparison(table))
-    print(
-        f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
-        "(where they differ), worst.png (where both fail).\n"
-        f"Next: open them, and report.html in the runs' folders in {output}"
-    )
-    return table
+            last = training.staged(run, stages, number)
+            print(
+                f"\n{run.config.method}, stage {last.origin['stage']}: "
+                f"{last.config.stage}, {last.config.epochs} epochs",
+                flush=True,
+            )
+            # A stage is the same, alone or after others.
+            keras.utils.set_random_seed(last.config.seed)
+            history = self._fit(last)
+        return last, history
+
+    def _fit(self, run):
+        model, callbacks = self.compiled(run)
+        return training.fit(model, run, callbacks)
+
+    def reproduce(self, config, siblings=None):
+        """`train`, and scores the network: its `Run` and history."""
+        run, history = self.train(config, siblings)
+        if not is_finished(run):  # it may be the rerun of a stopped one
+            finish(run)
+        return run, history
+
+    def compare(self, config, variants, seeds, tables=None):
+        """Every variant and seed on the same people in the same order.
+
+        Args:
+            config: of the paper; `output`: the folder of all the runs.
+            variants: {variant: settings to replace}, the baseline first.
+            seeds: how many, counted up from `config.seed`.
+            tables: folder of the table and its figures; None: that of the runs.
+                With another, comparisons share the runs of their common
+                variants.
+
+        Returns:
+            the table of `comparison.compare`.
+        """
+        if seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {seeds}")
+        output = Path(config.output or Path("runs") / f"{self.name}-compare")
+        runs = {}
+        # Seeds outermost: stopped early, it has every variant equally often.
+        for seed in range(config.seed, config.seed + seeds):
+            for variant, settings in variants.items():
+                slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
+                folder = output / f"{slug}-seed{seed}"
+                runs.setdefault(variant, []).append(folder)
+                keras.backend.clear_session()
+                one = replace(config, output=folder, seed=seed, **settings)
+                self.reproduce(one, output)
+        data = open_data(config.data, config.smoke)
+        tables = Path(tables or output)
+        table = compare(runs, data, held_out(data), tables, score_name(data))
+        print(describe_comparison(table))
+        print(
+            f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
+            "(where they differ), worst.png (where both fail).\n"
+            f"Next: open them, and report.html in the runs' folders in {output}"
+        )
+        return table
 
 
 def score_name(data):

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, metrics, training
+from keras_pose import codecs, console, losses, training
 from keras_pose.models import heads, hourglass
 from keras_pose.models import model as models
 from reproductions import flow
@@ -102,12 +102,12 @@ def build_model(config, skeleton):
     return models.PoseModel(images, maps, name=f"hourglass_{config.loss}")
 
 
-def build_loss(config, codec):
-    """HSM, or the squared error, of which `codec` says whether of a sigmoid."""
+def build_loss(config, model):
+    """HSM, or the squared error: of a sigmoid where the codec has logits."""
     if config.loss == "hsm":
         shape = config.beta, config.gamma, config.form
-        return losses.HSM(codec, *shape, unlabelled=config.unlabelled)
-    return losses.HeatmapMSE(codec, unlabelled=config.unlabelled)
+        return losses.HSM(model.codec, *shape, unlabelled=config.unlabelled)
+    return losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled)
 
 
 def variants(config):
@@ -126,39 +126,26 @@ def variants(config):
     } | hsm
 
 
-def train(config):
-    """Trains as section IV-A says; the loop itself is the shared one."""
-    run = flow.start(config, "hsm_loss", __doc__)
-    config, data = run.config, run.data
-    model = build_model(config, data.skeleton)
-    model.compile(
-        optimizer=training.optimizers.Adam(
-            config.learning_rate, global_clipnorm=config.clip_norm
-        ),
-        loss=build_loss(config, model.codec),
-        metrics=[
-            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
-            metrics.PeakHeight(model.codec),
-        ],
-        jit_compile=config.xla,
+def build_optimizer(config):
+    """Section IV-A."""
+    return training.optimizers.Adam(
+        config.learning_rate, global_clipnorm=config.clip_norm
     )
-    return run, training.fit(model, run)
 
 
-def reproduce(config):
-    """Trains one network and scores it: its `Run` and history."""
-    return flow.train_and_finish(train, config)
+def paper():
+    """What is of this paper; the rest of a run is shared."""
+    return flow.Paper(
+        "hsm_loss", __doc__, build_model, build_loss, build_optimizer
+    )
 
 
 def main(config):
     """Trains one network and reports on it, or compares the losses."""
     if config.compare:
         one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
-        return flow.compare_runs(
-            one, "hsm_loss", variants(config), config.seeds, reproduce
-        )
-    run, history = train(config)
-    flow.finish(run)
+        return paper().compare(one, variants(config), config.seeds)
+    _, history = paper().reproduce(config)
     print(
         "Next: python -m tfrecords.mpii --help converts MPII; then the same "
         "command with --data and that folder"

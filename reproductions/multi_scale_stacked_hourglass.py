@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, metrics, training
+from keras_pose import codecs, console, losses, training
 from keras_pose.models import heads, hourglass, inception_resnet
 from keras_pose.models import model as models
 from keras_pose.models import multi_scale_stacked_hourglass as mssh
@@ -179,47 +179,39 @@ def build_model(config, skeleton):
     return models.PoseModel(images, outputs, name=config.method)
 
 
-def build_loss(config, scales):
+def build_loss(config, model):
     """Eqs. (1) to (6) over all scales, coarse to fine."""
     return losses.JointWeighted(
         [
             losses.HeatmapMSE(codec, unlabelled=config.unlabelled)
-            for codec in scales
+            for codec in model.codecs
         ],
         config.adaptive,
     )
 
 
-def train(config):
-    """Trains as section 5.1.3 says; the loop itself is the shared one."""
-    run = flow.start(config, NAME, __doc__)
-    config, data = run.config, run.data
-    model = build_model(config, data.skeleton)
-    loss = build_loss(config, heads.codecs_of(model))
-    weights = losses.JointWeights(loss, config.stacks)
-    model.compile(
-        optimizer=training.optimizers.RMSprop(
-            config.learning_rate,
-            rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
-            epsilon=1e-16,
-            global_clipnorm=config.clip_norm,
-        ),
-        loss=loss,
-        metrics=[
-            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
-            metrics.PeakHeight(model.codec),
-            weights,
-        ],
-        jit_compile=config.xla,
+def build_optimizer(config):
+    """RMSprop with Torch's constants: its epsilon 1e-8 is outside the root."""
+    return training.optimizers.RMSprop(
+        config.learning_rate,
+        rho=0.99,
+        epsilon=1e-16,
+        global_clipnorm=config.clip_norm,
     )
-    joints = data.skeleton.joints
-    log = callbacks.JointWeightLog(config.output, weights, joints)
-    return run, training.fit(model, run, [log])
 
 
-def reproduce(config):
-    """Trains one network and scores it: its `Run` and history."""
-    return flow.train_and_finish(train, config)
+def watch(config, model, loss):
+    """The joint weights, kept for figure 6."""
+    weights = losses.JointWeights(loss, config.stacks)
+    joints = model.codec.skeleton.joints
+    return [weights], [callbacks.JointWeightLog(config.output, weights, joints)]
+
+
+def paper():
+    """What is of this paper; the rest of a run is shared."""
+    return flow.Paper(
+        NAME, __doc__, build_model, build_loss, build_optimizer, watch
+    )
 
 
 def main(config):
@@ -229,10 +221,8 @@ def main(config):
         one = replace(config, output=output, ablation=None, seeds=1)
         variants = {name: NETWORKS[name] for name in ABLATIONS[config.ablation]}
         tables = output / config.ablation
-        return flow.compare_runs(
-            one, NAME, variants, config.seeds, reproduce, tables
-        )
-    run, history = reproduce(config)
+        return paper().compare(one, variants, config.seeds, tables)
+    _, history = paper().reproduce(config)
     print(
         "Next: the same command with --ablation weights compares it with the "
         "hourglass network (figure 6)"

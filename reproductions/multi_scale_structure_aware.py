@@ -20,32 +20,29 @@ Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
            laptop preset has Adam; eq. (1)'s sum over pixels is kept
 """
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, files, losses, metrics, training
+from keras_pose import codecs, console, losses, training
 from keras_pose.models import heads, hourglass, mss_net
 from keras_pose.models import model as models
 from keras_pose.models import msr_net as msr
 from reproductions import flow
 
-STAGES = {"mss": 2, "msr": 1, "joint": 1}
-"""Shares of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
 NAME = "multi_scale_structure_aware"
 METHODS = ("hourglass", "mss", "msr", "structure", "full")
 """Rows of section 4.3; each has what those before it have."""
+SHARES = {"mss": 2, "msr": 1, "joint": 1}
+"""Parts of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
 SAME = {
     ("mss", "msr"): "mss",
     ("mss", "full"): "structure",
     ("msr", "full"): "structure",
 }
 """(stage, method) -> simplest method with the same stage."""
-SHARED = {"mss": ("msr", "mss"), "full": ("structure", "msr")}
-"""method -> the method with which it shares stages, and the last of them."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,9 @@ class Config(training.Config):
     def check(self):
         """What the shared settings check, and the paper's own."""
         super().check()
-        parts = sum(STAGES.values())
-        if self.epochs % parts and not self.smoke:
+        names = [stage.name for stage in stages(self)]
+        parts = sum(SHARES.values())
+        if len(names) > 1 and self.epochs % parts and not self.smoke:
             raise ValueError(
                 f"epochs must be divisible by {parts} (stages of 1/2, 1/4 and "
                 f"1/4), got {self.epochs}"
@@ -133,16 +131,31 @@ class Config(training.Config):
             )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
-        if self.stage not in ("all", *stages(self.method)):
+        if self.stage not in ("all", *names):
             raise ValueError(
                 f"stage {self.stage}: method {self.method} has the stages "
-                f"{', '.join(stages(self.method))}"
+                f"{', '.join(names)}"
             )
 
 
-def stages(method):
-    """{stage: its share of the epochs} of a method."""
-    return STAGES if has(method, "msr") else {"mss": sum(STAGES.values())}
+def stages(config):
+    """Section 4.1's three, or one where there is no MSR-net."""
+    unmasked = {"masking": (0.0, "joint stage of full only")}
+    if not has(config.method, "msr"):
+        return (training.Stage("mss", changes=unmasked),)
+    found = []
+    for name, share in SHARES.items():
+        changes = {}
+        same = SAME.get((name, config.method), config.method)
+        if same != config.method:
+            # As far as this stage goes, it is a run of the simplest such one.
+            changes["method"] = same, f"part of {config.method}"
+        if found:
+            changes["warmup_epochs"] = 0, "first stage only"
+        if name != "joint" or not has(config.method, "full"):
+            changes |= unmasked
+        found.append(training.Stage(name, share, changes))
+    return tuple(found)
 
 
 def has(method, part):
@@ -150,14 +163,14 @@ def has(method, part):
     return METHODS.index(method) >= METHODS.index(part)
 
 
-def build_model(config, skeleton, stage="joint"):
+def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> maps (B, T, h, w, K) per scale, the finest last.
 
     T is `stacks` in the first stage, 1 in the second (MSR-net alone is
     supervised, the MSS-net is frozen, its batch statistics too), and
     `stacks` + 1 in the joint one.
     """
-    joints, width = len(skeleton.joints), config.filters
+    joints, width, stage = len(skeleton.joints), config.filters, config.stage
     images = keras.Input((*config.image_size, 3), dtype="uint8")
     maps, features = hourglass.stack_hourglasses(
         images,
@@ -188,7 +201,7 @@ def build_model(config, skeleton, stage="joint"):
     return model
 
 
-def build_loss(config, scales):
+def build_loss(config, model):
     """Eq. (2) at every scale, added."""
     alpha = config.alpha if has(config.method, "structure") else 0.0
     return losses.PerOutput(
@@ -196,7 +209,7 @@ def build_loss(config, scales):
             *(codec, alpha, config.norm, config.pixels),
             unlabelled=config.unlabelled,
         )
-        for codec in scales
+        for codec in model.codecs
     )
 
 
@@ -210,116 +223,34 @@ def build_optimizer(config):
     )
 
 
-def train(whole, stage):
-    """Trains one stage as section 4.1 says; the loop is the shared one."""
-    run = staged(whole, stage)
-    config, data = run.config, run.data
-    print(
-        f"\n{whole.config.method}, stage {run.origin['stage']}: {stage}, "
-        f"{config.epochs} epochs",
-        flush=True,
-    )
-    # A stage is the same whether it runs alone, after others or once more.
-    keras.utils.set_random_seed(config.seed)
-    model = build_model(config, data.skeleton, stage)
-    model.compile(
-        optimizer=build_optimizer(config),
-        loss=build_loss(config, heads.codecs_of(model)),
-        metrics=[
-            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
-            metrics.PeakHeight(model.codec),
-        ],
-        jit_compile=config.xla,
-    )
-    return run, training.fit(model, run)
-
-
-def staged(run, stage):
-    """The `Run` of one stage; the last has the folder, others one inside."""
-    config, method = run.config, run.config.method
-    shares = stages(method)
-    names = list(shares)
-    number = names.index(stage)
-    folders = [
-        Path(config.output) / f"{i + 1}-{n}" for i, n in enumerate(names)
-    ]
-    folders[-1] = Path(config.output)
-    parts = sum(shares.values())
-    changes = {
-        "output": folders[number],
-        "stage": stage,
-        "epochs": max(1, config.epochs * shares[stage] // parts),
-        # As far as this stage goes, it is a run of the simplest such method.
-        "method": SAME.get((stage, method), method),
-    }
-    origin = run.origin | {"stage": f"{number + 1} of {len(names)}"}
-    if len(names) > 1 and not config.smoke:
-        origin["epochs"] = f"{shares[stage]}/{parts} of {config.epochs}"
-    if changes["method"] != method:
-        origin["method"] = f"part of {method}"
-    if number:
-        changes["warmup_epochs"] = 0
-        origin["warmup_epochs"] = "first stage only"
-    if stage != "joint" or not has(method, "full"):
-        changes["masking"] = 0.0
-        origin["masking"] = "joint stage of full only"
-    return replace(
-        run,
-        config=replace(config, **changes),
-        origin=origin,
-        starts_from=folders[number - 1] if number else None,
+def paper():
+    """What is of this paper; the rest of a run is shared."""
+    return flow.Paper(
+        *(NAME, __doc__, build_model, build_loss, build_optimizer),
+        stages=stages,
     )
 
 
-def reproduce(config):
-    """Trains the stages that are wanted and scores the last: its `Run`."""
-    run = flow.start(config, NAME, __doc__)
-    wanted = stages(run.config.method)
-    if run.config.stage != "all":
-        wanted = [run.config.stage]
-    for stage in wanted:
-        keras.backend.clear_session()
-        last, history = train(run, stage)
-    if not flow.is_finished(last):  # it may be the rerun of a stopped one
-        flow.finish(last)
-    return last, history
-
-
-def reproduce_beside(config):
-    """`reproduce` in a comparison: a stage that two methods share runs once."""
-    folder = Path(config.output)
-    method, stage = SHARED.get(config.method, (None, None))
-    if method and not config.restart:  # that would forget the twin's stages
-        twin = folder.with_name(f"{method}-seed{config.seed}")
-        other = flow.start(
-            replace(config, method=method, output=twin), NAME, __doc__
-        )
-        here = flow.start(config, NAME, __doc__)
-        names = list(STAGES)
-        for name in names[: names.index(stage) + 1]:
-            done, _ = train(other, name)
-            copy = Path(staged(here, name).config.output)
-            if not (copy / "run.json").exists():
-                with files.whole(copy) as temporary:
-                    shutil.copytree(
-                        done.config.output, temporary, dirs_exist_ok=True
-                    )
-    return reproduce(config)
+def variants(config):
+    """{name: settings} of section 4.3, and MSS-net as long as in its stage."""
+    half = config.resolved()[0].epochs // 2
+    found = {method: {"method": method} for method in METHODS}
+    return {
+        "hourglass": found.pop("hourglass"),
+        "mss, half": {"method": "mss", "epochs": half},
+    } | found
 
 
 def main(config):
     """Trains one method, or all of section 4.3 side by side."""
     if config.compare:
         one = replace(config, compare=False, seeds=1)
-        variants = {method: {"method": method} for method in METHODS}
-        return flow.compare_runs(
-            one, NAME, variants, config.seeds, reproduce_beside
-        )
-    last, history = reproduce(config)
-    stage, names = last.config.stage, list(stages(config.method))
-    if stage in names[:-1]:
-        following = names[names.index(stage) + 1]
-        print(f"Next: the same command with --stage {following}")
+        return paper().compare(one, variants(config), config.seeds)
+    last, history = paper().reproduce(config)
+    names = [stage.name for stage in stages(config)]
+    following = names[names.index(last.config.stage) + 1 :]
+    if following:
+        print(f"Next: the same command with --stage {following[0]}")
     else:
         model = Path(last.config.output) / "best.keras"
         print(

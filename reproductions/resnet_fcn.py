@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import codecs, console, files, losses, metrics, training
+from keras_pose import codecs, console, files, losses, training
 from keras_pose.models import heads, macs, resnet, simple_baselines
 from keras_pose.models import model as models
 from keras_pose.models import resnet_fcn as fcn
@@ -132,43 +132,31 @@ def build_model(config, skeleton):
     return models.PoseModel(images, maps, name=name)
 
 
-def compiled(config, data, metric):
-    """The model with the report's optimizer, loss and metrics."""
-    model = build_model(config, data.skeleton)
-    model.compile(
-        optimizer=training.optimizers.RMSprop(
-            config.learning_rate,
-            rho=0.99,  # Torch's constants: its epsilon 1e-8 is outside the root
-            epsilon=1e-16,
-            global_clipnorm=config.clip_norm,
-        ),
-        loss=losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled),
-        metrics=[
-            metrics.PosePCK(model.codec, data.protocol, name=metric),
-            metrics.PeakHeight(model.codec),
-        ],
-        jit_compile=config.xla,
+def build_loss(config, model):
+    """Mean squared error (section 3)."""
+    return losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled)
+
+
+def build_optimizer(config):
+    """RMSprop with Torch's constants: its epsilon 1e-8 is outside the root."""
+    return training.optimizers.RMSprop(
+        config.learning_rate,
+        rho=0.99,
+        epsilon=1e-16,
+        global_clipnorm=config.clip_norm,
     )
-    return model
 
 
-def train(config):
-    """Trains as section 5.1 says; the loop itself is the shared one."""
-    run = flow.start(config, NAME, __doc__)
-    model = compiled(run.config, run.data, run.metric)
-    return run, training.fit(model, run)
-
-
-def reproduce(config):
-    """Trains one network and scores it: its `Run` and history."""
-    return flow.train_and_finish(train, config)
+def paper():
+    """What is of this paper; the rest of a run is shared."""
+    return flow.Paper(NAME, __doc__, build_model, build_loss, build_optimizer)
 
 
 def cost(config):
     """Parameters, multiply-accumulates and time per training step."""
-    run = flow.start(config, NAME, __doc__)
+    run = paper().start(config)
     config, data = run.config, run.data
-    model = compiled(config, data, run.metric)
+    model, _ = paper().compiled(run)
     batch, size = config.batch_size, config.image_size
     rng = np.random.default_rng(config.seed)
     images = rng.integers(0, 256, (batch, *size, 3), "uint8")
@@ -191,7 +179,7 @@ def compare_heads(config):
     """Both heads on the same people: scores, and what they cost."""
     output = Path(config.output or Path("runs") / f"{NAME}-compare")
     one = replace(config, compare=False, seeds=1, output=output)
-    table = flow.compare_runs(one, NAME, VARIANTS, config.seeds, reproduce)
+    table = paper().compare(one, VARIANTS, config.seeds)
     costs = {}
     for variant, settings in VARIANTS.items():
         keras.backend.clear_session()
@@ -208,7 +196,7 @@ def main(config):
     """Trains one network and reports on it, or compares the heads."""
     if config.compare:
         return compare_heads(config)
-    run, history = reproduce(config)
+    run, history = paper().reproduce(config)
     print(
         f"Next: python -m keras_pose.evaluate --model {run.config.output}/"
         f"best.keras --data {run.data.folder} --flip, as the report tests"

@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, metrics, training
+from keras_pose import codecs, console, losses, training
 from keras_pose.models import heads, resnet, simple_baselines
 from keras_pose.models import model as models
 from reproductions import flow
@@ -106,31 +106,28 @@ def build_model(config, skeleton):
     return models.PoseModel(images, maps, name=f"baseline_{config.depth}")
 
 
-def train(config):
-    """Trains as section 4 says; the loop itself is the shared one."""
-    run = flow.start(config, "simple_baselines", __doc__)
-    config, data = run.config, run.data
-    model = build_model(config, data.skeleton)
-    model.compile(
-        optimizer=training.optimizers.Adam(
-            config.learning_rate,
-            epsilon=1e-8,
-            global_clipnorm=config.clip_norm,
-        ),
-        loss=losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled),
-        metrics=[
-            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
-            metrics.PeakHeight(model.codec),
-        ],
-        jit_compile=config.xla,
+def build_loss(config, model):
+    """Mean squared error (section 4)."""
+    return losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled)
+
+
+def build_optimizer(config):
+    """Adam with Torch's epsilon (section 4)."""
+    return training.optimizers.Adam(
+        config.learning_rate, epsilon=1e-8, global_clipnorm=config.clip_norm
     )
-    return run, training.fit(model, run)
+
+
+def paper():
+    """What is of this paper; the rest of a run is shared."""
+    return flow.Paper(
+        "simple_baselines", __doc__, build_model, build_loss, build_optimizer
+    )
 
 
 def main(config):
     """Trains one network and reports on it."""
-    run, history = train(config)
-    flow.finish(run)
+    run, history = paper().reproduce(config)
     print(
         f"Next: python -m keras_pose.evaluate --model {run.config.output}/"
         f"best.keras --data {run.data.folder} --flip, as the paper tests"

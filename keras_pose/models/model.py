@@ -30,6 +30,11 @@ class PoseModel(keras.Model):
         return codec_of(self)
 
     @property
+    def codecs(self):
+        """What each output means, a list."""
+        return codecs_of(self)
+
+    @property
     def metrics(self):
         """The loss, what was compiled, and the terms."""
         if not self.compiled:

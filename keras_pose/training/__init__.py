@@ -2,6 +2,17 @@
 
 from keras_pose.training import optimizers
 from keras_pose.training.config import LAPTOP, PAPER, Config
-from keras_pose.training.fit import Run, fit
+from keras_pose.training.fit import fit
+from keras_pose.training.folder import Run
+from keras_pose.training.stages import Stage, staged
 
-__all__ = ["LAPTOP", "PAPER", "Config", "Run", "fit", "optimizers"]
+__all__ = [
+    "LAPTOP",
+    "PAPER",
+    "Config",
+    "Run",
+    "Stage",
+    "fit",
+    "optimizers",
+    "staged",
+]

@@ -1,4 +1,4 @@
-"""Warm-up, a plateau that waits for it, guards, and the exact resume."""
+"""What training logs, guards and keeps, and the exact resume."""
 
 import json
 import math
@@ -15,85 +15,12 @@ import numpy as np
 import pandas as pd
 
 from keras_pose import files
+from keras_pose.training import folder as names
 
-BEST, WEIGHTS = "best.keras", "model.weights.h5"
-JOINT_WEIGHTS = "joint_weights.csv"
 FADED = 0.05
 """Mean height of the predicted peaks below which the maps count as empty."""
 FADED_EPOCHS = 3
 """Epochs in a row after the warm-up before empty maps are reported."""
-
-
-class WarmUp(keras.callbacks.Callback):
-    """Raises the rate linearly, step by step (Goyal et al. 2017, section 2.2).
-
-    Step n of N, counted from 1, runs at rate * n / N.
-    """
-
-    def __init__(self, rate, epochs, steps):
-        super().__init__()
-        self.rate = rate
-        self.last = epochs * steps
-        self.steps = steps
-        self.done = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """A resumed run begins in the middle."""
-        self.done = epoch * self.steps
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Sets the rate of the step that follows; rests after the warm-up."""
-        self.done += 1
-        if self.done <= self.last:
-            rate = self.rate * self.done / self.last
-            self.model.optimizer.learning_rate = rate
-
-
-class Drops(keras.callbacks.Callback):
-    """Multiplies the rate by `factor` after each of some epochs.
-
-    The rate follows from the number of the epoch alone, so that a resumed run
-    has the same. `epochs` count from 1.
-    """
-
-    def __init__(self, rate, epochs, factor):
-        super().__init__()
-        self.rate = rate
-        self.epochs = epochs
-        self.factor = factor
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """`epoch` counts from 0: so many are done."""
-        drops = sum(epoch >= done for done in self.epochs)
-        self.model.optimizer.learning_rate = self.rate * self.factor**drops
-
-
-class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Lowers the rate when the objective stalls, but not during the warm-up."""
-
-    def __init__(self, warmup_epochs, **kwargs):
-        super().__init__(**kwargs)
-        self.warmup_epochs = warmup_epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        """`epoch` counts from 0."""
-        if epoch >= self.warmup_epochs:
-            super().on_epoch_end(epoch, logs)
-
-    def state(self):
-        """What a resumed run must know."""
-        best = None if self.best is None else float(self.best)
-        return {
-            "wait": self.wait,
-            "cooldown": self.cooldown_counter,
-            "best": best,
-        }
-
-    def restore(self, state):
-        """Takes up a `state`."""
-        self.wait = state["wait"]
-        self.cooldown_counter = state["cooldown"]
-        self.best = state["best"]
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -198,7 +125,7 @@ class JointWeightLog(keras.callbacks.Callback):
 
     def __init__(self, folder, metric, joints):
         super().__init__()
-        self.path = Path(folder) / JOINT_WEIGHTS
+        self.path = Path(folder) / names.JOINT_WEIGHTS
         self.metric = metric
         self.joints = joints
 
@@ -250,13 +177,13 @@ class Record(keras.callbacks.Callback):
 
     def resume(self, model):
         """Loads the newest checkpoint into `model`: finished epochs, or 0."""
-        finished = checkpoints(self.folder)
+        finished = names.checkpoints(self.folder)
         if not finished:
             return 0
         newest = finished[-1]
-        state = json.loads((newest / "state.json").read_text())
+        state = json.loads((newest / names.STATE).read_text())
         try:
-            model.load_weights(newest / WEIGHTS)
+            model.load_weights(newest / names.WEIGHTS)
         except (ValueError, OSError, KeyError) as error:
             raise ValueError(
                 f"{newest} is a checkpoint of another architecture, or damaged "
@@ -289,39 +216,34 @@ class Record(keras.callbacks.Callback):
             | logs
             | {"seconds": round(time.perf_counter() - self.start, 2)}
         )
-        with files.whole(self.folder / "history.csv") as temporary:
+        with files.whole(self.folder / names.HISTORY) as temporary:
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
         score = logs.get(self.monitor)
         is_best = score is not None and (self.best is None or score > self.best)
         if is_best:
             self.best = score
-            with files.whole(self.folder / BEST) as temporary:
+            with files.whole(self.folder / names.BEST) as temporary:
                 self.model.save(temporary)
         self._save(epoch + 1, is_best)
 
     def _save(self, finished, is_best):
-        folder = self.folder / "checkpoint"
+        folder = self.folder / names.CHECKPOINT
         temporary = folder / "writing"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         if is_best:  # it holds the same file, which takes a second to write
-            with zipfile.ZipFile(self.folder / BEST) as best:
-                best.extract(WEIGHTS, temporary)
+            with zipfile.ZipFile(self.folder / names.BEST) as best:
+                best.extract(names.WEIGHTS, temporary)
         else:
-            self.model.save_weights(temporary / WEIGHTS)
+            self.model.save_weights(temporary / names.WEIGHTS)
         state = {
             "epoch": finished,
             "best": self.best,
             "plateau": self.plateau.state(),
             "history": self.rows,
         }
-        (temporary / "state.json").write_text(json.dumps(state))
-        earlier = checkpoints(self.folder)
+        (temporary / names.STATE).write_text(json.dumps(state))
+        earlier = names.checkpoints(self.folder)
         os.replace(temporary, folder / f"epoch-{finished:04d}")
         for old in earlier:
             shutil.rmtree(old)
-
-
-def checkpoints(folder):
-    """Folders of finished epochs, oldest first."""
-    return sorted((Path(folder) / "checkpoint").glob("epoch-*"))

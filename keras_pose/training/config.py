@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from keras_pose import choices
 from keras_pose.data import augment, runtime
+from keras_pose.training import schedule
 
 PAPER = {"image_size": (256, 256), "rotation": 30.0, "zoom": 0.25}
 """What the papers' presets have in common; the augmentation is Newell's."""
@@ -138,8 +139,7 @@ class Config(Training, Augmentation, Run):
         drops = values.get("drop_epochs")
         if drops and self.epochs:  # a shorter run drops earlier, too
             share = self.epochs / self.PRESETS[preset]["epochs"]
-            rounded = {max(1, round(epoch * share)) for epoch in drops}
-            values["drop_epochs"] = tuple(sorted(rounded))
+            values["drop_epochs"] = schedule.scaled(drops, share)
         config = dataclasses.replace(self, **values)
         config.check()
         return config, origin
@@ -147,33 +147,12 @@ class Config(Training, Augmentation, Run):
     def check(self):
         """Raises ValueError for a value that no run can use."""
         choices.check_fields(self)
-        positive = ["epochs", "batch_size", "learning_rate"]
-        if not self.drop_epochs:
-            positive.append("patience")
-        for name in positive:
+        for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        if not self.warmup_epochs >= 0:
-            raise ValueError(
-                f"warmup_epochs must not be negative, got {self.warmup_epochs}"
-            )
+        schedule.check(self)
         augment.Augmentation.told(self)  # raises
-        for name in ("plateau_factor", "drop_factor"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise ValueError(
-                    f"{name} must lie between 0 and 1, got {value}"
-                )
-        if self.plateau_drops is not None and self.plateau_drops < 1:
-            raise ValueError(
-                f"plateau_drops must be at least 1, got {self.plateau_drops}"
-            )
-        drops = (0, *(self.drop_epochs or ()))
-        if sorted(set(drops)) != list(drops):
-            raise ValueError(
-                f"drop_epochs must be positive and rise, got {self.drop_epochs}"
-            )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}"

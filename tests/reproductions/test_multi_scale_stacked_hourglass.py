@@ -46,7 +46,7 @@ def test_an_ablation_changes_what_it_says(name):
 def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
     trained = []
 
-    def reproduce(config):
+    def reproduce(paper, config, siblings):
         trained.append((config.output.name, config.fusion, config.lateral))
 
     def compare(runs, data, split, output, metric):
@@ -55,7 +55,7 @@ def test_ablations_share_the_networks_of_both(people, tmp_path, monkeypatch):
             {"table": [str(output)], "counted": [4], "people": [4]}
         )
 
-    monkeypatch.setattr(mssh, "reproduce", reproduce)
+    monkeypatch.setattr(flow.Paper, "reproduce", reproduce)
     monkeypatch.setattr(flow, "compare", compare)
     for ablation in ("lateral", "fusion"):
         config = small(data=people, output=tmp_path, seeds=2, ablation=ablation)
@@ -120,7 +120,7 @@ def trained(people, tmp_path_factory, eagerly):
         filters=4, occluded_amplitude=-1,
     )  # fmt: skip
     with eagerly():  # in a graph: losses/test_joint_weights.py
-        _, history = mssh.train(config)
+        _, history = mssh.paper().train(config)
     return folder, history
 
 

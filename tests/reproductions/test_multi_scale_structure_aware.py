@@ -14,12 +14,20 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import console, export, geometry, inference, predict
+from keras_pose import (
+    console,
+    export,
+    geometry,
+    inference,
+    predict,
+    training,
+)
 from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.models import msr_net
 from keras_pose.models.model import load_model
-from keras_pose.training.callbacks import Plateau
+from keras_pose.training import folder as names
+from keras_pose.training.schedule import Plateau
 from reproductions import flow
 from reproductions import multi_scale_structure_aware as paper
 from tfrecords import synthetic
@@ -253,9 +261,10 @@ def test_the_settings_say_what_a_stage_made_of_them(finished):
 @pytest.mark.parametrize("method", ["msr", "structure"])
 def test_only_the_full_method_masks(people, tmp_path, method):
     config = replace(settings(people, tmp_path), method=method)
-    run = flow.start(config, paper.NAME, paper.__doc__)
-    for stage in paper.STAGES:
-        assert paper.staged(run, stage).config.masking == 0
+    run = paper.paper().start(config)
+    stages = paper.stages(run.config)
+    for number in range(len(stages)):
+        assert training.staged(run, stages, number).config.masking == 0
 
 
 def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
@@ -361,30 +370,38 @@ def test_a_skeleton_without_limbs_is_named(config, tmp_path):
 
 
 def test_a_comparison_trains_no_stage_twice(config, monkeypatch):
-    """Nine stages of five methods; four of them belong to two methods."""
+    """Nine stages of five methods; five of them begin with another's."""
     trained = []
 
-    def train(whole, stage):
-        run = paper.staged(whole, stage)
-        folder = Path(run.config.output)
-        log = folder / "run.json"
-        done = json.loads(log.read_text())["epochs"] if log.exists() else 0
-        if done < run.config.epochs:
-            epochs = run.config.epochs - done
-            trained.append((run.config.method, stage, epochs))
-            folder.mkdir(parents=True, exist_ok=True)
-            log.write_text(json.dumps({"epochs": run.config.epochs}))
-        return run, None
+    def fit(model, run, extra=()):
+        """As the real one, but for the training."""
+        folder, config = Path(run.config.output), run.config
+        names.claim(folder, run)
+        done = len(names.checkpoints(folder)) and int(
+            names.checkpoints(folder)[-1].name[-4:]
+        )
+        if done < config.epochs:
+            trained.append((config.method, config.stage, config.epochs - done))
+        what = f"{config.method} {config.stage} {config.epochs}"
+        for name in (names.BEST, names.UNTRAINED):
+            (folder / name).write_text(what)
+        table = pd.DataFrame({"epoch": range(config.epochs)})
+        table.to_csv(folder / names.HISTORY)
+        newest = folder / names.CHECKPOINT / f"epoch-{config.epochs:04d}"
+        newest.mkdir(parents=True, exist_ok=True)
+        return table
 
-    monkeypatch.setattr(paper, "train", train)
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(flow.Paper, "compiled", lambda self, run: (None, []))
     monkeypatch.setattr(flow, "is_finished", lambda run: True)
+    monkeypatch.setattr(flow, "compare", lambda *_: pd.DataFrame())
+    monkeypatch.setattr(flow, "describe_comparison", str)
     monkeypatch.setattr(keras.backend, "clear_session", lambda: None)  # slow
-    for method in paper.METHODS:
-        folder = Path(config.output) / f"{method}-seed0"
-        paper.reproduce_beside(replace(config, method=method, output=folder))
+    for _ in range(2):  # the second time nothing is left to train
+        paper.main(replace(config, compare=True))
     assert trained == [
         ("hourglass", "mss", 8),
-        ("mss", "mss", 4),  # then stage 1 of msr, too
+        ("mss", "mss", 4),  # the control; then stage 1 of msr, too
         ("mss", "mss", 4),
         ("msr", "msr", 2),
         ("msr", "joint", 2),

@@ -51,11 +51,13 @@ def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
     config = settings(
         simple_baselines, people, tmp_path / "run", deconvolutions=2
     )
-    simple_baselines.train(config)
+    simple_baselines.paper().train(config)
     longer = replace(config, epochs=2)
     with pytest.raises(ValueError, match="--drop-epochs 1 keeps those"):
-        simple_baselines.train(longer)
-    _, history = simple_baselines.train(replace(longer, drop_epochs=(1,)))
+        simple_baselines.paper().train(longer)
+    _, history = simple_baselines.paper().train(
+        replace(longer, drop_epochs=(1,))
+    )
     assert list(history["epoch"]) == [1, 2]
     model = load_model(config.output / "best.keras")
     assert (codec_of(model).stride, model.output.shape[1:4]) == (8, (1, 8, 12))
@@ -69,12 +71,12 @@ def test_the_heads_are_compared_with_what_they_cost(
 ):
     """The runs themselves are those of every comparison."""
 
-    def trained(config, name, variants, seeds, reproduce):
-        assert (name, seeds, config.compare) == ("resnet_fcn", 3, False)
+    def trained(paper, config, variants, seeds):
+        assert (paper.name, seeds, config.compare) == ("resnet_fcn", 3, False)
         config.output.mkdir()
         return pd.DataFrame({"Mean": [1.0, 2.0]}, pd.Index(variants))
 
-    monkeypatch.setattr(flow, "compare_runs", trained)
+    monkeypatch.setattr(flow.Paper, "compare", trained)
     monkeypatch.setattr(resnet_fcn, "TIMED", 1)
     output = tmp_path / "compared"
     config = settings(resnet_fcn, people, output, compare=True, seeds=3)
@@ -110,12 +112,12 @@ def test_imagenet_is_the_papers_default_and_a_smoke_run_needs_no_network(
     paper, people
 ):
     config = paper.Config(data=people, preset="paper")
-    assert flow.start(config, "paper", "Title.").config.weights == "imagenet"
-    smoke = flow.start(replace(config, smoke=True), "paper", "Title.")
+    assert paper.paper().start(config).config.weights == "imagenet"
+    smoke = paper.paper().start(replace(config, smoke=True))
     assert smoke.config.weights == "none"
     assert smoke.origin["weights"] == "smoke"
     asked = replace(config, smoke=True, weights="imagenet")
-    assert flow.start(asked, "paper", "Title.").config.weights == "imagenet"
+    assert paper.paper().start(asked).config.weights == "imagenet"
 
 
 def test_the_recipes_are_the_papers():
@@ -131,10 +133,8 @@ def test_the_recipes_are_the_papers():
 
 
 def test_the_report_s_optimizer_has_torchs_constants(people, one_layer):
-    config, _ = resnet_fcn.Config(
-        preset="laptop", learning_rate=2.5e-4, **SMALL
-    ).resolved()
-    model = resnet_fcn.compiled(config, open_dataset(people), "score")
+    config = settings(resnet_fcn, people, None, learning_rate=2.5e-4)
+    model, _ = resnet_fcn.paper().compiled(resnet_fcn.paper().start(config))
     optimizer = model.optimizer
     assert isinstance(optimizer, keras.optimizers.RMSprop)
     assert (optimizer.rho, optimizer.epsilon) == (0.99, 1e-16)

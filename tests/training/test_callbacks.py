@@ -7,13 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose.training.callbacks import (
-    Guard,
-    JointWeightLog,
-    Plateau,
-    Record,
-    WarmUp,
-)
+from keras_pose.training.callbacks import Guard, JointWeightLog, Record
+from keras_pose.training.schedule import Plateau, WarmUp
 
 
 @pytest.fixture

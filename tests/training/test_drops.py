@@ -6,7 +6,7 @@ from dataclasses import replace
 import keras
 import pytest
 
-from keras_pose.training.callbacks import Drops, Plateau
+from keras_pose.training.schedule import Drops, Plateau
 from reproductions import hsm_loss, multi_scale_stacked_hourglass
 from tfrecords import synthetic
 
@@ -45,15 +45,15 @@ def config(tmp_path, monkeypatch, two_layers):
 
 
 def test_a_run_that_goes_on_drops_where_it_should(config):
-    hsm_loss.train(config)
+    hsm_loss.paper().train(config)
     path = config.output / "run.json"
     run = json.loads(path.read_text())
     del run["settings"]["masking"]  # as if made before there was one
     path.write_text(json.dumps(run))
-    _, history = hsm_loss.train(replace(config, epochs=2))
+    _, history = hsm_loss.paper().train(replace(config, epochs=2))
     assert list(history["learning_rate"]) == pytest.approx([0.01, 0.005])
     with pytest.raises(ValueError, match="masking: 0.0 there, 0.5 here"):
-        hsm_loss.train(replace(config, masking=0.5))
+        hsm_loss.paper().train(replace(config, masking=0.5))
 
 
 def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
 
     monkeypatch.setattr(Plateau, "on_epoch_end", flat)
     settings = {"drop_epochs": (), "patience": 1, "plateau_factor": 0.2}
-    _, history = hsm_loss.train(
+    _, history = hsm_loss.paper().train(
         replace(config, epochs=4, plateau_drops=1, **settings)
     )
     rates = [0.01, 0.002, 0.002, 0.002]

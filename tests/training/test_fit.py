@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from keras_pose.data.dataset import DESCRIPTION, Dataset
-from keras_pose.training.callbacks import checkpoints
-from keras_pose.training.fit import _compare, take_weights
+from keras_pose.training.fit import take_weights
+from keras_pose.training.folder import checkpoints, differences
 from reproductions import hsm_loss
 from tfrecords import synthetic
 
@@ -41,7 +41,7 @@ def network(images, joints, *, filters, bias, **_):
 
 hourglass.stacked_hourglass = network
 data, output = map(Path, sys.argv[1:])
-hsm_loss.train(hsm_loss.Config(
+hsm_loss.paper().train(hsm_loss.Config(
     data=data, output=output, epochs=4, batch_size=4, image_size=(64, 128),
     stacks=1, filters=8, patience=1, plateau_factor=0.1, warmup_epochs=1,
     drop_epochs=(),
@@ -80,7 +80,7 @@ def one_epoch(people, tmp_path_factory, two_layers):
     folder = tmp_path_factory.mktemp("one") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
-        hsm_loss.train(settings(people, folder))
+        hsm_loss.paper().train(settings(people, folder))
     return folder
 
 
@@ -177,13 +177,13 @@ def test_what_a_kill_left_half_written_is_not_read(trained):
     folder = Path(trained.output) / "checkpoint" / "writing"
     folder.mkdir()
     (folder / "state.json").write_text("{")
-    _, history = hsm_loss.train(trained)
+    _, history = hsm_loss.paper().train(trained)
     assert list(history["epoch"]) == [1]
 
 
 def test_a_run_with_other_settings_is_not_continued(trained):
     with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
-        hsm_loss.train(replace(trained, beta=2.0))
+        hsm_loss.paper().train(replace(trained, beta=2.0))
 
 
 def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
@@ -192,7 +192,7 @@ def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
     assert run.pop("networks") > 1  # the first versions did not write it
     path.write_text(json.dumps(run))
     with pytest.raises(ValueError, match="settings meant another network"):
-        hsm_loss.train(replace(trained, epochs=2))
+        hsm_loss.paper().train(replace(trained, epochs=2))
 
 
 def test_a_run_of_before_a_setting_continues_if_it_did_the_same(
@@ -204,8 +204,8 @@ def test_a_run_of_before_a_setting_continues_if_it_did_the_same(
         del run["settings"][name]
     path.write_text(json.dumps(run))
     with pytest.raises(ValueError, match="color: 0.4 there, 0.0 here"):
-        hsm_loss.train(replace(trained, color=0.0))
-    hsm_loss.train(trained)
+        hsm_loss.paper().train(replace(trained, color=0.0))
+    hsm_loss.paper().train(trained)
     assert "1 epochs: nothing to train" in capsys.readouterr().out
 
 
@@ -216,8 +216,8 @@ def test_a_run_of_before_a_setting_had_the_shared_default():
         "data": "data",
         "data_sha256": "0",
     }
-    with pytest.raises(ValueError, match="color: 0.4 there, 0.0 here"):
-        _compare("run", now | {"settings": {}}, now)
+    found = differences(now | {"settings": {}}, now)
+    assert found[-1] == "color: 0.4 there, 0.0 here"
 
 
 @pytest.mark.parametrize(("context", "short"), [(2.0, False), (1.5, True)])
@@ -226,7 +226,7 @@ def test_crops_that_are_too_small_for_the_augmentation_are_named(
 ):
     """Zoomed by 2^0.3, turned by 30 degrees: 1.23 (cos 30 + sin 30) = 1.68."""
     monkeypatch.setattr(Dataset, "context", context)
-    hsm_loss.train(trained)
+    hsm_loss.paper().train(trained)
     said = capsys.readouterr().out
     assert ("holds 1.5 times" in said and "show 1.68 times" in said) == short
 
@@ -237,14 +237,14 @@ def test_a_checkpoint_of_another_architecture_is_named(trained):
     run["settings"]["filters"]["value"] = 16  # as if it had been edited
     path.write_text(json.dumps(run))
     with pytest.raises(ValueError, match="another architecture"):
-        hsm_loss.train(replace(trained, filters=16))
+        hsm_loss.paper().train(replace(trained, filters=16))
 
 
 def test_restart_forgets_the_run_and_nothing_else(trained):
     (Path(trained.output) / "notes.txt").write_text("mine")
     # too few people for a batch: it stops after it has cleared the folder
     with pytest.raises(ValueError, match="24 people in split train"):
-        hsm_loss.train(replace(trained, batch_size=32, restart=True))
+        hsm_loss.paper().train(replace(trained, batch_size=32, restart=True))
     left = {path.name for path in Path(trained.output).iterdir()}
     assert left == {"run.json", "notes.txt"}
 
@@ -276,7 +276,7 @@ def test_a_run_says_where_each_setting_came_from(trained):
 )
 def test_impossible_settings_are_named(config, change, named):
     with pytest.raises((ValueError, OSError), match=named):
-        hsm_loss.train(replace(config, **change))
+        hsm_loss.paper().train(replace(config, **change))
 
 
 def test_data_without_validation_people_is_named(config, tmp_path):
@@ -295,7 +295,7 @@ def test_data_without_validation_people_is_named(config, tmp_path):
         said["splits"] = splits
         path.write_text(json.dumps(said))
         with pytest.raises(ValueError) as error:
-            hsm_loss.train(replace(config, data=folder))
+            hsm_loss.paper().train(replace(config, data=folder))
         assert "needs people in the splits train and val" in str(error.value)
         assert f"it has {named}." in str(error.value)
         assert "python -m tfrecords.lsp --help" in str(error.value)
@@ -314,8 +314,8 @@ def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
         patch.setattr(keras.Model, "save_weights", full)
         patch.setattr(zipfile.ZipFile, "extract", full_as_well)
         with pytest.raises(OSError, match="No space left"):
-            hsm_loss.train(replace(trained, epochs=2))
-    _, history = hsm_loss.train(replace(trained, epochs=2))
+            hsm_loss.paper().train(replace(trained, epochs=2))
+    _, history = hsm_loss.paper().train(replace(trained, epochs=2))
     assert list(history["epoch"]) == [1, 2]
 
 

@@ -1,0 +1,51 @@
+"""Training in stages: each begins with the best weights of the one before."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of several trainings of a run."""
+
+    name: str
+    """The value of `--stage`, and what its folder is called."""
+    share: int = 1
+    """Parts of the epochs, of the sum over all stages."""
+    changes: dict = field(default_factory=dict)
+    """{setting: (value, why)} that differ from the run's."""
+
+
+def staged(run, stages, number):
+    """The `Run` of one stage; the last has the folder, others one inside.
+
+    Args:
+        run: the whole one, whose config has a setting `stage`.
+        stages: tuple of `Stage`.
+        number: which of them, from 0.
+    """
+    config, stage = run.config, stages[number]
+    folders = [
+        Path(config.output) / f"{index}-{each.name}"
+        for index, each in enumerate(stages, start=1)
+    ]
+    folders[-1] = Path(config.output)
+    parts = sum(each.share for each in stages)
+    changes = {name: value for name, (value, _) in stage.changes.items()}
+    origin = {name: why for name, (_, why) in stage.changes.items()}
+    if len(stages) > 1 and not config.smoke:
+        origin["epochs"] = f"{stage.share}/{parts} of {config.epochs}"
+    return replace(
+        run,
+        config=replace(
+            config,
+            output=folders[number],
+            stage=stage.name,
+            epochs=max(1, config.epochs * stage.share // parts),
+            **changes,
+        ),
+        origin=run.origin
+        | {"stage": f"{number + 1} of {len(stages)}"}
+        | origin,
+        starts_from=folders[number - 1] if number else None,
+    )
