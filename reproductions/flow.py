@@ -2,11 +2,15 @@
 
 import json
 import re
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
+import pandas as pd
 
 from keras_pose import evaluate, files, metrics, training
 from keras_pose.comparison import compare
@@ -15,12 +19,16 @@ from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
 from keras_pose.inference import predict_people
+from keras_pose.models import macs
 from keras_pose.models import model as models
-from keras_pose.report import REPORT, write_report
+from keras_pose.report import write_report
+from keras_pose.training import folder
 from tfrecords import synthetic
 
 DRAWN = Path("runs") / "data" / "synthetic"
 """Where the embedded default data is kept for the next run."""
+WARM, TIMED = 2, 10
+"""Training steps before the clock starts, and those whose median counts."""
 SMOKE = {"train": 32, "val": 16, "test": 0}
 
 
@@ -47,19 +55,47 @@ class Paper:
     """(config, skeleton) -> `models.PoseModel`."""
     build_loss: Callable
     """(config, model) -> `losses.PoseLoss`."""
-    build_optimizer: Callable
+    build_optimizer: Callable = training.optimizers.adam
     """config -> optimizer."""
     watch: Callable | None = None
     """(config, model, loss) -> lists of more metrics and of callbacks."""
     stages: Callable | None = None
     """config -> tuple of `training.Stage`; None: one training."""
+    costs: bool = False
+    """Whether comparisons say what a network costs, too."""
+
+    def main(self, config, variants, following):
+        """What the command does: one run, or a comparison of `variants`.
+
+        Args:
+            config: of the paper; with `compare`, if it has variants.
+            variants: config -> what `compare` wants; None: there are none.
+            following: what to do after one run; {model} and {data} are filled
+                in.
+
+        Returns:
+            history of the run, or table of the comparison.
+        """
+        if getattr(config, "compare", False):
+            one = replace(config, compare=False, seeds=1)
+            return self.compare(one, variants(config), config.seeds)
+        run, history = self.reproduce(config)
+        if self.stages:
+            names = [stage.name for stage in self.stages(config)]
+            left = names[names.index(run.config.stage) + 1 :]
+            if left:
+                following = f"the same command with --stage {left[0]}"
+        model = Path(run.config.output) / folder.BEST
+        words = following.format(model=model, data=run.data.folder)
+        print(f"Next: {words}")
+        return history
 
     def start(self, config):
         """Fills in the preset, seeds everything, opens the data: a `Run`."""
         config, origin = config.resolved()
         if config.output is None:
-            folder = f"{self.name}-smoke" if config.smoke else self.name
-            config = replace(config, output=Path("runs") / folder)
+            name = f"{self.name}-smoke" if config.smoke else self.name
+            config = replace(config, output=Path("runs") / name)
         if config.smoke:
             config = replace(config, epochs=1)
             origin["epochs"] = "smoke"
@@ -157,14 +193,18 @@ class Paper:
         for seed in range(config.seed, config.seed + seeds):
             for variant, settings in variants.items():
                 slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
-                folder = output / f"{slug}-seed{seed}"
-                runs.setdefault(variant, []).append(folder)
+                place = output / f"{slug}-seed{seed}"
+                runs.setdefault(variant, []).append(place)
                 keras.backend.clear_session()
-                one = replace(config, output=folder, seed=seed, **settings)
+                one = replace(config, output=place, seed=seed, **settings)
                 self.reproduce(one, output)
         data = open_data(config.data, config.smoke)
         tables = Path(tables or output)
         table = compare(runs, data, held_out(data), tables, score_name(data))
+        if self.costs:
+            table = table.join(self._costs(config, variants))
+            with files.whole(tables / "comparison.csv") as temporary:
+                table.to_csv(temporary)
         print(describe_comparison(table))
         print(
             f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
@@ -172,6 +212,31 @@ class Paper:
             f"Next: open them, and report.html in the runs' folders in {output}"
         )
         return table
+
+    def _costs(self, config, variants):
+        """Parameters, multiply-accumulates and time per training step."""
+        costs = {}
+        for variant, settings in variants.items():
+            keras.backend.clear_session()
+            run = self.start(replace(config, **settings))
+            model, _ = self.compiled(run)
+            batch, size = run.config.batch_size, run.config.image_size
+            rng = np.random.default_rng(run.config.seed)
+            images = rng.integers(0, 256, (batch, *size, 3), "uint8")
+            shape = batch, 1, model.codec.count, 4
+            labels = rng.uniform(0, min(size), shape).astype("float32")
+            labels[..., 2] = 2  # every joint is visible
+            seconds = []
+            for _ in range(WARM + TIMED):
+                began = time.perf_counter()
+                model.train_on_batch(images, labels)
+                seconds.append(time.perf_counter() - began)
+            costs[variant] = {
+                "parameters": macs.parameters(model),
+                "GMACs": macs.macs(model) / 1e9,
+                "seconds per step": statistics.median(seconds[WARM:]),
+            }
+        return pd.DataFrame(costs).T
 
 
 def score_name(data):
@@ -187,7 +252,8 @@ def held_out(data):
 def is_finished(run):
     """Whether `finish` has been called since the last epoch of training."""
     report, history = (
-        Path(run.config.output) / name for name in (REPORT, "history.csv")
+        Path(run.config.output) / name
+        for name in (folder.REPORT, folder.HISTORY)
     )
     if not report.is_file():
         return False
@@ -200,11 +266,11 @@ def finish(run):
     The split is test, or val where there is no test split: then the epoch was
     chosen on the same people, and results.json says so.
     """
-    folder, data = Path(run.config.output), run.data
+    output, data = Path(run.config.output), run.data
     split = held_out(data)
     people = annotations.read_people(data, split)
     settings = {"split": split, "batch_size": run.config.batch_size}
-    untrained, best = folder / "untrained.keras", folder / "best.keras"
+    untrained, best = output / folder.UNTRAINED, output / folder.BEST
     whole = models.load_whole(untrained)
     model = models.last_output(whole)
     first = metrics.find(data.protocol)
@@ -218,7 +284,7 @@ def finish(run):
         model = models.load_model(best)
     poses = predict_people(model, data, **settings)
     scored = evaluate.score(poses, people, data.skeleton, data.protocols)
-    evaluate.save(folder, scored, poses, people, data.skeleton)
+    evaluate.save(output, scored, poses, people, data.skeleton)
     table, _ = scored[data.protocol]
     results = {
         "split": split,
@@ -236,21 +302,21 @@ def finish(run):
     for name in data.protocols[1:]:
         measures = metrics.find(name).measures(scored[name][0])
         results[name] = {k: round(v, 4) for k, v in measures.items()}
-    with files.whole(folder / "results.json") as temporary:
+    with files.whole(output / folder.RESULTS) as temporary:
         temporary.write_text(json.dumps(results, indent=2))
-    written = ["report.html", "best.keras"]
+    written = [folder.REPORT, folder.BEST]
     if keras.backend.backend() == "tensorflow":
-        export(model, folder / "saved_model")
-        written.append("saved_model/")
+        export(model, output / folder.SAVED)
+        written.append(f"{folder.SAVED}/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
     # last: is_finished
-    write_report(folder, data, split, model, poses, settings["batch_size"])
+    write_report(output, data, split, model, poses, settings["batch_size"])
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
         f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
         f"({results['people']:,} in all): {results['untrained']:.3f} "
         f"untrained, {results['trained']:.3f} trained.\n"
-        f"In {folder}: {', '.join(written)}"
+        f"In {output}: {', '.join(written)}"
     )
     return results

@@ -14,7 +14,7 @@ Departs    eq. (1) has its sign mended (`keras_pose.losses.HSM`); the last bias
            figures: Newell's code's, but 60 % are rotated (there 40 %)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import keras
@@ -26,7 +26,7 @@ from reproductions import flow
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.Hourglasses, training.Comparison, training.Config):
     """Two stacks with HSM, beta 1 and gamma 2: the best of figure 3."""
 
     loss: Literal["hsm", "mse", "mse_sigmoid"] = "hsm"
@@ -37,30 +37,15 @@ class Config(training.Config):
     """Power of the error, eq. 1."""
     form: Literal["expm1", "saturating", "literal"] = "expm1"
     """How eq. 1 is read; literal is refused, with the reason."""
-    unlabelled: Literal["zero", "ignore"] = "zero"
-    """Joints without a label: an empty map that counts, or weight 0."""
-    sigma: float = 1.0
-    """Width of the Gaussians, cells (section III-C: identity)."""
     bias: float = -4.0
     """First bias of the maps under a sigmoid (paper: unsaid)."""
-    stacks: int = 2
-    """Hourglasses in a row (section IV-B)."""
-    pixel_offset: float = -0.5
-    """Added to the network's input, pixels of 0 ... 1 (authors' code: 0)."""
-    filters: int | None = None
-    """Channels of the features."""
     drop_epochs: tuple[int, ...] | None = None
     """Epochs after which the rate drops. The paper waits for a plateau, which a
     short run does not live to see."""
     drop_factor: float = 0.2
     """What the rate is multiplied by after each of --drop-epochs (ours)."""
-    compare: bool = False
-    """Train both baselines and HSM for all --pairs and --seeds, and draw
-    curves and people (figures 3 to 5)."""
     pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     """beta and gamma of each HSM in a comparison: --pairs 1 2 1 1 0.5 2."""
-    seeds: int = 1
-    """Seeds per variant of a comparison, counted up from --seed."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section IV-A; warm-up of Goyal et al.; patience unsaid
@@ -72,6 +57,7 @@ class Config(training.Config):
             "patience": 5,
             "drop_epochs": (),
             "filters": 256,
+            "stacks": 2,  # section IV-B
         },
         "laptop": {
             **training.LAPTOP,
@@ -80,6 +66,7 @@ class Config(training.Config):
             "warmup_epochs": 0,  # with 93 steps an epoch, one is too dear
             "drop_epochs": (8, 9),
             "filters": 64,
+            "stacks": 2,
         },
     }
 
@@ -112,45 +99,29 @@ def build_loss(config, model):
 
 def variants(config):
     """{name: settings} of the comparison, the baseline first (figure 3)."""
+    same = {"pairs": Config.pairs}
     hsm = {
-        f"HSM beta={beta:g} gamma={gamma:g}": {
-            "loss": "hsm",
-            "beta": beta,
-            "gamma": gamma,
-        }
+        f"HSM beta={beta:g} gamma={gamma:g}": {"beta": beta, "gamma": gamma}
         for beta, gamma in config.pairs
     }
-    return {
-        "MSE (baseline)": {"loss": "mse"},
-        "MSE + sigmoid": {"loss": "mse_sigmoid"},
-    } | hsm
-
-
-def build_optimizer(config):
-    """Section IV-A."""
-    return training.optimizers.Adam(
-        config.learning_rate, global_clipnorm=config.clip_norm
-    )
+    losses = {"MSE (baseline)": "mse", "MSE + sigmoid": "mse_sigmoid"}
+    found = {name: {"loss": loss} for name, loss in losses.items()} | hsm
+    return {name: settings | same for name, settings in found.items()}
 
 
 def paper():
     """What is of this paper; the rest of a run is shared."""
-    return flow.Paper(
-        "hsm_loss", __doc__, build_model, build_loss, build_optimizer
-    )
+    return flow.Paper("hsm_loss", __doc__, build_model, build_loss)
 
 
 def main(config):
     """Trains one network and reports on it, or compares the losses."""
-    if config.compare:
-        one = replace(config, compare=False, seeds=1, pairs=((1.0, 2.0),))
-        return paper().compare(one, variants(config), config.seeds)
-    _, history = paper().reproduce(config)
-    print(
-        "Next: python -m tfrecords.mpii --help converts MPII; then the same "
-        "command with --data and that folder"
+    return paper().main(
+        config,
+        variants,
+        "python -m tfrecords.mpii --help converts MPII; then the same command "
+        "with --data and that folder",
     )
-    return history
 
 
 if __name__ == "__main__":

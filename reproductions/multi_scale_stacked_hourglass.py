@@ -55,7 +55,7 @@ ABLATIONS = {
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.Hourglasses, training.Config):
     """Inception-resnet-A, sums, no lateral connections: section 5.2's 89.91."""
 
     method: Literal["mssh", "hourglass"] = "mssh"
@@ -73,18 +73,10 @@ class Config(training.Config):
     occluded_amplitude: Literal[1, -1] = 1
     """Peak of an occluded joint's Gaussian (eq. 1); -1: the sign of a peak says
     whether the joint is occluded."""
-    unlabelled: Literal["zero", "ignore"] = "zero"
-    """Joints without a label: an empty map that counts, or weight 0."""
     sigma: float | None = None
     """Width of the Gaussians at every scale, cells (paper: unsaid)."""
-    pixel_offset: float = -0.5
-    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
-    stacks: int | None = None
-    """Hourglasses in a row."""
     scales: int | None = None
     """Scales, the coarsest left out first; None: 3, or as many as stacks."""
-    filters: int | None = None
-    """Channels of the features."""
     drop_epochs: tuple[int, ...] | None = None
     """Epochs after which the rate drops."""
     ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
@@ -129,8 +121,6 @@ class Config(training.Config):
                     f"divisible by {step}, got "
                     f"{' x '.join(map(str, self.image_size))}"
                 )
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
 
 
 def build_model(config, skeleton):
@@ -190,16 +180,6 @@ def build_loss(config, model):
     )
 
 
-def build_optimizer(config):
-    """RMSprop with Torch's constants: its epsilon 1e-8 is outside the root."""
-    return training.optimizers.RMSprop(
-        config.learning_rate,
-        rho=0.99,
-        epsilon=1e-16,
-        global_clipnorm=config.clip_norm,
-    )
-
-
 def watch(config, model, loss):
     """The joint weights, kept for figure 6."""
     weights = losses.JointWeights(loss, config.stacks)
@@ -210,7 +190,12 @@ def watch(config, model, loss):
 def paper():
     """What is of this paper; the rest of a run is shared."""
     return flow.Paper(
-        NAME, __doc__, build_model, build_loss, build_optimizer, watch
+        NAME,
+        __doc__,
+        build_model,
+        build_loss,
+        training.optimizers.torch_rmsprop,
+        watch,
     )
 
 

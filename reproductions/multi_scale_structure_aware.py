@@ -20,8 +20,7 @@ Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
            laptop preset has Adam; eq. (1)'s sum over pixels is kept
 """
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import keras
@@ -46,7 +45,7 @@ SAME = {
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.Hourglasses, training.Comparison, training.Config):
     """All four parts in three stages."""
 
     stage: Literal["all", "mss", "msr", "joint"] = "all"
@@ -75,20 +74,6 @@ class Config(training.Config):
     distribution: Literal["octaves", "normal", "uniform"] = "uniform"
     """Of zoom and rotation: section 4.1 gives ranges, 0.75 to 1.25 and 30
     degrees either way."""
-    unlabelled: Literal["zero", "ignore"] = "zero"
-    """Joints without a label: an empty map that counts, or weight 0."""
-    sigma: float = 1.0
-    """Width of the Gaussians at every scale, cells (section 3.1)."""
-    pixel_offset: float = -0.5
-    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
-    stacks: int | None = None
-    """Hourglasses in a row."""
-    filters: int | None = None
-    """Channels of the features."""
-    compare: bool = False
-    """Train every method with every seed, equally long: section 4.3."""
-    seeds: int = 1
-    """Seeds per method of a comparison, counted up from --seed."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4.1; no warm-up
@@ -129,8 +114,6 @@ class Config(training.Config):
             raise ValueError(
                 f"momentum must be in 0 ... 1, got {self.momentum}"
             )
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         if self.stage not in ("all", *names):
             raise ValueError(
                 f"stage {self.stage}: method {self.method} has the stages "
@@ -215,11 +198,12 @@ def build_loss(config, model):
 
 def build_optimizer(config):
     """SGD of section 4.1, or Adam where there are few steps."""
-    clip = {"global_clipnorm": config.clip_norm}
     if config.optimizer == "adam":
-        return training.optimizers.Adam(config.learning_rate, **clip)
+        return training.optimizers.adam(config)
     return training.optimizers.SGD(
-        config.learning_rate, momentum=config.momentum, **clip
+        config.learning_rate,
+        momentum=config.momentum,
+        global_clipnorm=config.clip_norm,
     )
 
 
@@ -243,21 +227,9 @@ def variants(config):
 
 def main(config):
     """Trains one method, or all of section 4.3 side by side."""
-    if config.compare:
-        one = replace(config, compare=False, seeds=1)
-        return paper().compare(one, variants(config), config.seeds)
-    last, history = paper().reproduce(config)
-    names = [stage.name for stage in stages(config)]
-    following = names[names.index(last.config.stage) + 1 :]
-    if following:
-        print(f"Next: the same command with --stage {following[0]}")
-    else:
-        model = Path(last.config.output) / "best.keras"
-        print(
-            f"Next: python -m keras_pose.conditional --model {model} --data "
-            f"{last.data.folder} chooses the thresholds of section 4.1"
-        )
-    return history
+    following = "python -m keras_pose.conditional --model {model} --data {data}"
+    following += " chooses the thresholds of section 4.1"
+    return paper().main(config, variants, following)
 
 
 if __name__ == "__main__":

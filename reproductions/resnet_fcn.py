@@ -17,33 +17,25 @@ Departs    widths, upsampling, depth, batch and epochs are ours: the report
            (the report names no mirroring, but tests with it); no colour gains
 """
 
-import statistics
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import keras
-import numpy as np
-import pandas as pd
 
-from keras_pose import codecs, console, files, losses, training
-from keras_pose.models import heads, macs, resnet, simple_baselines
+from keras_pose import codecs, console, losses, training
+from keras_pose.models import heads, resnet, simple_baselines
 from keras_pose.models import model as models
 from keras_pose.models import resnet_fcn as fcn
 from reproductions import flow
 
-NAME = "resnet_fcn"
 VARIANTS = {
     "Deconvolutions (baseline)": {"head": "deconvolution"},
     "FCN": {"head": "fcn"},
 }
-WARM, TIMED = 2, 10
-"""Training steps before the clock starts, and those whose median counts."""
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.Comparison, training.Config):
     """ResNet-50 with the report's head."""
 
     head: Literal["fcn", "deconvolution"] = "fcn"
@@ -73,14 +65,6 @@ class Config(training.Config):
     color: float = 0.0
     """Gains of red, green and blue are in 1 - color to 1 + color (section 3
     names none)."""
-    unlabelled: Literal["zero", "ignore"] = "zero"
-    """Joints without a label: an empty map that counts, or weight 0."""
-    sigma: float = 1.0
-    """Width of the Gaussians, cells (section 5.1)."""
-    compare: bool = False
-    """Train both heads with every seed, equally long, and count their cost."""
-    seeds: int = 1
-    """Seeds per head of a comparison, counted up from --seed."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # sections 3 and 5.1; batch, epochs and patience unsaid
@@ -137,71 +121,17 @@ def build_loss(config, model):
     return losses.HeatmapMSE(model.codec, unlabelled=config.unlabelled)
 
 
-def build_optimizer(config):
-    """RMSprop with Torch's constants: its epsilon 1e-8 is outside the root."""
-    return training.optimizers.RMSprop(
-        config.learning_rate,
-        rho=0.99,
-        epsilon=1e-16,
-        global_clipnorm=config.clip_norm,
-    )
-
-
 def paper():
     """What is of this paper; the rest of a run is shared."""
-    return flow.Paper(NAME, __doc__, build_model, build_loss, build_optimizer)
-
-
-def cost(config):
-    """Parameters, multiply-accumulates and time per training step."""
-    run = paper().start(config)
-    config, data = run.config, run.data
-    model, _ = paper().compiled(run)
-    batch, size = config.batch_size, config.image_size
-    rng = np.random.default_rng(config.seed)
-    images = rng.integers(0, 256, (batch, *size, 3), "uint8")
-    joints = len(data.skeleton.joints)
-    labels = rng.uniform(0, min(size), (batch, 1, joints, 4))
-    labels[..., 2] = 2  # every joint is visible
-    seconds = []
-    for _ in range(WARM + TIMED):
-        began = time.perf_counter()
-        model.train_on_batch(images, labels.astype("float32"))
-        seconds.append(time.perf_counter() - began)
-    return {
-        "parameters": macs.parameters(model),
-        "GMACs": macs.macs(model) / 1e9,
-        "seconds per step": statistics.median(seconds[WARM:]),
-    }
-
-
-def compare_heads(config):
-    """Both heads on the same people: scores, and what they cost."""
-    output = Path(config.output or Path("runs") / f"{NAME}-compare")
-    one = replace(config, compare=False, seeds=1, output=output)
-    table = paper().compare(one, VARIANTS, config.seeds)
-    costs = {}
-    for variant, settings in VARIANTS.items():
-        keras.backend.clear_session()
-        costs[variant] = cost(replace(one, **settings))
-    costs = pd.DataFrame(costs).T
-    table = table.join(costs)
-    with files.whole(output / "comparison.csv") as temporary:
-        table.to_csv(temporary)
-    print(costs.round(4).to_string())
-    return table
+    parts = build_model, build_loss, training.optimizers.torch_rmsprop
+    return flow.Paper("resnet_fcn", __doc__, *parts, costs=True)
 
 
 def main(config):
     """Trains one network and reports on it, or compares the heads."""
-    if config.compare:
-        return compare_heads(config)
-    run, history = paper().reproduce(config)
-    print(
-        f"Next: python -m keras_pose.evaluate --model {run.config.output}/"
-        f"best.keras --data {run.data.folder} --flip, as the report tests"
-    )
-    return history
+    following = "python -m keras_pose.evaluate --model {model} --data {data} "
+    following += "--flip, as the report tests"
+    return paper().main(config, lambda _: VARIANTS, following)
 
 
 if __name__ == "__main__":

@@ -55,9 +55,7 @@ class Config(training.Config):
     """Gains of red, green and blue are in 1 - color to 1 + color (the authors
     have none)."""
     unlabelled: Literal["zero", "ignore"] = "ignore"
-    """Joints without a label: an empty map that counts, or weight 0."""
-    sigma: float = 2.0
-    """Width of the Gaussians, cells (authors' code)."""
+    sigma: float = 2.0  # authors' code
     drop_epochs: tuple[int, ...] | None = None
     """Epochs after which the rate drops (section 4)."""
 
@@ -112,27 +110,21 @@ def build_loss(config, model):
 
 
 def build_optimizer(config):
-    """Adam with Torch's epsilon (section 4)."""
-    return training.optimizers.Adam(
-        config.learning_rate, epsilon=1e-8, global_clipnorm=config.clip_norm
-    )
+    """Adam (section 4) with Torch's epsilon."""
+    return training.optimizers.adam(config, epsilon=1e-8)
 
 
 def paper():
     """What is of this paper; the rest of a run is shared."""
-    return flow.Paper(
-        "simple_baselines", __doc__, build_model, build_loss, build_optimizer
-    )
+    parts = build_model, build_loss, build_optimizer
+    return flow.Paper("simple_baselines", __doc__, *parts)
 
 
 def main(config):
     """Trains one network and reports on it."""
-    run, history = paper().reproduce(config)
-    print(
-        f"Next: python -m keras_pose.evaluate --model {run.config.output}/"
-        f"best.keras --data {run.data.folder} --flip, as the paper tests"
-    )
-    return history
+    following = "python -m keras_pose.evaluate --model {model} --data {data} "
+    following += "--flip, as the paper tests"
+    return paper().main(config, None, following)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
 """Settings, optimizers, the shared loop around `model.fit`, its callbacks."""
 
 from keras_pose.training import optimizers
-from keras_pose.training.config import LAPTOP, PAPER, Config
+from keras_pose.training.config import (
+    LAPTOP,
+    PAPER,
+    Comparison,
+    Config,
+    Hourglasses,
+)
 from keras_pose.training.fit import fit
 from keras_pose.training.folder import Run
 from keras_pose.training.stages import Stage, staged
@@ -9,7 +15,9 @@ from keras_pose.training.stages import Stage, staged
 __all__ = [
     "LAPTOP",
     "PAPER",
+    "Comparison",
     "Config",
+    "Hourglasses",
     "Run",
     "Stage",
     "fit",

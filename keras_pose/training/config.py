@@ -84,6 +84,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Targets."""
+
+    unlabelled: Literal["zero", "ignore"] = "zero"
+    """Joints without a label: an empty map that counts, or weight 0."""
+    sigma: float | None = 1.0
+    """Width of the Gaussians, cells."""
+
+
+@dataclass(frozen=True)
 class Run:
     """Data and run."""
 
@@ -102,7 +112,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Config(Training, Augmentation, Run):
+class Config(Training, Augmentation, Targets, Run):
     """A paper overrides defaults and adds its own fields.
 
     --help shows the bases as groups, by the first lines of their docstrings.
@@ -157,3 +167,26 @@ class Config(Training, Augmentation, Run):
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}"
             )
+
+
+@dataclass(frozen=True)
+class Hourglasses:
+    """Hourglasses."""
+
+    stacks: int | None = None
+    """Hourglasses in a row."""
+    filters: int | None = None
+    """Channels of the features."""
+    pixel_offset: float = -0.5
+    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Comparison."""
+
+    compare: bool = False
+    """Train all variants with every seed, on the same people in the same order,
+    and write a table, curves and pictures."""
+    seeds: int = 1
+    """Seeds per variant of a comparison, counted up from --seed."""

@@ -119,6 +119,22 @@ class SGD(OneDevice, keras.optimizers.SGD):
         )
 
 
+def adam(config, **settings):
+    """Adam of a `Config`."""
+    clip = config.clip_norm
+    return Adam(config.learning_rate, global_clipnorm=clip, **settings)
+
+
+def torch_rmsprop(config):
+    """RMSprop of a `Config` with Torch's constants; see `RMSprop`."""
+    return RMSprop(
+        config.learning_rate,
+        rho=0.99,
+        epsilon=1e-16,
+        global_clipnorm=config.clip_norm,
+    )
+
+
 def _tensors(**values):
     return {
         name: ops.convert_to_tensor(value, "float32")

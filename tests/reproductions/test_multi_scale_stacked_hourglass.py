@@ -93,7 +93,6 @@ def test_the_baseline_is_newells():
         ({"ablation": "depth"}, "ablation: one of weights, .*got 'depth'"),
         ({"image_size": (64, 100)}, "divisible by 64, got 64 x 100"),
         ({"block": "inception_resnet_b"}, "divisible by 128, got 64 x 128"),
-        ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"occluded_amplitude": 0}, "occluded_amplitude: one of 1, -1, got 0"),
     ],
 )

@@ -302,7 +302,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
         ({"alpha": -0.1}, "alpha must not be negative, got -0.1"),
         ({"alpha": float("nan")}, "alpha must not be negative, got nan"),
         ({"momentum": 1.0}, "momentum"),
-        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"seeds": 0, "compare": True}, "seeds must be at least 1, got 0"),
         ({"epochs": 6}, "divisible by 4 .* got 6"),
         ({"stage": "refine"}, "stage: one of all, mss, .* got 'refine'"),
         ({"stage": "msr", "method": "mss"}, "method mss has the stages mss"),

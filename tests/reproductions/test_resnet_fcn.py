@@ -71,17 +71,25 @@ def test_the_heads_are_compared_with_what_they_cost(
 ):
     """The runs themselves are those of every comparison."""
 
-    def trained(paper, config, variants, seeds):
-        assert (paper.name, seeds, config.compare) == ("resnet_fcn", 3, False)
-        config.output.mkdir()
-        return pd.DataFrame({"Mean": [1.0, 2.0]}, pd.Index(variants))
+    trained = []
 
-    monkeypatch.setattr(flow.Paper, "compare", trained)
-    monkeypatch.setattr(resnet_fcn, "TIMED", 1)
+    def reproduce(paper, config, siblings):
+        assert not config.compare
+        trained.append((paper.name, config.output.name))
+
+    def compare(runs, data, split, output, metric):
+        output.mkdir()
+        return pd.DataFrame({"Mean": [1.0, 2.0]}, pd.Index(runs))
+
+    monkeypatch.setattr(flow.Paper, "reproduce", reproduce)
+    monkeypatch.setattr(flow, "compare", compare)
+    monkeypatch.setattr(flow, "describe_comparison", str)
+    monkeypatch.setattr(flow, "TIMED", 1)
     output = tmp_path / "compared"
     config = settings(resnet_fcn, people, output, compare=True, seeds=3)
     table = resnet_fcn.main(config)
     assert list(table.index) == ["Deconvolutions (baseline)", "FCN"]
+    assert trained[-1] == ("resnet_fcn", "fcn-seed2") and len(trained) == 6
     # what follows 2048 / 32 channels, by hand
     c, f, h, k = 64, 4, 2, 16
     maps = f * k + k
