@@ -1,4 +1,4 @@
-"""Several runs on the same people side by side: a table and three figures.
+"""Several runs on the same people side by side: a table and three charts.
 
 As a command it draws the curves of any runs, or of their history.csv alone:
 
@@ -14,12 +14,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import figures, files, metrics
+from keras_pose import files, metrics
 from keras_pose.console import run
 from keras_pose.data import annotations
-from keras_pose.failures import hits
+from keras_pose.evaluation.failures import hits
 from keras_pose.people import Poses
-from keras_pose.report import compare_people, metric_of, read_history
+from keras_pose.report import charts, pictures
+from keras_pose.report.history import metric_of, read_history
 
 PICTURES = ("curves.png", "side_by_side.png", "worst.png")
 """What `compare` draws; figures 3, 4 and 5 of the HSM paper are like these."""
@@ -60,7 +61,7 @@ def main(config):
             f"the runs are scored by {' and '.join(sorted(scores))}: curves "
             "of one score wanted"
         )
-    figures.save(figures.draw_curves(histories, scores.pop()), config.output)
+    charts.save(charts.draw_curves(histories, scores.pop()), config.output)
     seeds = {name: len(found) for name, found in histories.items()}
     print(f"Wrote {config.output}: {seeds} (variant: seeds)")
     return histories
@@ -124,15 +125,15 @@ def compare(runs, dataset, split, output, metric):
         for variant, folders in runs.items()
     }
     curves, *sheets = PICTURES
-    figures.save(figures.draw_curves(histories, metric), output / curves)
+    charts.save(charts.draw_curves(histories, metric), output / curves)
     baseline = next(iter(runs))
     others = [variant for variant in runs if variant != baseline]
     if others:
         best = max(others, key=scores.get)
         predictions = {v: predicted(runs[v][0]) for v in (baseline, best)}
-        sides = compare_people(dataset, split, predictions)
+        sides = pictures.compare_people(dataset, split, predictions)
         for name, figure in zip(sheets, sides, strict=True):
-            figures.save(figure, output / name)
+            charts.save(figure, output / name)
     return table
 
 

@@ -36,14 +36,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import failures, files, inference, metrics, skeletons
+from keras_pose import files, metrics, skeletons
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
+from keras_pose.evaluation import failures
 from keras_pose.geometry import PERSON_PIXELS
+from keras_pose.inference import suppress, top_down
 from keras_pose.models import model as models
 from keras_pose.skeletons import Skeleton
-from keras_pose.suppress import rescore
 
 TRIALS = (
     (0.8, 0.0, 0.0),
@@ -116,7 +117,7 @@ def predict_conditionally(
     flip=False,
     decoding="quarter",
 ):
-    """Joints of each record's subject, like `inference.predict_people`.
+    """Joints of each record's subject, like `top_down.predict_people`.
 
     Args:
         model: ends in `PoseMaps`; of the data set's skeleton.
@@ -136,13 +137,13 @@ def predict_conditionally(
         "flip": flip,
         "decoding": decoding,
     }
-    first = inference.predict_people(model, dataset, split, **settings)
+    first = top_down.predict_people(model, dataset, split, **settings)
     joints, scores = first.joints, first.scores
     crops = np.ones(len(joints), int)
     subjects = annotations.read_subjects(dataset, split)
     unsure = np.flatnonzero(thresholds.unsure(scores))
     if unsure.size:
-        again = inference.predict_boxes(
+        again = top_down.predict_boxes(
             *(model, dataset, split, thresholds.trials),
             people=unsure,
             **settings,
@@ -154,7 +155,7 @@ def predict_conditionally(
         reach = _reach(subjects)[unsure]
         joints[unsure], scores[unsure] = fuse(*looks, thresholds.tau_s, reach)
         crops[unsure] += len(thresholds.trials)
-    score = rescore(subjects.score, scores)
+    score = suppress.rescore(subjects.score, scores)
     return replace(
         first, joints=joints, scores=scores, score=score, crops=crops
     )
@@ -322,7 +323,7 @@ def main(config):
             f"{protocol} has nothing to score: none of the {people_count} "
             f"people of {config.split} has {metrics.PROTOCOLS[protocol].needs}"
         )
-    joints, scores = inference.predict_boxes(
+    joints, scores = top_down.predict_boxes(
         model,
         dataset,
         config.split,

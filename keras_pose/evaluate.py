@@ -18,12 +18,13 @@ from typing import Literal
 
 import numpy as np
 
-from keras_pose import conditional, formats, inference, metrics
+from keras_pose import conditional, metrics
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
+from keras_pose.evaluation import formats
+from keras_pose.inference import suppress, top_down
 from keras_pose.models import model as models
-from keras_pose.suppress import suppress_poses
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
@@ -130,7 +131,7 @@ def score(poses, people, skeleton, protocols):
     for name in protocols:
         chosen, kept = metrics.find(name), poses
         if chosen.suppresses:
-            kept = suppress_poses(poses, skeleton)
+            kept = suppress.suppress_poses(poses, skeleton)
         scored[name] = chosen.table(kept, people, skeleton), kept
     return scored
 
@@ -189,7 +190,7 @@ def main(config):
             model, dataset, config.split, thresholds, **settings
         )
     else:
-        poses = inference.predict_people(
+        poses = top_down.predict_people(
             model, dataset, config.split, scales=config.scales, **settings
         )
     scored = score(poses, people, skeleton, protocols)

@@ -19,12 +19,13 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import export, figures, formats, skeletons
+from keras_pose import drawing, export, skeletons
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
+from keras_pose.evaluation import formats
+from keras_pose.inference import suppress
 from keras_pose.models import model as models
 from keras_pose.people import Poses, join, nobody
-from keras_pose.suppress import rescore
 
 SMALLEST = 8
 """Pixels: no joint can be told from another in a smaller picture."""
@@ -135,7 +136,7 @@ def predict(function, path, box=None):
     return image, Poses(
         **found,
         person=np.array([-1]),
-        score=rescore(np.ones(1), found["scores"]),
+        score=suppress.rescore(np.ones(1), found["scores"]),
         box=np.array([box]),
     )
 
@@ -143,7 +144,7 @@ def predict(function, path, box=None):
 def draw(image, pose, skeleton):
     """The skeleton; joints thought missing or occluded are hollow."""
     doubted = np.any([*_doubts(pose).values()], axis=0)
-    return figures.draw_skeleton(
+    return drawing.draw_skeleton(
         image, pose.joints[0], skeleton, np.where(doubted, 1, 2)
     )
 
@@ -155,20 +156,20 @@ def main(config):
         raise ValueError("no photograph given")
     if several and config.box:
         raise ValueError("--box is for one photograph, got several")
-    drawings = _drawings(config.photos, config.output)
+    targets = _targets(config.photos, config.output)
     function, skeleton = open_model(config.model, config.flip)
     if not config.box:
         print("No --box: the whole picture is taken for the person's.")
     poses = []
-    for path, drawing in progress(
-        list(zip(config.photos, drawings, strict=True)),
+    for path, target in progress(
+        list(zip(config.photos, targets, strict=True)),
         unit=" photographs",
         disable=not several,
     ):
         image, pose = predict(function, path, config.box)
         poses.append(pose)
-        if drawing:
-            figures.save(draw(image, pose, skeleton), drawing)
+        if target:
+            drawing.save(draw(image, pose, skeleton), target)
     poses = join(poses)
     written = [config.output] if config.output else []
     if config.json:
@@ -204,7 +205,7 @@ def _doubts(pose):
     return {name: v[0] for name, v in said.items() if v is not None}
 
 
-def _drawings(photos, output):
+def _targets(photos, output):
     """Where each drawing goes; None where none is wanted."""
     if output is None:
         return [None] * len(photos)

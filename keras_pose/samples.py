@@ -15,13 +15,13 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from keras_pose import figures
+from keras_pose import drawing
 from keras_pose.console import run
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import open_dataset
 
-TILE, COLUMNS, GAP = 288, 6, 4
+TILE, COLUMNS = 288, 6
 """Height of a crop on the sheet at least, crops per row, pixels between."""
 SOURCE = (255, 255, 255)
 
@@ -82,7 +82,7 @@ def main(config):
         draw_sample({k: v[i] for k, v in batch.items()}, dataset.skeleton)
         for i in range(people)
     ]
-    figures.save(sheet(tiles), config.output)
+    drawing.save(drawing.sheet(tiles, COLUMNS), config.output)
     masked = np.count_nonzero(batch.get("side", 0))
     print(f"{people} samples of split {config.split}, {masked} of them masked.")
     print(f"Next: open {config.output}.")
@@ -100,12 +100,12 @@ def draw_sample(sample, skeleton):
     image, (labels,) = sample["image"], sample["labels"]
     zoom = -(-TILE // len(image))
     joints = (labels[:, :2] + 0.5) * zoom - 0.5
-    drawn = figures.draw_skeleton(
-        figures.enlarge(image, zoom), joints, skeleton, labels[:, 2]
+    drawn = drawing.draw_skeleton(
+        drawing.enlarge(image, zoom), joints, skeleton, labels[:, 2]
     )
     if sample.get("side", 0):
         ends = []
-        for name, color in (("source", SOURCE), ("target", figures.WRONG)):
+        for name, color in (("source", SOURCE), ("target", drawing.WRONG)):
             corner = sample[name] - (sample["side"] - 1) / 2
             start = (corner * zoom).astype(int)
             stop = ((corner + sample["side"]) * zoom).astype(int) - 1
@@ -114,18 +114,6 @@ def draw_sample(sample, skeleton):
             ends.append(((start + stop) // 2).tolist())
         cv2.line(drawn, *ends, SOURCE, 1, cv2.LINE_AA)
     return drawn
-
-
-def sheet(tiles):
-    """Tiles (h, w, 3) of one size in rows of COLUMNS, one picture."""
-    columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    height, width = tiles[0].shape[:2]
-    grid = np.zeros((rows * columns, height + GAP, width + GAP, 3), "uint8")
-    grid[: len(tiles), :height, :width] = tiles
-    grid = grid.reshape(rows, columns, *grid.shape[1:]).swapaxes(1, 2)
-    grid = grid.reshape(rows * (height + GAP), columns * (width + GAP), 3)
-    return grid[:-GAP, :-GAP]
 
 
 if __name__ == "__main__":

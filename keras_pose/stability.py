@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_pose import figures, files, inference, metrics
+from keras_pose import files, metrics
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
+from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.people import Poses
+from keras_pose.report import charts
 
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """A shift's score is the mean over left, right, up and down."""
@@ -76,7 +78,7 @@ def measure(
     people = annotations.read_subjects(dataset, split).take(who)
     protocol = metrics.find(dataset.protocol)
     protocol.countable(people, dataset.skeleton)
-    joints, heights = inference.predict_boxes(
+    joints, heights = top_down.predict_boxes(
         *(model, dataset, split, boxes),
         batch_size=batch_size,
         people=who,
@@ -125,7 +127,7 @@ def main(config):
         print(wide.loc[list(paths)].to_string(float_format="%.2f"))
     with files.whole(config.output / "stability.csv") as temporary:
         table.to_csv(temporary, index=False)
-    figures.save(figures.draw_stability(table), config.output / "stability.png")
+    charts.save(charts.draw_stability(table), config.output / "stability.png")
     people = annotations.read_subjects(dataset, config.split).take(who)
     protocol = metrics.find(dataset.protocol)
     counted = protocol.countable(people, dataset.skeleton).any(axis=1)

@@ -18,10 +18,10 @@ from keras_pose.comparison import describe as describe_comparison
 from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
-from keras_pose.inference import predict_people
+from keras_pose.inference.top_down import predict_people
 from keras_pose.models import macs
 from keras_pose.models import model as models
-from keras_pose.report import write_report
+from keras_pose.report.write import write_report
 from keras_pose.training import folder
 from tfrecords import synthetic
 

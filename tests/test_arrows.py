@@ -16,6 +16,18 @@ FILES = [
     for top in MAY_IMPORT
     for path in sorted((ROOT / top).rglob("*.py"))
 ]
+HEIGHTS = (
+    {"choices", "imports"},
+    {"files", "geometry", "people", "skeletons", "console"},
+    {"drawing", "codecs", "data"},
+    {"models", "losses", "metrics"},
+    {"training"},
+    {"inference", "evaluation"},
+    {"report"},
+    {"comparison", "conditional", "evaluate", "export", "predict"},
+    {"samples", "stability"},
+)
+"""From leaves to commands: imports go down, or stay in one package."""
 APART = ("codecs", "models", "losses", "metrics", "data")
 LEAVES = ("choices", "files", "geometry", "imports", "people", "skeletons")
 TENSORFLOW = (
@@ -57,11 +69,34 @@ def test_imports_follow_the_arrows(path):
     if path.parts[0] == "keras_pose" and place == "training":
         assert not inner & {"models", "losses"}
     if path.parts[0] == "tfrecords":
-        assert inner <= {"data", "console", *LEAVES}
+        assert inner <= {"data", "console", "drawing", *LEAVES}
     if path.parts[0] == "reproductions" and path.stem != "flow":
         assert "tfrecords" not in tops
         papers = {n for n in names if n.startswith("reproductions.")}
         assert papers <= {"reproductions.flow"}
+
+
+def test_imports_inside_the_library_go_down():
+    height = {name: h for h, names in enumerate(HEIGHTS) for name in names}
+    for path in FILES:
+        place = path.with_suffix("").parts[1]
+        if path.parts[0] != "keras_pose" or place == "__init__":
+            continue
+        inner = {
+            name.split(".")[1]
+            for name in imported(path)
+            if name.startswith("keras_pose.")
+        }
+        commands = HEIGHTS[-2] if place in HEIGHTS[-2] else set()
+        up = {n for n in inner - {place} if height[n] >= height[place]}
+        assert up <= commands, path
+
+
+def test_no_file_of_the_library_is_longer_than_400_lines():
+    for path in FILES:
+        if path.parts[0] == "keras_pose":
+            lines = len((ROOT / path).read_text().splitlines())
+            assert lines <= 400, path
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose import comparison, figures
+from keras_pose import comparison
 from keras_pose.data.annotations import read_subjects
+from keras_pose.report import charts
 from keras_pose.skeletons import MPII
 
 EVERY = np.ones(3, bool)
@@ -110,9 +111,9 @@ def test_the_command_draws_the_curves_of_folders_and_files(
 ):
     drawn = {}
     monkeypatch.setattr(
-        figures, "draw_curves", lambda *asked: drawn.update(asked=asked)
+        charts, "draw_curves", lambda *asked: drawn.update(asked=asked)
     )
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(charts, "save", lambda figure, path: None)
     words = f"MSE={tmp_path}/MSE-seed*", f"{tmp_path}/HSM-seed1/history.csv"
     comparison.main(comparison.Config(words))
     histories, metric = drawn["asked"]

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keras_pose import conditional, evaluate, inference
+from keras_pose import conditional, evaluate
 from keras_pose.conditional import Thresholds
+from keras_pose.inference import top_down
 from keras_pose.people import People
 from keras_pose.skeletons import LSP, MPII
 
@@ -59,7 +60,7 @@ def test_tau_c_0_is_the_single_test(wrists_model, wrists_data):
     dataset, _ = wrists_data()
     settings = {"batch_size": 2, "flip": True, "decoding": "dark"}
     arguments = wrists_model(), dataset, "val"
-    single = inference.predict_people(*arguments, **settings)
+    single = top_down.predict_people(*arguments, **settings)
     found = conditional.predict_conditionally(*arguments, NEVER, **settings)
     np.testing.assert_array_equal(found.joints, single.joints)
     np.testing.assert_array_equal(found.scores, single.scores)
@@ -72,7 +73,7 @@ def test_a_head_beside_the_box_is_found_again(wrists_model, wrists_data):
     """
     dataset, joints = wrists_data(center=[(80, 60), (80, 90)])
     arguments = wrists_model(), dataset, "val"
-    single = inference.predict_people(*arguments, batch_size=2)
+    single = top_down.predict_people(*arguments, batch_size=2)
     truth = joints["head_top"]
     off = np.linalg.norm(single.joints[:, HEAD] - truth, axis=1)
     assert off[0] < 5 and off[1] > 15 and single.scores[1, HEAD] < 0.3
@@ -86,7 +87,7 @@ def test_a_head_beside_the_box_is_found_again(wrists_model, wrists_data):
     assert np.linalg.norm(found.joints[1, HEAD] - truth) < 5
     assert found.scores[1, HEAD] > 0.5
     # Joints that no look sees stay where the first look had them.
-    dark = inference.predict_people(*arguments, batch_size=2, decoding="dark")
+    dark = top_down.predict_people(*arguments, batch_size=2, decoding="dark")
     np.testing.assert_array_equal(found.joints[0], dark.joints[0])
     np.testing.assert_array_equal(found.joints[1, 0], dark.joints[1, 0])
 
@@ -97,12 +98,12 @@ def test_a_box_is_a_view_of_its_own(wrists_model, wrists_data):
     dataset, _ = wrists_data((40.0,) * 3, center=centers)
     arguments = wrists_model(), dataset, "val"
     boxes = ((1.0, 0.0, 0.0), (1.25, 0.0, 0.1))
-    joints, scores = inference.predict_boxes(
+    joints, scores = top_down.predict_boxes(
         *arguments, boxes, batch_size=4, people=[2, 0]
     )
     assert joints.shape == (2, 2, 16, 2) and scores.shape == (2, 2, 16)
     for row, (zoom, x, y) in enumerate(boxes):
-        alone = inference.predict_people(
+        alone = top_down.predict_people(
             *arguments, batch_size=3, zoom=zoom, shift=(x, y)
         )
         np.testing.assert_allclose(joints[row], alone.joints[[2, 0]], atol=1e-3)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from keras_pose import evaluate, formats, metrics
+from keras_pose import evaluate, metrics
+from keras_pose.evaluation import formats
 from keras_pose.metrics import PROTOCOLS, mean_score
 from keras_pose.people import People, Poses, index_pictures
 from keras_pose.skeletons import FLIC, LSP, MPII

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose import export, geometry, inference
+from keras_pose import export, geometry
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import annotations, photograph, records
+from keras_pose.inference import top_down
 from keras_pose.models import heads
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.hourglass import stacked_hourglass
@@ -149,7 +150,7 @@ def test_an_export_agrees_with_the_evaluation(
     monkeypatch.setattr(head, "codec", replace(head.codec, sigma=sigma))
     pictures = [photo(seed, colors) for seed in range(12)]
     data = save(tmp_path, pictures, "val")
-    wanted = inference.predict_people(
+    wanted = top_down.predict_people(
         oracle_model, data, "val", batch_size=5, flip=flip, decoding=decoding
     )
     people = annotations.read_subjects(data, "val")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_pose import failures
+from keras_pose.evaluation import failures
 from keras_pose.metrics import PROTOCOLS
 from keras_pose.skeletons import LSP, MPII
 

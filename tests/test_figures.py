@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose import figures
+from keras_pose import drawing
 from keras_pose.codecs import Heatmaps
+from keras_pose.report import charts, pictures
+from keras_pose.report import history as past
 from keras_pose.skeletons import LSP, MPII
 
 GRAY = np.full((80, 120, 3), 90, "uint8")
@@ -26,9 +28,9 @@ def legs():
 
 def test_left_and_right_limbs_have_their_colours():
     photo = cv2.resize(GRAY, (480, 320))
-    drawn = figures.draw_skeleton(photo, 4 * legs(), MPII)
-    np.testing.assert_array_equal(drawn[160, 80], figures.LEFT)
-    np.testing.assert_array_equal(drawn[160, 360], figures.RIGHT)
+    drawn = drawing.draw_skeleton(photo, 4 * legs(), MPII)
+    np.testing.assert_array_equal(drawn[160, 80], drawing.LEFT)
+    np.testing.assert_array_equal(drawn[160, 360], drawing.RIGHT)
     assert (photo == 90).all() and (drawn[160, 220] == 90).all()
 
 
@@ -36,33 +38,33 @@ def test_flag_0_is_not_drawn_and_flag_1_is_hollow():
     photo = cv2.resize(GRAY, (480, 320))
     joints, flags = 4 * legs(), np.full(16, 2)
     flags[LEFT_ANKLE], flags[RIGHT_ANKLE] = 1, 0
-    drawn = figures.draw_skeleton(photo, joints, MPII, flags)
+    drawn = drawing.draw_skeleton(photo, joints, MPII, flags)
     np.testing.assert_array_equal(drawn[280, 80], (90, 90, 90))  # the hole
-    assert (drawn[270:290, 70:90] == figures.LEFT).all(axis=2).any()  # the ring
+    assert (drawn[270:290, 70:90] == drawing.LEFT).all(axis=2).any()  # the ring
     assert (drawn[280, 360] == 90).all() and (drawn[160, 360] == 90).all()
-    np.testing.assert_array_equal(drawn[40, 360], figures.RIGHT)
+    np.testing.assert_array_equal(drawn[40, 360], drawing.RIGHT)
 
 
 def test_joints_far_outside_the_picture_are_no_error():
     joints = legs()
     joints[LEFT_ANKLE] = (20, 1e12)
-    drawn = figures.draw_skeleton(GRAY, joints, MPII)
+    drawn = drawing.draw_skeleton(GRAY, joints, MPII)
     assert drawn.shape == GRAY.shape
-    nothing = figures.draw_skeleton(GRAY, np.full((16, 2), np.nan), MPII)
+    nothing = drawing.draw_skeleton(GRAY, np.full((16, 2), np.nan), MPII)
     np.testing.assert_array_equal(nothing, GRAY)
 
 
 def test_joints_of_another_skeleton_are_refused():
     with pytest.raises(ValueError, match="lsp must be 14 x 2, got 16 x 2"):
-        figures.draw_skeleton(GRAY, legs(), LSP)
+        drawing.draw_skeleton(GRAY, legs(), LSP)
 
 
 def test_a_miss_is_a_line_from_the_joint_to_the_truth():
     truth = legs() + (30, 0)
     wrong = np.zeros(16, bool)
     wrong[LEFT_ANKLE] = True
-    drawn = figures.draw_misses(GRAY, legs(), truth, wrong)
-    np.testing.assert_allclose(drawn[70, 35], figures.WRONG, atol=20)
+    drawn = drawing.draw_misses(GRAY, legs(), truth, wrong)
+    np.testing.assert_allclose(drawn[70, 35], drawing.WRONG, atol=20)
     assert (drawn[10] == 90).all()
 
 
@@ -75,7 +77,7 @@ def test_a_cell_lights_the_pixels_it_stands_for(alignment, at):
     maps = np.zeros((8, 12, 16), "float32")
     maps[3, 5, LEFT_KNEE] = 1
     black = np.zeros((64, 96, 3), "uint8")
-    drawn = figures.draw_heatmaps(black, maps, Heatmaps(MPII, 4, alignment))
+    drawn = drawing.draw_heatmaps(black, maps, Heatmaps(MPII, 4, alignment))
     y, x = np.mgrid[:64, :96]
     weight = drawn[..., 0] / drawn[..., 0].sum()
     found = (weight * x).sum(), (weight * y).sum()
@@ -85,12 +87,12 @@ def test_a_cell_lights_the_pixels_it_stands_for(alignment, at):
 
 
 def test_smooth_averages_what_there_is_at_the_ends():
-    np.testing.assert_allclose(figures.smooth([0, 3, 0], 3), [1.5, 1, 1.5])
-    np.testing.assert_allclose(figures.smooth([4, 2], 9), [3, 3])
-    np.testing.assert_allclose(figures.smooth([1, 2], 1), [1, 2])
-    np.testing.assert_allclose(figures.smooth([0, 6, 0], 2), [3, 2, 3])
+    np.testing.assert_allclose(past.smooth([0, 3, 0], 3), [1.5, 1, 1.5])
+    np.testing.assert_allclose(past.smooth([4, 2], 9), [3, 3])
+    np.testing.assert_allclose(past.smooth([1, 2], 1), [1, 2])
+    np.testing.assert_allclose(past.smooth([0, 6, 0], 2), [3, 2, 3])
     with pytest.raises(ValueError, match="got 0"):
-        figures.smooth([1], 0)
+        past.smooth([1], 0)
 
 
 def history(*values):
@@ -104,7 +106,7 @@ def history(*values):
 def test_figure_3_draws_the_mean_over_seeds_and_a_band():
     """Two epochs: nothing to smooth, whatever the window."""
     seeds = [history(0.1, 0.3), history(0.3, 0.5)]
-    figure = figures.draw_curves({"mse": seeds, "hsm": seeds[:1]}, "pckh")
+    figure = charts.draw_curves({"mse": seeds, "hsm": seeds[:1]}, "pckh")
     train, validation, loss, val_loss = figure.axes
     mse, hsm = validation.lines
     np.testing.assert_allclose(mse.get_ydata(), [0.2, 0.4])
@@ -122,7 +124,7 @@ def test_figure_3_draws_the_mean_over_seeds_and_a_band():
 def test_a_long_run_is_smoothed_over_its_raw_mean():
     """1, 4, 1, 4 ...: three in a row have 2 or 3 on average."""
     run = history(*[1, 4] * 8)
-    figure = figures.draw_curves({"mse": [run]}, "pckh", 3)
+    figure = charts.draw_curves({"mse": [run]}, "pckh", 3)
     raw, smoothed = figure.axes[1].lines
     np.testing.assert_allclose(raw.get_ydata(), [1, 4] * 8)
     np.testing.assert_allclose(smoothed.get_ydata(), [2.5, *[2, 3] * 7, 2.5])
@@ -132,7 +134,7 @@ def test_a_long_run_is_smoothed_over_its_raw_mean():
 def test_the_end_of_a_run_of_five_epochs_is_what_was_measured():
     """Where five epochs were averaged, 0.214 was drawn at 0.186."""
     run = history(0.073, 0.141, 0.157, 0.192, 0.214)
-    figure = figures.draw_curves({"MSSH": [run]}, "pckh")
+    figure = charts.draw_curves({"MSSH": [run]}, "pckh")
     (line,) = figure.axes[1].lines
     assert line.get_ydata()[-1] == 0.214
 
@@ -141,7 +143,7 @@ def test_no_curve_is_smoothed_across_stages_and_their_borders_are_marked():
     """15 epochs at 0, then 15 at 6, then 2 at 1 and 9."""
     run = history(*[0] * 15, *[6] * 15, 1, 9)
     run["stage"] = np.repeat([1, 2, 3], [15, 15, 2])
-    figure = figures.draw_curves({"mss": [run]}, "pckh", 3)
+    figure = charts.draw_curves({"mss": [run]}, "pckh", 3)
     axes = figure.axes[1]
     curves = [line for line in axes.lines if len(line.get_xdata()) > 1]
     curves = [line for line in curves if line.get_linestyle() == "-"]
@@ -155,13 +157,13 @@ def test_no_curve_is_smoothed_across_stages_and_their_borders_are_marked():
     ]
     assert borders == [15.5, 30.5]
     assert [text.get_text() for text in axes.texts] == ["stage 2", "stage 3"]
-    report = figures.draw_history(run, "pckh").axes[0]
+    report = charts.draw_history(run, "pckh").axes[0]
     assert [text.get_text() for text in report.texts] == ["stage 2", "stage 3"]
 
 
 def test_seeds_may_end_at_different_epochs():
     seeds = [history(0.1, 0.3, 0.5), history(0.3)]
-    figure = figures.draw_curves({"mse": seeds}, "pckh", 1)
+    figure = charts.draw_curves({"mse": seeds}, "pckh", 1)
     np.testing.assert_allclose(
         figure.axes[1].lines[0].get_ydata(), [0.2, 0.3, 0.5]
     )
@@ -169,7 +171,7 @@ def test_seeds_may_end_at_different_epochs():
 
 def test_side_by_side_has_a_picture_per_model_and_the_truth():
     joints = np.stack([legs(), legs()])
-    figure = figures.draw_side_by_side(
+    figure = pictures.draw_side_by_side(
         [GRAY, GRAY],
         {"MSE": joints, "HSM": joints},
         joints,
@@ -183,23 +185,21 @@ def test_side_by_side_has_a_picture_per_model_and_the_truth():
 
 
 def test_svg_takes_the_colours_of_the_page_and_loads_nothing():
-    drawing = figures.svg(
-        figures.draw_history(history(0.1, 0.2), "pckh"), "Run"
-    )
+    drawing = charts.svg(charts.draw_history(history(0.1, 0.2), "pckh"), "Run")
     assert drawing.startswith('<svg role="img" aria-label="Run"')
-    assert "var(--ink)" in drawing and figures.INK not in drawing
+    assert "var(--ink)" in drawing and charts.INK not in drawing
     links = re.findall(r'(?:href="|url\()([^")]*)', drawing)
     assert links and all(link.startswith("#") for link in links)
 
 
 def test_save_writes_whole_files_only(tmp_path, monkeypatch):
     path = tmp_path / "person.png"
-    figures.save(GRAY, path)
+    drawing.save(GRAY, path)
     picture = cv2.imread(str(path))
     np.testing.assert_array_equal(picture, GRAY)
-    monkeypatch.setattr(figures, "encode", lambda *_: 1 / 0)
+    monkeypatch.setattr(drawing, "encode", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        figures.save(GRAY + 1, path)
+        drawing.save(GRAY + 1, path)
     np.testing.assert_array_equal(cv2.imread(str(path)), GRAY)
 
 
@@ -220,7 +220,7 @@ def joint_weights(stacks=3):
 
 
 def test_joint_weights_are_drawn_against_even_ones():
-    figure = figures.draw_joint_weights(joint_weights())
+    figure = charts.draw_joint_weights(joint_weights())
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title("left") for axes in panels] == [
         "Hourglass 2",
@@ -233,4 +233,4 @@ def test_joint_weights_are_drawn_against_even_ones():
     assert names == ["ankle", "hip"]
     low, high = panels[0].images[0].get_clim()
     assert (low, high) == pytest.approx((0.4, 2.5))  # even is in the middle
-    assert "<image" in figures.svg(figure, "Joint weights")
+    assert "<image" in charts.svg(figure, "Joint weights")

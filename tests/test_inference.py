@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import geometry, inference
+from keras_pose import geometry
 from keras_pose.codecs import Heatmaps, gaussians
 from keras_pose.data import pipeline
+from keras_pose.inference import top_down
 from keras_pose.models import model as saved
 from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.skeletons import LSP, MPII
@@ -38,21 +39,21 @@ def middles(maps):
 
 def test_centered_flip_changes_nothing_at_all(wrists_model):
     model, images = wrists_model("center"), blobs()
-    once = inference.probabilities(model, images)
+    once = top_down.probabilities(model, images)
     assert once.shape == (1, 16, 24, 16) and once.max() > 0.5
-    twice = inference.probabilities(model, images, flip=True)
+    twice = top_down.probabilities(model, images, flip=True)
     np.testing.assert_allclose(twice, once, atol=1e-6)
 
 
 def test_cornered_flip_moves_joints_by_no_more_than_rounding(wrists_model):
     model, images = wrists_model("corner"), blobs()
-    once = inference.probabilities(model, images)
-    twice = inference.probabilities(model, images, flip=True)
+    once = top_down.probabilities(model, images)
+    twice = top_down.probabilities(model, images, flip=True)
     np.testing.assert_allclose(middles(twice), middles(once), atol=0.01)
     # Not moved, mirrored maps lie 3/4 of a cell to the left: their mean with
     # the others 3/8.
     codec = Heatmaps("mpii", 4, "center")
-    mirrored = inference.probabilities(model, images[:, :, ::-1])
+    mirrored = top_down.probabilities(model, images[:, :, ::-1])
     naive = (once + np.array(codec.mirror(mirrored))) / 2
     shift = middles(naive) - middles(once)
     np.testing.assert_allclose(shift, [[-0.375, 0]] * 3, atol=0.01)
@@ -66,7 +67,7 @@ def test_logits_become_probabilities_of_the_last_stack():
     model = keras.Model(
         images, PoseMaps(Heatmaps("mpii", 1, logits=True))(stacks)
     )
-    found = inference.probabilities(model, np.full((1, 8, 12, 3), 4, "uint8"))
+    found = top_down.probabilities(model, np.full((1, 8, 12, 3), 4, "uint8"))
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-2)), rtol=1e-6)
 
 
@@ -79,7 +80,7 @@ def test_every_way_of_testing_finds_the_photographs_pixels(
 ):
     """A cell is 12.5 pixels of the photograph here; so one is a close match."""
     dataset, joints = wrists_data(head_sizes=(40.0,) * 3)
-    found = inference.predict_people(
+    found = top_down.predict_people(
         wrists_model(alignment),
         dataset,
         "val",
@@ -104,7 +105,7 @@ def test_maps_are_decoded_with_the_sigma_of_the_model(
     head = model.get_layer(model.output_names[-1])
     monkeypatch.setattr(head, "codec", replace(head.codec, sigma=2.0))
     settings = {"batch_size": 2, "decoding": "soft"}
-    found = inference.predict_people(
+    found = top_down.predict_people(
         model, dataset, "val", keep_maps=True, **settings
     )
     ((_, matrices),) = pipeline.views(dataset, "val", (64, 96), 2)
@@ -142,14 +143,14 @@ def test_another_skeleton_or_split_is_refused(wrists_model, wrists_data):
     dataset, _ = wrists_data()
     with pytest.raises(ValueError, match="joints of lsp, but .* holds mpii"):
         model = wrists_model(skeleton="lsp")
-        inference.predict_people(model, dataset, "val", batch_size=2)
+        top_down.predict_people(model, dataset, "val", batch_size=2)
     model = wrists_model()
     with pytest.raises(ValueError, match="no split 'tset': it has val, test"):
-        inference.predict_people(model, dataset, "tset", batch_size=2)
+        top_down.predict_people(model, dataset, "tset", batch_size=2)
     with pytest.raises(ValueError, match="'test' holds no people"):
-        inference.predict_people(model, dataset, "test", batch_size=2)
+        top_down.predict_people(model, dataset, "test", batch_size=2)
     with pytest.raises(ValueError, match="scales must be 1 or more, got 0"):
-        inference.predict_people(model, dataset, "val", batch_size=2, scales=0)
+        top_down.predict_people(model, dataset, "val", batch_size=2, scales=0)
 
 
 def test_a_model_of_nan_is_refused_by_name(wrists_data):
@@ -160,7 +161,7 @@ def test_a_model_of_nan_is_refused_by_name(wrists_data):
     model = keras.Model(images, PoseMaps(Heatmaps())([maps]))
     model.jit_compile = False
     with pytest.raises(ValueError, match=r"NaN or infinite for photo.jpg#1 "):
-        inference.predict_people(model, dataset, "val", batch_size=2)
+        top_down.predict_people(model, dataset, "val", batch_size=2)
 
 
 def test_files_that_are_no_models_are_refused(tmp_path):
@@ -184,8 +185,8 @@ def test_a_saved_model_predicts_the_same(wrists_model, tmp_path):
     model.save(tmp_path / "model.keras")
     again = saved.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(
-        inference.probabilities(again, blobs()),
-        inference.probabilities(model, blobs()),
+        top_down.probabilities(again, blobs()),
+        top_down.probabilities(model, blobs()),
     )
     assert len(LSP.joints) != len(MPII.joints) == again.output_shape[-1]
 
@@ -219,11 +220,11 @@ def test_the_last_output_is_the_result(two_resolutions):
     assert model.output_shape == (None, 1, 16, 24, 16)
     assert codec_of(model).stride == 4
     mean = blobs().reshape(1, 16, 4, 24, 4, 3).mean(axis=(2, 4)) / 255
-    maps = inference.probabilities(model, blobs())
+    maps = top_down.probabilities(model, blobs())
     np.testing.assert_allclose(maps[..., :3], mean, atol=1e-6)
     coarse = saved.load_model(two_resolutions(coarse_last=True))
     assert codec_of(coarse).stride == 8
-    assert inference.probabilities(coarse, blobs()).shape == (1, 8, 12, 16)
+    assert top_down.probabilities(coarse, blobs()).shape == (1, 8, 12, 16)
 
 
 def test_a_model_of_several_outputs_is_served(two_resolutions, tmp_path):
@@ -260,11 +261,11 @@ def test_a_network_takes_the_weights_of_another_file(tmp_path):
     seen = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), "uint8")
     whole = saved.load_whole(paths[0])
     last = saved.last_output(whole)
-    before = inference.probabilities(last, seen)
+    before = top_down.probabilities(last, seen)
     assert saved.same_network(*paths)
     whole.load_weights(paths[1])
-    second = inference.probabilities(saved.load_model(paths[1]), seen)
-    np.testing.assert_array_equal(inference.probabilities(last, seen), second)
+    second = top_down.probabilities(saved.load_model(paths[1]), seen)
+    np.testing.assert_array_equal(top_down.probabilities(last, seen), second)
     assert np.abs(before - second).min() > 0
     keras.Model(images, outputs[1]).save(tmp_path / "other.keras")
     assert not saved.same_network(paths[0], tmp_path / "other.keras")
@@ -281,8 +282,8 @@ def test_images_are_looked_at_in_batches_of_one_size(wrists_model):
         return look(images)
 
     model.predict_on_batch = watched
-    pairs = inference.probabilities(model, images, batch_size=2)
+    pairs = top_down.probabilities(model, images, batch_size=2)
     assert shapes == {(2, 64, 96, 3)}
     model.predict_on_batch = look
-    at_once = inference.probabilities(model, images)
+    at_once = top_down.probabilities(model, images)
     np.testing.assert_allclose(pairs, at_once, atol=1e-6)

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import evaluate, figures, inference, predict
+from keras_pose import drawing, evaluate, predict
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import annotations
 from keras_pose.export import export
+from keras_pose.inference import top_down
 from keras_pose.losses import HeatmapMSE
 from keras_pose.metrics import PeakHeight, PosePCK
 from keras_pose.models.heads import PoseMaps
@@ -85,7 +86,7 @@ def test_the_sign_is_the_flag_and_does_not_move_the_joint(
     data, joints = wrists_data()
     # mirrored, the network sees the left wrist as the right one
     negative = ("left_wrist", "right_wrist")[: 1 + len(trick)]
-    found = inference.predict_people(
+    found = top_down.predict_people(
         signed_model(negative),
         *(data, "val"),
         batch_size=2,
@@ -104,7 +105,7 @@ def test_views_that_disagree_on_the_flag_agree_on_the_place(
     signed_model, wrists_data
 ):
     data, joints = wrists_data()
-    found = inference.predict_people(
+    found = top_down.predict_people(
         signed_model(("left_wrist",)),
         *(data, "val"),
         batch_size=2,
@@ -119,7 +120,7 @@ def test_views_that_disagree_on_the_flag_agree_on_the_place(
 
 def test_a_usual_model_says_nothing_of_occlusion(wrists_model, wrists_data):
     data, _ = wrists_data()
-    found = inference.predict_people(wrists_model(), data, "val", batch_size=2)
+    found = top_down.predict_people(wrists_model(), data, "val", batch_size=2)
     assert found.occluded is None
 
 
@@ -164,7 +165,7 @@ def test_an_export_and_predict_say_who_is_occluded(
         picture[..., channel] += 255 * np.exp(
             -((x - u) ** 2 + (y - v) ** 2) / (2 * 6**2)
         )
-    figures.save(
+    drawing.save(
         picture.round().clip(0, 255).astype("uint8"), tmp_path / "a.png"
     )
     # mirrored, the network sees the left wrist as the right one

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pose import console
-from keras_pose.data import annotations, pipeline, reading, records
+from keras_pose.data import annotations, crop, pipeline, reading, records
 from keras_pose.data.augment import NONE, Augmentation
 from keras_pose.skeletons import MPII
 
@@ -167,9 +167,9 @@ def test_a_crop_is_what_opencv_reads_with_the_same_matrix(tmp_path, zoom, save):
     )
     decoded = cv2.imdecode(np.frombuffer(jpeg(image), "uint8"), 1)[..., ::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for crop, matrix in zip(crops.numpy(), matrices.numpy(), strict=True):
+    for seen, matrix in zip(crops.numpy(), matrices.numpy(), strict=True):
         wanted = cv2.warpAffine(decoded, matrix, (48, 64), flags=flags)
-        difference = np.abs(crop.astype(int) - wanted)
+        difference = np.abs(seen.astype(int) - wanted)
         # OpenCV rounds positions to 1/32 pixel.
         assert difference.max() <= 6 and difference.mean() < 0.5
     assert crops[3].numpy().max() == 0  # a person outside of the picture
@@ -182,7 +182,7 @@ def test_a_window_is_decoded_as_the_whole_picture_is(tmp_path, save):
     data = save(tmp_path, [picture(image, one) for one in people])
     crops, back = next(iter(pipeline.views(data, "train", (64, 48), 3)))
     whole = cv2.imdecode(np.frombuffer(jpeg(image), "uint8"), 1)[..., ::-1]
-    wanted = pipeline.warp(
+    wanted = crop.warp(
         np.stack([whole.reshape(-1, 3)] * 3),
         np.array([[150, 210]] * 3),
         back,
@@ -204,10 +204,10 @@ def test_a_crop_is_what_an_export_reads_with_the_same_matrix(gained):
     gain = rng.uniform(0.6, 1.5, (3, 3)) if gained else np.ones((3, 3))
     arrays = [a.astype("float32") for a in (back, gain)]
     flat = [window.reshape(-1, 3) for window in windows]
-    found = pipeline.cut_out((30, 44), np.concatenate(flat), sizes, *arrays)
+    found = crop.cut_out((30, 44), np.concatenate(flat), sizes, *arrays)
     longest = max(map(len, flat))
     padded = [np.pad(w, ((0, longest - len(w)), (0, 0))) for w in flat]
-    wanted = pipeline.warp(np.stack(padded), np.array(sizes), *arrays, (30, 44))
+    wanted = crop.warp(np.stack(padded), np.array(sizes), *arrays, (30, 44))
     difference = np.abs(found.astype(int) - wanted.numpy())
     assert difference.max() <= 1
     assert gained or (difference > 0).mean() < 1e-3

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from keras_pose import files, report
+from keras_pose import files
 from keras_pose.people import Poses
+from keras_pose.report import __main__, history, pictures, write
 from keras_pose.skeletons import MPII
 
 VOID = {"meta", "img", "br", "link"}
@@ -51,7 +52,7 @@ class Nesting(html.parser.HTMLParser):
 
 def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):
     data, _ = wrists_data()
-    report.main(report.Config(run_folder, data.folder, batch_size=2))
+    __main__.main(__main__.Config(run_folder, data.folder, batch_size=2))
     page = (run_folder / "report.html").read_text()
     # Three dots, all found: 100 % now, 3.4 % before, epoch 2 was the best.
     for said in ("100.0 %", "3.4 %", "2 of 2", "for 2 epochs, in 60 s", "1.5"):
@@ -76,7 +77,7 @@ def test_a_wrong_joint_makes_a_person_the_worst(run_folder, wrists_data):
     scores = np.full((2, 16), 0.1)
     scores[:, [MPII.index(name) for name in seen]] = 0.8
     predictions = Poses(joints, scores)
-    report.write_report(run_folder, data, predictions=predictions)
+    write.write_report(run_folder, data, predictions=predictions)
     page = (run_folder / "report.html").read_text()
     worst = page[page.index("<h3>Worst") : page.index("<h3>Typical")]
     first, second = re.findall("<figcaption><b>(.*?)</b>", worst)
@@ -92,14 +93,14 @@ def test_a_score_before_training_is_of_the_same_people(run_folder, wrists_data):
     (run_folder / "results.json").write_text(
         '{"split": "test", "untrained": 0.034}'
     )
-    report.write_report(run_folder, data)
+    write.write_report(run_folder, data)
     assert "3.4 %" not in (run_folder / "report.html").read_text()
 
 
 def test_without_history_the_page_says_so(run_folder, wrists_data):
     data, _ = wrists_data()
     (run_folder / "history.csv").unlink()
-    report.write_report(run_folder, data)
+    write.write_report(run_folder, data)
     page = (run_folder / "report.html").read_text()
     assert "no history.csv" in page and "100.0 %" in page
 
@@ -107,21 +108,21 @@ def test_without_history_the_page_says_so(run_folder, wrists_data):
 def test_without_people_the_page_says_so(run_folder, wrists_data):
     data, _ = wrists_data()
     for split in ("test", "dev"):
-        report.write_report(run_folder, data, split)
+        write.write_report(run_folder, data, split)
         page = (run_folder / "report.html").read_text()
         assert f"nobody in a split &#x27;{split}&#x27;" in page
         assert "<svg" in page  # the curves are there all the same
     with pytest.raises(ValueError, match="no split 'dev'"):
-        report.main(report.Config(run_folder, data.folder, split="dev"))
+        __main__.main(__main__.Config(run_folder, data.folder, split="dev"))
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, wrists_data):
     data, _ = wrists_data()
     with pytest.raises(FileNotFoundError, match=r"it has no run\.json"):
-        report.write_report(tmp_path, data)
+        write.write_report(tmp_path, data)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is not JSON"):
-        report.write_report(tmp_path, data)
+        write.write_report(tmp_path, data)
 
 
 def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
@@ -133,7 +134,7 @@ def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
 
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        report.write_report(run_folder, data, "test")
+        write.write_report(run_folder, data, "test")
     assert (run_folder / "report.html").read_text() == "old"
 
 
@@ -144,9 +145,9 @@ def test_pictures_come_in_the_order_they_are_asked_for(monkeypatch):
             images = np.broadcast_to(people[:, None, None, None], (3, 8, 12, 3))
             yield images, np.broadcast_to(people[:, None, None], (3, 2, 3))
 
-    monkeypatch.setattr(report.pipeline, "views", views)
+    monkeypatch.setattr(pictures.pipeline, "views", views)
     chosen = np.array([4, 1, 5, 0])
-    images, back = report._crops(None, "val", chosen, (8, 12))
+    images, back = pictures._crops(None, "val", chosen, (8, 12))
     np.testing.assert_array_equal(images[:, 7, 11, 2], chosen)
     np.testing.assert_array_equal(back[:, 1, 2], chosen)
 
@@ -160,7 +161,7 @@ def test_figures_4_and_5_choose_their_people(wrists_data):
     bad[1] += 999  # only the baseline is wrong
     good[2] += 999
     bad[2] += 999  # both are
-    four, five = report.compare_people(
+    four, five = pictures.compare_people(
         data, "val", {"MSE": bad, "HSM": good}, count=1, size=(32, 48)
     )
     for figure, notes in (
@@ -184,10 +185,10 @@ def test_a_stage_shows_the_epochs_that_it_began_with(tmp_path):
         rows = [f"{epoch + 1},{score}" for epoch, score in enumerate(scores)]
         text = "\n".join(["epoch,pckh", *rows])
         (folder / "history.csv").write_text(text + "\n")
-    history = report.read_history(tmp_path / "2-msr")
-    assert history["epoch"].tolist() == [1, 2, 3]
-    assert history["pckh"].tolist() == [0.1, 0.2, 0.3]
-    assert report.read_history(tmp_path) is None
+    found = history.read_history(tmp_path / "2-msr")
+    assert found["epoch"].tolist() == [1, 2, 3]
+    assert found["pckh"].tolist() == [0.1, 0.2, 0.3]
+    assert history.read_history(tmp_path) is None
 
 
 def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
@@ -202,7 +203,7 @@ def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
         ]
         text = "\n".join(["epoch,stack,joint,weight", *rows])
         (run_folder / "joint_weights.csv").write_text(text)
-        report.write_report(run_folder, data, "test")
+        write.write_report(run_folder, data, "test")
         return (run_folder / "report.html").read_text()
 
     text = page([0.25, 0.75])
@@ -219,5 +220,5 @@ def test_the_curve_is_the_score_s_whatever_stands_before_it(tmp_path):
     (tmp_path / "history.csv").write_text(
         "epoch,loss,keypoint,pckh,val_keypoint,val_pckh\n1,3,2,0.5,2,0.4\n"
     )
-    page = report._curves(report.read_history(tmp_path))
+    page = write._curves(history.read_history(tmp_path))
     assert "PCKh" in page and "KEYPOINT" not in page

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_pose import figures, samples
+from keras_pose import drawing, samples
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.skeletons import MPII
@@ -39,9 +39,9 @@ def test_the_sheet_holds_the_first_samples_of_training(folder, capsys):
     assert said.endswith(f"Next: open {path}.\n")
     for i in range(6):
         tile = sheet[:, i * 388 : i * 388 + 384].astype(int)
-        wanted = figures.enlarge(batch["image"][i], 6)
+        wanted = drawing.enlarge(batch["image"][i], 6)
         assert (np.abs(tile - wanted).max(axis=2) == 0).mean() > 0.7
-        red = (tile == figures.WRONG).all(axis=2).any()
+        red = (tile == drawing.WRONG).all(axis=2).any()
         assert red == (batch["side"][i] > 0)
 
 
@@ -55,7 +55,7 @@ def test_a_patch_is_outlined_where_it_went_and_where_it_came_from():
     }
     drawn = samples.draw_sample(sample, MPII)
     assert drawn.shape == (288, 432, 3)
-    rows, columns = np.nonzero((drawn == figures.WRONG).all(axis=2))
+    rows, columns = np.nonzero((drawn == drawing.WRONG).all(axis=2))
     # Pixels 55 ... 65 and 95 ... 105, three times as large; lines 2 wide.
     assert abs(rows.min() - 165) <= 1 and abs(rows.max() - 197) <= 1
     assert abs(columns.min() - 285) <= 1 and abs(columns.max() - 317) <= 1
@@ -66,11 +66,11 @@ def test_a_patch_is_outlined_where_it_went_and_where_it_came_from():
 
 def test_tiles_fill_rows_of_six():
     tiles = [np.full((8, 12, 3), i + 1, "uint8") for i in range(8)]
-    sheet = samples.sheet(tiles)
+    sheet = drawing.sheet(tiles, samples.COLUMNS)
     assert sheet.shape == (2 * 8 + 4, 6 * 12 + 5 * 4, 3)
     assert (sheet[:8, 16:28] == 2).all() and (sheet[12:, 16:28] == 8).all()
     assert not sheet[8:12].any() and not sheet[12:, 28:].any()
-    assert samples.sheet(tiles[:1]).shape == (8, 12, 3)
+    assert drawing.sheet(tiles[:1], 6).shape == (8, 12, 3)
 
 
 def test_nobody_cannot_be_drawn(folder):

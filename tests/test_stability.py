@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose import figures, stability
+from keras_pose import stability
+from keras_pose.report import charts
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_curve_per_model_in_two_panels():
         for i, amount in enumerate((1.0, 0.5))
     ]
     columns = ["model", "error", "amount", "PCK@0.2"]
-    figure = figures.draw_stability(pd.DataFrame(rows, columns=columns))
+    figure = charts.draw_stability(pd.DataFrame(rows, columns=columns))
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
         assert lines["b"].get_xdata().tolist() == [0.5, 1.0]

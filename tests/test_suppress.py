@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_pose import suppress
+from keras_pose.inference import suppress
 from keras_pose.metrics import oks
 from keras_pose.people import Poses
 from keras_pose.skeletons import COCO

@@ -4,7 +4,7 @@ Checks the checksums of every shard and of COCO's truth, decodes every record,
 compares the index of each split with what its shards hold, counts people and
 joints per split against dataset.json, and draws a contact sheet: people as a
 network sees them, in the square that their centre and scale give. Left limbs
-are orange, right limbs blue, others green; hollow joints are occluded.
+are orange, right limbs blue, others white; hollow joints are occluded.
 
 Run      python -m tfrecords.check --data records/mpii
 """
@@ -16,16 +16,13 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import geometry
+from keras_pose import drawing, geometry
 from keras_pose.console import progress, run
 from keras_pose.data import dataset, reading, records
 from tfrecords import crops, shards
 
 TILE, COLUMNS = 192, 8
 """Side of a person on the contact sheet in pixels, and people per row."""
-
-COLORS = {"left": (0, 140, 255), "right": (255, 140, 0), "": (80, 200, 80)}
-"""BGR, by side."""
 
 SHOWN = 20
 """Failures that are printed one by one."""
@@ -92,7 +89,7 @@ def main(config):
         print(f"{split}: {counts['people']:,} people; joints: {text}")
     if tiles:
         path = config.output or config.data / "contact_sheet.png"
-        write_png(path, sheet(tiles))
+        drawing.save(drawing.sheet(tiles, COLUMNS), path)
         print(f"contact sheet: {path}")
     if failures:
         print(*failures[:SHOWN], sep="\n")
@@ -180,60 +177,32 @@ def inspect(record, data):
 
 
 def draw_tile(picture, image, skeleton):
-    """The subject in its square with limbs and joints drawn (TILE, TILE, 3)."""
+    """The subject in its square with limbs and joints drawn (TILE, TILE, 3).
+
+    Args:
+        picture: the `records.Picture`.
+        image: its pixels (H, W, 3), BGR.
+        skeleton: whose joints these are.
+
+    Returns:
+        (TILE, TILE, 3) uint8 RGB.
+    """
     person = picture.people[0]
     side = person.scale * geometry.PERSON_PIXELS
     matrix = geometry.crop_matrix(
         person.center.astype(float), side, 0.0, (TILE, TILE)
     )
-    tile = cv2.warpAffine(image, matrix, (TILE, TILE), borderValue=(60,) * 3)
+    tile = cv2.warpAffine(
+        image[..., ::-1], matrix, (TILE, TILE), borderValue=(60,) * 3
+    )
     joints = geometry.move(person.joints.astype(float), matrix)
-    points = np.clip(np.round(joints), -TILE, 2 * TILE).astype(int).tolist()
-    for (a, b), names in zip(
-        skeleton.limb_indices, skeleton.limbs, strict=True
-    ):
-        if person.flags[a] and person.flags[b]:
-            color = _color(names[0] if _side(names[0]) else names[1])
-            cv2.line(tile, points[a], points[b], color, 2, cv2.LINE_AA)
-    for point, flag, name in zip(
-        points, person.flags, skeleton.joints, strict=True
-    ):
-        if flag:
-            width = 1 if flag == 1 else cv2.FILLED
-            cv2.circle(tile, point, 3, _color(name), width, cv2.LINE_AA)
+    tile = drawing.draw_skeleton(tile, joints, skeleton, person.flags)
     name = person.name or picture.source
     for shift, color in ((1, (0, 0, 0)), (0, (255, 255, 255))):
         start = (3 + shift, TILE - 5 + shift)
         font = cv2.FONT_HERSHEY_SIMPLEX
         cv2.putText(tile, name, start, font, 0.35, color, 1, cv2.LINE_AA)
     return tile
-
-
-def _side(joint):
-    """ "left", "right" or nothing."""
-    word = joint.split("_")[0]
-    return word if word in COLORS else ""
-
-
-def _color(joint):
-    return COLORS[_side(joint)]
-
-
-def sheet(tiles):
-    """Tiles (N, TILE, TILE, 3) in rows of COLUMNS, one picture."""
-    columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    grid = np.zeros((rows * columns, *tiles[0].shape), "uint8")
-    grid[: len(tiles)] = tiles
-    grid = grid.reshape(rows, columns, TILE, TILE, 3).swapaxes(1, 2)
-    return grid.reshape(rows * TILE, columns * TILE, 3)
-
-
-def write_png(path, image):
-    """Writes a picture (H, W, 3) BGR whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ gives neither size nor share of the patches, nor what is background; ours:
 * a joint is covered, or copied, where it is visible: an occluded one is covered
   already, and its patch shows what covers it.
 
-Here is decided where; `pipeline.cut_out` copies within the crop.
+Here is decided where; `crop.cut_out` copies within the crop.
 """
 
 import tensorflow as tf

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry
-from keras_pose.data import pipeline
+from keras_pose.data import crop as crops
 
 JPEG = b"\xff\xd8\xff"
 """What a JPEG begins with."""
@@ -67,10 +67,10 @@ def crop_encoded(encoded, box, size):
         shape, to_stored = _stored(stored, encoded)
         back = _back(box, shape, size)
         inside = geometry.compose(to_stored, back, xp=tnp)
-        shrink, window, inside = pipeline.find_window(
+        shrink, window, inside = crops.find_window(
             inside[None], stored[None], size
         )
-        pixels = pipeline.decode_window(encoded, shrink[0], window[0])
+        pixels = crops.decode_window(encoded, shrink[0], window[0])
         return _sample(pixels, inside[0], size), back
 
     is_jpeg = tf.strings.substr(encoded, 0, len(JPEG)) == JPEG
@@ -110,7 +110,7 @@ def _back(box, shape, size):
 def _sample(image, inside, size):
     """The crop (height, width, 3) that `inside`, crop -> image, reads.
 
-    Bilinear, 0 beside the image, the pixels of `pipeline.warp`. But `inside`
+    Bilinear, 0 beside the image, the pixels of `crops.warp`. But `inside`
     does not rotate, at most it transposes: so only the part of the image that
     the crop shows is touched, its rows are read first and then its columns.
 

@@ -15,20 +15,16 @@ Records are read by their position in the shards, so that an epoch starts at
 once, is shuffled fully, and needs no memory for that.
 """
 
-import math
 import os
 
-import cv2
 import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry
-from keras_pose.data import augment, masking, reading, records
+from keras_pose.data import augment, crop, masking, reading, records
 from keras_pose.data.augment import Augmentation
 
-REDUCTIONS = (1, 2, 4, 8)
-"""By how much a JPEG decoder can shrink a picture while decoding it."""
 THREADS = max(2, (os.cpu_count() or 2) // 2)
 """Batches made at a time; the cores are shared with the training step."""
 
@@ -75,7 +71,7 @@ def load(
         )
     else:
         crops = _in_order(dataset, split, size, batch_size)
-    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
+    batches = crops.map(lambda made: (made["image"], made["labels"]))
     return batches.prefetch(2)
 
 
@@ -148,7 +144,7 @@ def views(
         people: (N,) indices of whom to show, also twice; all by default.
     """
     crops = _in_order(dataset, split, size, batch_size, zoom, shift, people)
-    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
+    return crops.map(lambda made: (made["image"], made["back"])).prefetch(2)
 
 
 def _in_order(
@@ -205,7 +201,7 @@ def _crops(dataset, index, samples, size):
             xp=tnp,
         )
         back = geometry.invert(matrix, xp=tnp)
-        shrink, window, inside = find_window(back, record["size"], size)
+        shrink, window, inside = crop.find_window(back, record["size"], size)
         found = {
             "encoded": record["encoded"],
             "shrink": shrink,
@@ -230,13 +226,13 @@ def _crops(dataset, index, samples, size):
     def make(sample):
         found = read(sample)
         window = found.pop("window")
-        pixels = _decode_windows(
+        pixels = crop.decode_windows(
             found.pop("encoded"), found.pop("shrink"), window
         )
         arrays = [pixels, window[:, 2:], found.pop("inside"), found.pop("gain")]
         arrays += [found[k] for k in ("source", "target", "side") if k in found]
         image = tf.numpy_function(
-            lambda *arrays: cut_out(size, *arrays),
+            lambda *arrays: crop.cut_out(size, *arrays),
             arrays,
             tf.uint8,
             stateful=False,
@@ -264,157 +260,3 @@ def _labels(record, matrix, flip, mirror):
     )
     swapped = tf.gather(labels, mirror, axis=2)
     return tf.where(flip[:, None, None, None] > 0, swapped, labels)
-
-
-def find_window(back, picture, size):
-    """Which part of each picture a crop shows, and how far to shrink it.
-
-    Args:
-        back: (B, 2, 3), crop -> picture.
-        picture: (B, 2) int32, height and width of the pictures.
-        size: (height, width) of the crop.
-
-    Returns:
-        shrink (B,): index into REDUCTIONS; window (B, 4): top, left, height
-        and width in pixels of the shrunken picture; inside (B, 2, 3): crop ->
-        window.
-    """
-    height, width = size
-    step = tf.sqrt(tf.abs(tf.linalg.det(back[:, :, :2])))
-    halvings = tf.floor(tf.math.log(step) / math.log(2.0) + 1e-4)
-    halvings = tf.clip_by_value(halvings, 0.0, len(REDUCTIONS) - 1.0)
-    ratio = 2.0**halvings
-    # Pixel centres: x of the picture lies at (x + 0.5) / ratio - 0.5.
-    small = tf.eye(2, 3) / ratio[:, None, None]
-    small += tf.reshape(0.5 / ratio - 0.5, (-1, 1, 1)) * [[0.0, 0.0, 1.0]]
-    inside = geometry.compose(small, back, xp=tnp)
-    corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
-    seen = geometry.move(tf.constant(corners, tf.float32), inside, xp=tnp)
-    limit = tf.math.ceil(tf.cast(picture[:, ::-1], tf.float32) / ratio[:, None])
-    # The decoder guesses the colour of a window's outermost columns.
-    first = tf.floor(tf.reduce_min(seen, axis=1)) - 1.0
-    last = tf.floor(tf.reduce_max(seen, axis=1)) + 3.0
-    first = tf.clip_by_value(first, 0.0, limit - 1.0)
-    last = tf.clip_by_value(last, first + 1.0, limit)
-    inside -= first[:, :, None] * [[0.0, 0.0, 1.0]]
-    window = tf.concat([first[:, ::-1], (last - first)[:, ::-1]], axis=-1)
-    return tf.cast(halvings, tf.int32), tf.cast(window, tf.int32), inside
-
-
-def decode_window(encoded, shrink, window):
-    """A part of a JPEG (h, w, 3) uint8, as `find_window` says; in any graph."""
-    branches = [
-        lambda ratio=ratio: tf.io.decode_and_crop_jpeg(
-            encoded,
-            window,
-            channels=3,
-            ratio=ratio,
-            dct_method="INTEGER_ACCURATE",  # as fast, and what others get
-        )
-        for ratio in REDUCTIONS
-    ]
-    return tf.switch_case(shrink, branches)
-
-
-def _decode_windows(encoded, shrink, window):
-    """The pixels (N, 3) of all windows (B, 4), one window after the other.
-
-    One thread: the batches are what is made side by side.
-    """
-    count = tf.shape(window)[0]
-
-    def decode(i, found):
-        pixels = decode_window(encoded[i], shrink[i], window[i])
-        return i + 1, found.write(i, tf.reshape(pixels, (-1, 3)))
-
-    empty = tf.TensorArray(
-        tf.uint8, count, infer_shape=False, element_shape=(None, 3)
-    )
-    _, found = tf.while_loop(lambda i, _: i < count, decode, (0, empty))
-    return found.concat()
-
-
-def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
-    """Reads the crops out of the windows, bilinearly, 0 beside the picture.
-
-    Args:
-        size: (height, width) of the crops.
-        pixels: (N, 3) uint8: the windows one after the other, row by row.
-        shape: (B, 2) int, height and width of each window.
-        matrix: (B, 2, 3), crop -> window.
-        gain: (B, 3) factor on each channel.
-        source, target, side: what `masking.place` returns, if anything: in the
-            square around target, the crop shows what it shows around source.
-
-    Returns:
-        (B, height, width, 3) uint8.
-    """
-    height, width = size
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crops = np.empty((len(shape), height, width, 3), "uint8")
-    ends = np.cumsum(np.prod(shape, axis=1))
-    for i, window in enumerate(np.split(pixels, ends[:-1])):
-        window = window.reshape(*shape[i], 3)
-        # OpenCV warps four channels faster than three, conversions included.
-        window = cv2.cvtColor(window, cv2.COLOR_RGB2RGBA)
-        crop = cv2.warpAffine(window, matrix[i], (width, height), flags=flags)
-        crop = cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
-        cv2.transform(crop, np.diag(gain[i]), dst=crops[i])
-    for crop, *patch in zip(crops, source, target, side, strict=False):
-        _copy_patch(crop, *patch)
-    return crops
-
-
-def _copy_patch(crop, source, target, side):
-    """Copies a square of `side` pixels, whole in the crop, to another place.
-
-    It is moved by whole pixels, so nothing is resampled; what would lie beside
-    the crop is left out. Side 0 copies nothing.
-    """
-    first = np.maximum(target - side // 2, 0).astype(int)
-    last = np.minimum(target + side // 2 + 1, crop.shape[1::-1]).astype(int)
-    if side and (first < last).all():
-        (x, y), (right, low) = first, last
-        dx, dy = (source - target).astype(int)
-        seen = crop[y + dy : low + dy, x + dx : right + dx]
-        crop[y:low, x:right] = seen.copy()
-
-
-def warp(pixels, shape, matrix, gain, size):
-    """`cut_out` in operations that any graph can hold, for an exported model.
-
-    Values differ from those of `cut_out` by one grey level at most: that one
-    rounds before it multiplies with the gain.
-
-    Args:
-        pixels: (B, N, 3) uint8: each window row by row, then anything.
-        shape: (B, 2) int32, height and width of each window.
-        matrix: (B, 2, 3), crop -> window.
-        gain: (B, 3) factor on each channel.
-        size: (height, width) of the crops.
-
-    Returns:
-        (B, height, width, 3) uint8.
-    """
-    height, width = size
-    batch = tf.shape(pixels)[0]
-    x, y = tf.meshgrid(tf.range(float(width)), tf.range(float(height)))
-    m = matrix[:, :, :, None, None]
-    x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
-    left, top = tf.floor(x), tf.floor(y)
-    right, low = x - left, y - top  # weights of the neighbours there
-    limit = shape[:, :, None, None]
-    total = 0.0
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        column, row = tf.cast(left, tf.int32) + dx, tf.cast(top, tf.int32) + dy
-        known = (column >= 0) & (column < limit[:, 1])
-        known &= (row >= 0) & (row < limit[:, 0])
-        weight = (right if dx else 1 - right) * (low if dy else 1 - low)
-        index = tf.where(known, row * limit[:, 1] + column, 0)
-        index = tf.reshape(index, (batch, height * width))
-        value = tf.gather(pixels, index, axis=1, batch_dims=1)
-        value = tf.reshape(value, (batch, height, width, 3))
-        weight = tf.where(known, weight, 0.0)[..., None]
-        total += weight * tf.cast(value, tf.float32)
-    total *= gain[:, None, None, :]
-    return tf.cast(tf.clip_by_value(total + 0.5, 0.0, 255.0), tf.uint8)

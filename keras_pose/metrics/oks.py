@@ -97,7 +97,7 @@ class AveragePrecision:
 
     suppresses = True
     """Whether poses that are one person are scored as one."""
-    meaning = (
+    explanation = (
         "COCO's average precision and recall in per cent: the mean over "
         "similarities (OKS) of 0.50 ... 0.95 or at one of them; medium and "
         "large are sizes of people."

@@ -76,6 +76,16 @@ class PCK(Shares):
             return known[self.length]
         return "both ends of the torso ({}, {}) labelled".format(*self.length)
 
+    def meaning(self, skeleton):
+        """What it counts, in words."""
+        words = {
+            "head": "head sizes",
+            "box": f"times the {skeleton.kind}'s longer side",
+        }
+        named = isinstance(self.length, str)
+        length = words[self.length] if named else "torso lengths"
+        return f"joints within {self.threshold:g} {length} of the truth"
+
     def parts(self, skeleton):
         """Names of what is scored, P = K joints."""
         return skeleton.joints

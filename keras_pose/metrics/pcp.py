@@ -70,6 +70,10 @@ class PCP(Shares):
         """What a person must have to be counted, for messages."""
         return "a limb with both ends labelled"
 
+    def meaning(self, skeleton):
+        """What it counts, in words."""
+        return f"limbs within {self.threshold:g} limb lengths of the truth"
+
     def parts(self, skeleton):
         """Names of what is scored, P = 10 limbs."""
         return tuple(limbs(skeleton))

@@ -14,16 +14,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import (
-    console,
-    export,
-    geometry,
-    inference,
-    predict,
-    training,
-)
+from keras_pose import console, export, geometry, predict, training
 from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
+from keras_pose.inference import top_down
 from keras_pose.models import msr_net
 from keras_pose.models.model import load_model
 from keras_pose.training import folder as names
@@ -279,7 +273,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
     # The regression's maps come behind those of the single stack.
     (output,) = model.outputs
     assert tuple(output.shape) == (None, 2, 16, 32, 16)
-    wanted = inference.predict_people(model, data, "val", batch_size=4)
+    wanted = top_down.predict_people(model, data, "val", batch_size=4)
     folder = export.export(model, tmp_path / "saved_model")
     served = tf.saved_model.load(str(folder)).signatures["encoded"](
         encoded=tf.constant([picture.encoded for picture in pictures]),

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from keras_pose.data.dataset import open_dataset
-from keras_pose.inference import predict_people
+from keras_pose.inference.top_down import predict_people
 from keras_pose.models import resnet
 from keras_pose.models.heads import codec_of
 from keras_pose.models.model import load_model

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pose import drawing
 from keras_pose.data import dataset, reading, records
 from keras_pose.skeletons import LSP
 from tfrecords import check, shards
@@ -64,7 +65,8 @@ def test_a_sound_data_set_is_counted_and_drawn(tmp_path, capsys):
     }
     assert "val: 2 people; joints: 20 visible, 8 occ" in capsys.readouterr().out
     drawn = cv2.imread(str(tmp_path / "contact_sheet.png"))
-    assert drawn.shape == (check.TILE, 7 * check.TILE, 3)
+    gaps = 6 * drawing.GAP
+    assert drawn.shape == (check.TILE, 7 * check.TILE + gaps, 3)
 
 
 def test_joints_are_drawn_where_they_are():
@@ -75,7 +77,7 @@ def test_joints_are_drawn_where_they_are():
     tile = check.draw_tile(item, image, LSP)
     x = round((50 - 30) * check.TILE / 60 + (check.TILE - 1) / 2)
     y = (check.TILE - 1) // 2
-    head = np.array(check.COLORS[""])
+    head = np.array(drawing.MIDDLE)
     assert np.abs(tile[y + 1, x].astype(int) - head).max() < 30
     assert tuple(tile[5, 5]) == (60, 60, 60)  # beside the picture
 

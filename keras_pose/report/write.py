@@ -1,13 +1,5 @@
-"""One page on a training run: report.html, with nothing to load from elsewhere.
+"""Writes report.html: what a run is, how well it does, and where it fails."""
 
-What was trained and how well it does on people it never saw; its curves; the
-worst, typical and best people with skeletons and heatmaps; where it fails; and
-below which score a joint is better called missing (HSM, section VII).
-
-    python -m keras_pose.report --run runs/hsm --data DIR
-"""
-
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,36 +7,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_pose import (
-    codecs,
-    failures,
-    figures,
-    files,
-    geometry,
-    inference,
-    metrics,
-    page,
-)
-from keras_pose.console import run
-from keras_pose.data import annotations, pipeline
-from keras_pose.data.dataset import open_dataset
-from keras_pose.models import heads
+from keras_pose import files, metrics
+from keras_pose.data import annotations
+from keras_pose.evaluation import failures
+from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.people import People
+from keras_pose.report import charts, page, pictures
+from keras_pose.report.history import metric_of, read_history, read_json
 from keras_pose.skeletons import Skeleton
+from keras_pose.training.folder import (
+    BEST,
+    HISTORY,
+    JOINT_WEIGHTS,
+    REPORT,
+    RESULTS,
+    RUN,
+)
 
-REPORT = "report.html"
-MODEL, RUN, HISTORY = "best.keras", "run.json", "history.csv"
-JOINT_WEIGHTS = "joint_weights.csv"
-RESULTS = "results.json"
 EVEN = 1e-4
 """Joint weights that differ by less from even ones do so by rounding."""
-SCORES = ("pckh", "pck")
-"""What history.csv calls the data set's metric, among losses and others."""
-PICTURE = 256
-"""Height in pixels of the pictures of people, about."""
-SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
-"""How many people the page shows of each kind."""
 MISSING = {"Not in the picture": (0,), "Not in it, or occluded": (0, 1)}
 """What may count as missing, as COCO's flags."""
 KINDS = {
@@ -54,30 +36,6 @@ KINDS = {
     "elsewhere": "on none of the {}'s joints",
 }
 """What `failures.kinds_of_miss` means."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the report."""
-
-    run: Path
-    """Folder of a training run: run.json, history.csv, best.keras."""
-    data: Path
-    """Folder of records with the people to score."""
-    split: str = "val"
-    """Split of the data that the model was not trained on."""
-    batch_size: int = 32
-    """People per step of the prediction."""
-
-
-def main(config):
-    """Writes report.html into the folder of the run."""
-    dataset = open_dataset(config.data)
-    dataset.people(config.split)  # an unknown or empty split: an error, at once
-    path = write_report(
-        config.run, dataset, config.split, batch_size=config.batch_size
-    )
-    print(f"Next: open {path} in a browser.")
 
 
 def write_report(
@@ -97,26 +55,26 @@ def write_report(
         dataset: an opened data set.
         split: whose people are scored.
         model: best.keras, if it is loaded already.
-        predictions: of `inference.predict_people`, if they are made already.
+        predictions: of `top_down.predict_people`, if they are made already.
         batch_size: people per step of the prediction.
 
     Returns:
         path of the page.
     """
     folder = Path(run_folder)
-    said = _read_json(folder / RUN)
+    said = read_json(folder / RUN)
     history = read_history(folder)
     before = {}
     if (folder / RESULTS).is_file():
-        before = _read_json(folder / RESULTS)
+        before = read_json(folder / RESULTS)
     curves = page.section("Curves", _curves(history))
     if (folder / JOINT_WEIGHTS).is_file():
         curves += page.section(
             "Joint weights", _joint_weights(folder / JOINT_WEIGHTS)
         )
     if dataset.description["splits"].get(split, {}).get("people"):
-        model = model or models.load_model(folder / MODEL)
-        predictions = predictions or inference.predict_people(
+        model = model or models.load_model(folder / BEST)
+        predictions = predictions or top_down.predict_people(
             model, dataset, split, batch_size=batch_size
         )
         result = _judge(dataset, split, predictions)
@@ -127,7 +85,7 @@ def write_report(
             curves,
             page.section(
                 dataset.skeleton.kinds.capitalize(),
-                _people(dataset, split, model, result, batch_size),
+                pictures.show_people(dataset, split, model, result, batch_size),
             ),
             page.section("Where it fails", _failures(result, skeleton)),
             page.section("Missing joints", _missing(result)),
@@ -149,62 +107,6 @@ def write_report(
     with files.whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
-    """HSM figures 4 and 5 as matplotlib figures.
-
-    Figure 4 shows the people on whom the models differ most, whichever of them
-    is right; figure 5 those on whom even the better one does badly.
-
-    Args:
-        dataset: an opened data set.
-        split: whose people these are.
-        predictions: {label: (N, K, 2) joints in pixels of the photographs},
-            baseline first.
-        count: people per figure.
-        size: (height, width) of the pictures.
-    """
-    people = annotations.read_subjects(dataset, split)
-    labels = people.labels
-    protocol = failures.joint_protocol(dataset.protocol)
-    scored = np.flatnonzero(protocol.in_mean(dataset.skeleton))
-    reach = {
-        label: failures.reaches(joints, labels, dataset.skeleton, protocol)
-        for label, joints in predictions.items()
-    }
-    reach = {label: found[:, scored] for label, found in reach.items()}
-    right = {label: (found <= 1).sum(1) for label, found in reach.items()}
-    counted = {label: (~np.isnan(r)).sum(1) for label, r in reach.items()}
-    whole = failures.rank(next(iter(reach.values())))
-    gap = np.ptp(np.stack([*right.values()]), axis=0)
-    differ = whole[np.argsort(-gap[whole], kind="stable")][:count]
-    bad = failures.rank(np.fmin.reduce([*reach.values()]))[:count]
-    drawn = []
-    for chosen in (differ, bad):
-        images, back = _crops(dataset, split, chosen, size)
-        to_crop = geometry.invert(back)
-        notes = {
-            label: [
-                f"{right[label][i]} of {counted[label][i]} right"
-                for i in chosen
-            ]
-            for label in predictions
-        }
-        drawn.append(
-            figures.draw_side_by_side(
-                images,
-                {
-                    label: geometry.move(joints[chosen], to_crop)
-                    for label, joints in predictions.items()
-                },
-                geometry.move(labels[chosen, :, :2], to_crop),
-                people.flags[chosen],
-                dataset.skeleton,
-                notes,
-            )
-        )
-    return drawn
 
 
 @dataclass(frozen=True)
@@ -246,7 +148,9 @@ class _Result:
     @property
     def who(self):
         """Who is scored, in words: "341 of 500 people"."""
-        everyone = page.many(len(self.joints), *_kinds(self.skeleton))
+        everyone = page.many(
+            len(self.joints), self.skeleton.kind, self.skeleton.kinds
+        )
         all_counted = self.counted == len(self.joints)
         return everyone if all_counted else f"{self.counted:,} of {everyone}"
 
@@ -289,7 +193,9 @@ def _summary(folder, said, history, dataset, split, result, before):
     people = dataset.description["splits"].get("train", {}).get("people")
     text = f"A network was trained on the data set {name}"
     text += (
-        f" ({page.many(people, *_kinds(dataset.skeleton))})" if people else ""
+        f" ({page.many(people, dataset.skeleton.kind, dataset.skeleton.kinds)})"
+        if people
+        else ""
     )
     cells = {}
     if history is not None:
@@ -305,7 +211,7 @@ def _summary(folder, said, history, dataset, split, result, before):
         text += (
             f" On {result.who} of the split {split}, which it was not "
             f"trained on, it places {page.percent(result.score)} of "
-            f"{_meaning(result.protocol, result.skeleton)}."
+            f"{result.protocol.meaning(result.skeleton)}."
         )
         first = {
             f"{result.table.columns[0]} on {split}": page.percent(result.score)
@@ -342,7 +248,7 @@ def _table(result, skeleton):
     }
     table = table.assign(**counts).rename(columns={"people": skeleton.kinds})
     single = table.index.isin(result.protocol.parts(skeleton))
-    note = f"Share of {_meaning(result.protocol, skeleton)}, in per cent."
+    note = f"Share of {result.protocol.meaning(skeleton)}, in per cent."
     left_out = getattr(result.protocol, "left_out", ())
     left_out = [j.replace("_", " ") for j in left_out if j in skeleton.joints]
     if left_out:
@@ -368,7 +274,7 @@ def _other_tables(folder, dataset, split, before):
         if path.is_file() and before.get("split") == split:
             protocol = metrics.find(name)
             table = pd.read_csv(path, index_col=0).dropna()
-            text = f"<p>{protocol.meaning}</p>" + page.scores(table)
+            text = f"<p>{protocol.explanation}</p>" + page.scores(table)
             sections.append(page.section(protocol.title, text))
     return sections
 
@@ -382,7 +288,7 @@ def _curves(history):
     metric = metric_of(history)
     if metric is None:
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
-    chart = figures.draw_history(history, metric)
+    chart = charts.draw_history(history, metric)
     return page.chart(chart, "The metric and the loss per epoch")
 
 
@@ -412,87 +318,8 @@ def _joint_weights(path):
         f"hourglass minded the {hard} most and the {easy} least; 1 is the "
         "even weight.</p>"
     )
-    figure = figures.draw_joint_weights(table)
+    figure = charts.draw_joint_weights(table)
     return text + page.chart(figure, "Joint weights by hourglass and epoch")
-
-
-def _people(dataset, split, model, result, batch_size):
-    """Worst, typical and best people: truth, prediction, heatmaps."""
-    skeleton = dataset.skeleton
-    scored = np.array(result.judge.in_mean(skeleton))
-    ranked = failures.rank(result.reach[:, scored])
-    if not len(ranked):
-        return page.notice("None has enough labelled joints to be shown.")
-    middle = max(0, (len(ranked) - SHOWN["Typical"]) // 2)
-    picks = {
-        "Worst": ranked[: SHOWN["Worst"]],
-        "Typical": ranked[middle:][: SHOWN["Typical"]],
-        "Best": ranked[::-1][: SHOWN["Best"]],
-    }
-    chosen = np.unique(np.concatenate([*picks.values()]))
-    size = model.input_shape[1:3]
-    images, back = _crops(dataset, split, chosen, size, batch_size)
-    codec, maps = heads.codec_of(model), None
-    if isinstance(codec, codecs.Heatmaps):
-        maps = inference.probabilities(model, images, batch_size=batch_size)
-    zoom = max(1, round(PICTURE / size[0]))
-    images = [figures.enlarge(image, zoom) for image in images]
-    to_picture = geometry.compose(
-        geometry.resize_matrix(size, images[0].shape[:2])[None],
-        geometry.invert(back),
-    )
-    truth = geometry.move(result.labels[chosen, :, :2], to_picture)
-    found = geometry.move(result.joints[chosen], to_picture)
-    cards = {}
-    for n, i in enumerate(chosen):
-        wrong = result.reach[i] > 1
-        missing = result.scores[i] < result.threshold
-        pictures = {
-            "truth": figures.draw_skeleton(
-                images[n], truth[n], skeleton, result.people.flags[i]
-            ),
-            "prediction": figures.draw_skeleton(
-                figures.draw_misses(images[n], found[n], truth[n], wrong),
-                *(found[n], skeleton, np.where(missing, 1, 2)),
-            ),
-        }
-        if maps is not None:
-            pictures["heatmaps"] = figures.draw_heatmaps(
-                images[n], maps[n], codec
-            )
-        reach = np.where(scored, result.reach[i], np.nan)
-        line = _in_words(reach, skeleton)
-        name = result.people.names[i] or result.people.sources[i]
-        cards[i] = page.person(pictures, line, name)
-    hollow = " (prediction: thought missing)" if result.threshold else ""
-    return (
-        "<p>Sorted by the share of joints that are right. "
-        f"<b class=left>Orange</b> is the {skeleton.kind}'s own left, "
-        "<b class=right>blue</b> the right. A hollow joint is "
-        f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
-        "joint to where it belongs."
-        + (
-            " Heatmaps are drawn relative to their own peaks; low peaks are "
-            "dimmer, and left mixed with right is gray."
-            if maps is not None
-            else ""
-        )
-        + "</p>"
-    ) + "".join(
-        page.people(title, [cards[i] for i in members])
-        for title, members in picks.items()
-    )
-
-
-def _in_words(reach, skeleton):
-    """How one person went: reach (K,), NaN where not counted."""
-    right, counted = (reach <= 1).sum(), (~np.isnan(reach)).sum()
-    line = f"{right} of {counted} right"
-    if right < counted:
-        far = int(np.nanargmax(reach))
-        joint = skeleton.joints[far].replace("_", " ")
-        line += f"; farthest off: {joint}"
-    return line
 
 
 def _failures(result, skeleton):
@@ -511,7 +338,7 @@ def _failures(result, skeleton):
     else:
         text = page.notice("This split marks no joint as occluded.")
     text += page.chart(
-        figures.draw_visibility(pd.concat([kinds, table.iloc[-1:]])),
+        charts.draw_visibility(pd.concat([kinds, table.iloc[-1:]])),
         "Visible and occluded",
     )
     misses = failures.kinds_of_miss(
@@ -549,7 +376,7 @@ def _missing(result):
         "finds (recall), and how often it is right (precision). The best F1 "
         f"is picked on these same {result.skeleton.kinds}.</p><ul>{lines}</ul>"
         + page.chart(
-            figures.draw_missing(result.curves, thresholds),
+            charts.draw_missing(result.curves, thresholds),
             "Precision and recall of missing joints",
         )
     )
@@ -564,84 +391,3 @@ def _settings(said):
     versions = said.get("versions", {})
     names = ", ".join(f"{name} {number}" for name, number in versions.items())
     return page.settings(rows) + f"<p class=versions>{names}</p>"
-
-
-def _crops(dataset, split, chosen, size, batch_size=32):
-    """Pictures (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
-    images, back, start = {}, {}, 0
-    for batch, matrices in pipeline.views(dataset, split, size, batch_size):
-        for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
-            images[i] = np.asarray(batch[i - start])
-            back[i] = np.asarray(matrices[i - start], "float64")
-        start += len(batch)
-    return (
-        np.stack([images[i] for i in chosen]),
-        np.stack([back[i] for i in chosen]),
-    )
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path.parent} is not the folder of a training run: it has no "
-            f"{path.name}"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-
-
-def read_history(folder):
-    """history.csv of a run, behind that of the run whose weights it began with.
-
-    Args:
-        folder: of the run; run.json names the one before, if there is one. Or
-            a file like history.csv by itself.
-
-    Returns:
-        DataFrame, epochs counted through, with a column stage (from 1) where
-        there is more than one run; None if there is no epoch.
-    """
-    folder = Path(folder)
-    path = folder if folder.is_file() else folder / HISTORY
-    if not path.is_file():
-        return None
-    history = pd.read_csv(path)
-    if (folder / RUN).is_file():
-        begins = _read_json(folder / RUN).get("starts_from")
-        earlier = read_history((folder / begins).parent) if begins else None
-        if earlier is not None:
-            if "stage" not in earlier:
-                earlier["stage"] = 1
-            history["epoch"] += earlier["epoch"].max()
-            history["stage"] = earlier["stage"].max() + 1
-            history = pd.concat([earlier, history], ignore_index=True)
-    return history if len(history) else None
-
-
-def _kinds(skeleton):
-    """One and several of what has these joints."""
-    return skeleton.kind, skeleton.kinds
-
-
-def metric_of(history):
-    """The column of the data set's metric, or None."""
-    return next((name for name in SCORES if name in history), None)
-
-
-def _meaning(protocol, skeleton):
-    """What a protocol counts, in words."""
-    length = getattr(protocol, "length", None)
-    if length is None:
-        return f"limbs within {protocol.threshold:g} limb lengths of the truth"
-    words = {
-        "head": "head sizes",
-        "box": f"times the {skeleton.kind}'s longer side",
-    }
-    length = words.get(length) if isinstance(length, str) else "torso lengths"
-    return f"joints within {protocol.threshold:g} {length} of the truth"
-
-
-if __name__ == "__main__":
-    run(main, Config, __doc__)

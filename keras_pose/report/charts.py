@@ -1,14 +1,13 @@
-"""Drawings: people with skeletons and heatmaps, curves, the papers' figures.
+"""Curves and bars: the papers' figures and those of the report.
 
-Drawing only: what is drawn has been computed elsewhere. Pictures of people are
-numpy arrays (H, W, 3) uint8 RGB, charts are matplotlib figures; `save` writes
-either to a file, `svg` makes a chart part of a page that may be light or dark.
+Drawing only: what is drawn has been computed elsewhere. Charts are matplotlib
+figures; `save` writes one to a file, `svg` makes it part of a page that may be
+light or dark.
 """
 
 import io
 import re
 
-import cv2
 import matplotlib
 import matplotlib.colors
 import matplotlib.ticker
@@ -17,187 +16,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_pose import files
+from keras_pose.report.history import SMOOTHING, smooth_stages, stage_borders
 
-LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
-"""RGB of the person's own left, right and middle; safe for the colour-blind."""
-OUTLINE = (18, 20, 24)
-WRONG = (235, 50, 75)
 INK, FAINT = "#1c2128", "#d5dae0"
 """Text and grid lines of a chart; `svg` leaves these two to the page."""
 LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
 """One per variant, the baseline first; readable on white and on black."""
-SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
-SMOOTHING = 5
-"""Epochs that the curves' 1-D convolution spans (HSM figure 3: unsaid)."""
-LONG = 5
-"""Windows that a stage of training must last to be smoothed: of a shorter one
-the ends, which average half a window, would differ from the tables."""
 PAGE_WIDTH = 10.0  # inches
 COMPARABLE = "each variant minimises its own loss: levels are not comparable"
-
-
-def colors(skeleton):
-    """RGB of each joint by its side, (K, 3) uint8."""
-    sides = {"left": LEFT, "right": RIGHT}
-    return np.array(
-        [sides.get(j.split("_")[0], MIDDLE) for j in skeleton.joints], "uint8"
-    )
-
-
-def draw_skeleton(image, joints, skeleton, flags=None):
-    """A copy of the picture with limbs and joints, left and right by colour.
-
-    Lines scale with the person, so a photograph and a crop look alike.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        joints: (K, 2) x, y in the picture's pixels; NaN is not drawn.
-        skeleton: whose joints these are.
-        flags: (K,) 0 is not drawn, 1 (occluded, or thought missing) is hollow
-            with thin limbs, 2 is filled. None fills all.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    joints = np.asarray(joints, "float64")
-    if joints.shape != (len(skeleton.joints), 2):
-        raise ValueError(
-            f"joints of {skeleton.name} must be {len(skeleton.joints)} x 2, "
-            f"got {' x '.join(map(str, joints.shape))}"
-        )
-    flags = np.full(len(joints), 2) if flags is None else np.asarray(flags)
-    shown = (flags > 0) & np.isfinite(joints).all(axis=1)
-    drawn = np.ascontiguousarray(image).copy()
-    if not shown.any():
-        return drawn
-    extent = np.linalg.norm(np.ptp(joints[shown], axis=0))
-    thick = max(1, round(0.016 * min(extent, max(image.shape[:2]))))
-    edge = max(1, round(thick / 3))
-    limit = 1e6  # far outside any picture, inside cv2's integers
-    shifted = np.clip(np.nan_to_num(joints), -limit, limit) * 2**SUBPIXEL_BITS
-    points = [tuple(map(int, point)) for point in shifted.round()]
-    paint = colors(skeleton).tolist()
-    options = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
-    limbs = [(a, b) for a, b in skeleton.limb_indices if shown[a] and shown[b]]
-    for under in (True, False):
-        for a, b in limbs:
-            sure = min(flags[a], flags[b]) > 1
-            width = thick if sure else max(1, 2 * thick // 3)
-            side = next((i for i in (a, b) if paint[i] != list(MIDDLE)), a)
-            color = OUTLINE if under else paint[side]
-            width += 2 * edge if under else 0
-            cv2.line(drawn, points[a], points[b], color, width, **options)
-    radius = thick * 2**SUBPIXEL_BITS
-    background = np.ascontiguousarray(image)
-    for k in np.flatnonzero(shown):
-        hollow = flags[k] < 2
-        size = radius * 5 // 4 if hollow else radius
-        around = size + edge * 2**SUBPIXEL_BITS
-        cv2.circle(drawn, points[k], around, OUTLINE, -1, **options)
-        cv2.circle(drawn, points[k], size, paint[k], -1, **options)
-        if hollow:  # the picture shows through the ring
-            hole = np.zeros(image.shape[:2], "uint8")
-            cv2.circle(hole, points[k], size * 2 // 3, 255, -1, **options)
-            weight = hole[..., None] / 255
-            drawn[:] = np.rint(drawn * (1 - weight) + background * weight)
-    return drawn
-
-
-def draw_misses(image, joints, truth, wrong):
-    """A copy of the picture with a line from each wrong joint to the truth.
-
-    image is (H, W, 3) uint8 RGB, joints and truth are (K, 2) in its pixels,
-    wrong is (K,) bool.
-    """
-    drawn = np.ascontiguousarray(image).copy()
-    width = max(1, round(image.shape[0] / 150))
-    ends = np.nan_to_num(np.stack([joints, truth], axis=1))
-    ends = np.clip(ends, -1e6, 1e6) * 2**SUBPIXEL_BITS
-    for start, end in ends[np.asarray(wrong)].round().astype(int):
-        cv2.line(
-            *(drawn, start.tolist(), end.tolist(), WRONG, width),
-            lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
-        )  # fmt: skip
-    return drawn
-
-
-def draw_heatmaps(image, maps, codec):
-    """The picture, dimmed, under every joint's heatmap in its side's colour.
-
-    Where left and right are mixed up, their colours mix to gray.
-
-    Args:
-        image: (H, W, 3) uint8 RGB: the network's input at any resolution.
-        maps: (h, w, K) probabilities 0 ... 1 of that input.
-        codec: `codecs.Heatmaps`: whose joints these are, and where.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    height, width = image.shape[:2]
-    zoom = height / (maps.shape[0] * codec.stride)
-    corners = codec.to_pixels(
-        np.array([[0.0, 0.0], [1.0, 1.0]]), maps.shape[:2]
-    )
-    (x, y), (right, low) = (corners + 0.5) * zoom - 0.5
-    matrix = np.array([[right - x, 0, x], [0, low - y, y]])
-    maps = np.clip(np.asarray(maps, "float32"), 0, 1)
-    # Relative to its own peak, which dims by its root: an uncertain joint's
-    # second peak can be seen, and the haze of a sigmoid cannot.
-    peaks = np.maximum(maps.max(axis=(0, 1)), 1e-6)
-    maps = (maps / peaks) ** 2 * np.sqrt(peaks)
-    cover = maps.max(axis=2)
-    weight = (maps + 1e-3) ** 6  # where maps overlap, the highest gives colour
-    weight /= weight.sum(axis=2, keepdims=True)
-    tint = weight @ colors(codec.skeleton).astype("float32")
-    layers = np.dstack([tint * cover[..., None], cover])
-    layers = cv2.warpAffine(layers, matrix, (width, height))
-    cover = layers[..., 3:]
-    tint = layers[..., :3] / np.maximum(cover, 1e-6)
-    gray = image.mean(axis=2, keepdims=True)
-    dim = 0.45 * (0.5 * image + 0.5 * gray)
-    alpha = 0.95 * cover
-    return np.rint(dim * (1 - alpha) + tint * alpha).astype("uint8")
-
-
-def enlarge(image, zoom):
-    """A picture (H, W, 3) `zoom` times as large, to draw thin lines on."""
-    return cv2.resize(
-        image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC
-    )
-
-
-def smooth(values, window=SMOOTHING):
-    """Moving average by a 1-D convolution; the ends average what there is.
-
-    An even window is one wider, so that the curve does not shift.
-    """
-    values = np.asarray(values, "float64")
-    if window < 1:
-        raise ValueError(f"window must be at least 1 epoch, got {window}")
-    half = window // 2
-    kernel, inside = np.ones(2 * half + 1), slice(half, half + len(values))
-    number = np.convolve(np.ones_like(values), kernel)
-    return (np.convolve(values, kernel) / number)[inside]
-
-
-def smooth_stages(values, stages, window=SMOOTHING):
-    """The curves of a run's stages, one after the other, each on its own.
-
-    Args:
-        values: (E,) one per epoch.
-        stages: (E,) the stage that each epoch belongs to, rising.
-        window: epochs that the convolution spans.
-
-    Returns:
-        list of (S,) arrays, one per stage: smoothed, or as it was where the
-        stage lasts fewer than `LONG` windows.
-    """
-    parts = np.split(np.asarray(values, "float64"), _borders(stages))
-    return [
-        smooth(part, window) if len(part) >= LONG * window else part
-        for part in parts
-    ]
 
 
 def draw_curves(histories, metric, window=SMOOTHING):
@@ -270,7 +96,7 @@ def draw_history(history, metric):
             if name not in history or history[name].isna().all():
                 continue
             seen = history.dropna(subset=[name])
-            parts = np.split(np.arange(len(seen)), _borders(_stages(seen)))
+            parts = np.split(np.arange(len(seen)), stage_borders(_stages(seen)))
             for part in map(seen.iloc.__getitem__, parts):
                 axes.plot(
                     *(part["epoch"], part[name]), color=color, label=label,
@@ -435,71 +261,11 @@ def draw_stability(table):
     return figure
 
 
-def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
-    """HSM figures 4 and 5: the same people as several models see them.
-
-    Args:
-        images: N pictures (H, W, 3) uint8 RGB of one size.
-        predictions: {label: (N, K, 2) joints in the pixels of `images`}.
-        truth: (N, K, 2) in the same pixels, drawn as the last column.
-        flags: (N, K) of the truth.
-        skeleton: whose joints these are.
-        notes: {label: N short texts} for under the pictures, if any.
-    """
-    labels = [*predictions, "truth"]
-    across = 2 if len(images) > 3 else 1  # people per row
-    rows = -(-len(images) // across)
-    height, width = images[0].shape[:2]
-    inches = PAGE_WIDTH / (2 * len(labels))
-    line = 0.15 if notes else 0.04
-    figure = Figure(
-        figsize=(
-            inches * across * len(labels),
-            rows * (inches * height / width + line) + 0.3,
-        ),
-        layout="constrained",
-    )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    grid = figure.subplots(rows, across * len(labels), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for person, image in enumerate(images):
-        row, block = divmod(person, across)
-        for column, label in enumerate(labels):
-            axes = grid[row, block * len(labels) + column]
-            joints, shown = truth[person], flags[person]
-            if label != "truth":
-                joints, shown = predictions[label][person], None
-            axes.imshow(draw_skeleton(image, joints, skeleton, shown))
-            if not row:
-                axes.set_title(label, fontsize=9, color=INK)
-            note = (notes or {}).get(label)
-            if note:
-                axes.text(
-                    *(0.5, -0.03), note[person], transform=axes.transAxes,
-                    ha="center", va="top", fontsize=7, color=INK,
-                )  # fmt: skip
-    return figure
-
-
-def save(drawing, path):
-    """Writes a chart or picture (H, W, 3), PNG, SVG or JPEG, whole or not."""
-    with files.whole(path) as temporary:
-        if isinstance(drawing, Figure):
-            with matplotlib.rc_context({"svg.fonttype": "none"}):
-                drawing.savefig(temporary, dpi=160, facecolor="white")
-        else:
-            temporary.write_bytes(encode(drawing, temporary.suffix))
-
-
-def encode(image, suffix=".png"):
-    """A picture (H, W, 3) uint8 RGB as the bytes of a .png or .jpg."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix == ".jpg" else []
-    image = np.ascontiguousarray(image[..., ::-1])
-    done, encoded = cv2.imencode(suffix, image, quality)
-    if not done:
-        raise ValueError(f"cannot write pictures as {suffix}")
-    return encoded.tobytes()
+def save(figure, path):
+    """Writes a chart, PNG or SVG, whole or not at all."""
+    settings = {"svg.fonttype": "none"}
+    with files.whole(path) as temporary, matplotlib.rc_context(settings):
+        figure.savefig(temporary, dpi=160, facecolor="white")
 
 
 def svg(figure, title):
@@ -537,7 +303,7 @@ def _draw_seeds(axes, seeds, column, label, color, window):
     longest = max(seeds, key=len)
     stages = _stages(longest.loc[table.index])
     mean, spread = table.mean(axis=1), table.std(axis=1).fillna(0)
-    epochs = np.split(table.index, _borders(stages))
+    epochs = np.split(table.index, stage_borders(stages))
     curves = (
         smooth_stages(values, stages, window) for values in (mean, spread)
     )
@@ -564,11 +330,6 @@ def _stages(history):
     return np.ones(len(history))
 
 
-def _borders(stages):
-    """Where stages begin, the first one apart: indices of epochs."""
-    return np.flatnonzero(np.diff(stages)) + 1
-
-
 def _mark_stages(axes, histories, named):
     """A dotted line between the epochs where any of the runs changes stage.
 
@@ -577,7 +338,7 @@ def _mark_stages(axes, histories, named):
     borders = {
         (history["epoch"].iloc[i] - 0.5, _stages(history)[i])
         for history in histories
-        for i in _borders(_stages(history))
+        for i in stage_borders(_stages(history))
     }
     for at, stage in sorted(borders):
         axes.axvline(at, color=INK, linewidth=1, linestyle=(0, (1, 3)))
@@ -616,8 +377,7 @@ def _style(axes, title):
 def _whole_epochs(axes):
     """The axis of epochs, of which there are no halves."""
     axes.set_xlabel("epoch", color=INK)
-    ticks = matplotlib.ticker.MaxNLocator(6, integer=True)
-    axes.xaxis.set_major_locator(ticks)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
 
 
 def _legend(figure, handles, labels):

@@ -9,7 +9,8 @@ import html
 import math
 from string import Template
 
-from keras_pose import figures
+from keras_pose import drawing
+from keras_pose.report import charts
 
 
 def write(title, body):
@@ -54,7 +55,7 @@ def numbers(values):
 
 def chart(figure, title):
     """A chart as wide as the card."""
-    return f"<div class=chart>{figures.svg(figure, title)}</div>"
+    return f"<div class=chart>{charts.svg(figure, title)}</div>"
 
 
 def scores(table, total=None):
@@ -152,7 +153,7 @@ def _cell(value, first):
 
 
 def _data(image):
-    encoded = base64.b64encode(figures.encode(image, ".jpg")).decode()
+    encoded = base64.b64encode(drawing.encode(image, ".jpg")).decode()
     return f"data:image/jpeg;base64,{encoded}"
 
 

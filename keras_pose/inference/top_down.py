@@ -12,9 +12,9 @@ from keras import ops
 
 from keras_pose import console, geometry
 from keras_pose.data import annotations, pipeline
+from keras_pose.inference import suppress
 from keras_pose.models.heads import codec_of
 from keras_pose.people import Poses
-from keras_pose.suppress import rescore
 
 PYRAMID = 0.7, 1.3
 """Smallest and largest side of the crop in a pyramid test, times the usual."""
@@ -145,7 +145,7 @@ def predict_people(
         scores,
         person=np.full(len(rows), -1) if detected else rows,
         picture=subjects.picture[rows],
-        score=rescore(subjects.score[rows], scores),
+        score=suppress.rescore(subjects.score[rows], scores),
         box=subjects.box[rows],
         area=np.square(sides) * size[1] / size[0],
         maps=np.concatenate(kept) if keep_maps else None,

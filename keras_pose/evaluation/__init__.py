@@ -1,0 +1,1 @@
+"""What is made of poses and the truth: files for others, and failures."""

@@ -1,0 +1,1 @@
+"""From a trained model to poses in the pixels of the photographs."""

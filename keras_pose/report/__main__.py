@@ -1,0 +1,43 @@
+"""One page on a training run: report.html, with nothing to load from elsewhere.
+
+What was trained and how well it does on people it never saw; its curves; the
+worst, typical and best people with skeletons and heatmaps; where it fails; and
+below which score a joint is better called missing (HSM, section VII).
+
+    python -m keras_pose.report --run runs/hsm --data DIR
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_pose.console import run
+from keras_pose.data.dataset import open_dataset
+from keras_pose.report import write
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the report."""
+
+    run: Path
+    """Folder of a training run: run.json, history.csv, best.keras."""
+    data: Path
+    """Folder of records with the people to score."""
+    split: str = "val"
+    """Split of the data that the model was not trained on."""
+    batch_size: int = 32
+    """People per step of the prediction."""
+
+
+def main(config):
+    """Writes report.html into the folder of the run."""
+    dataset = open_dataset(config.data)
+    dataset.people(config.split)  # an unknown or empty split: an error, at once
+    path = write.write_report(
+        config.run, dataset, config.split, batch_size=config.batch_size
+    )
+    print(f"Next: open {path} in a browser.")
+
+
+if __name__ == "__main__":
+    run(main, Config, __doc__)

@@ -1,0 +1,213 @@
+"""Pictures of people in the report, and of several models side by side."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_pose import codecs, drawing, geometry
+from keras_pose.data import annotations, pipeline
+from keras_pose.evaluation import failures
+from keras_pose.inference import top_down
+from keras_pose.models import heads
+from keras_pose.report import page
+from keras_pose.report.charts import INK, PAGE_WIDTH
+
+PICTURE = 256
+"""Height in pixels of the pictures of people, about."""
+SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
+"""How many people the page shows of each kind."""
+
+
+def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
+    """HSM figures 4 and 5 as matplotlib drawing.
+
+    Figure 4 shows the people on whom the models differ most, whichever of them
+    is right; figure 5 those on whom even the better one does badly.
+
+    Args:
+        dataset: an opened data set.
+        split: whose people these are.
+        predictions: {label: (N, K, 2) joints in pixels of the photographs},
+            baseline first.
+        count: people per figure.
+        size: (height, width) of the pictures.
+    """
+    people = annotations.read_subjects(dataset, split)
+    labels = people.labels
+    protocol = failures.joint_protocol(dataset.protocol)
+    scored = np.flatnonzero(protocol.in_mean(dataset.skeleton))
+    reach = {
+        label: failures.reaches(joints, labels, dataset.skeleton, protocol)
+        for label, joints in predictions.items()
+    }
+    reach = {label: found[:, scored] for label, found in reach.items()}
+    right = {label: (found <= 1).sum(1) for label, found in reach.items()}
+    counted = {label: (~np.isnan(r)).sum(1) for label, r in reach.items()}
+    whole = failures.rank(next(iter(reach.values())))
+    gap = np.ptp(np.stack([*right.values()]), axis=0)
+    differ = whole[np.argsort(-gap[whole], kind="stable")][:count]
+    bad = failures.rank(np.fmin.reduce([*reach.values()]))[:count]
+    drawn = []
+    for chosen in (differ, bad):
+        images, back = _crops(dataset, split, chosen, size)
+        to_crop = geometry.invert(back)
+        notes = {
+            label: [
+                f"{right[label][i]} of {counted[label][i]} right"
+                for i in chosen
+            ]
+            for label in predictions
+        }
+        drawn.append(
+            draw_side_by_side(
+                images,
+                {
+                    label: geometry.move(joints[chosen], to_crop)
+                    for label, joints in predictions.items()
+                },
+                geometry.move(labels[chosen, :, :2], to_crop),
+                people.flags[chosen],
+                dataset.skeleton,
+                notes,
+            )
+        )
+    return drawn
+
+
+def show_people(dataset, split, model, result, batch_size):
+    """Worst, typical and best people: truth, prediction, heatmaps."""
+    skeleton = dataset.skeleton
+    scored = np.array(result.judge.in_mean(skeleton))
+    ranked = failures.rank(result.reach[:, scored])
+    if not len(ranked):
+        return page.notice("None has enough labelled joints to be shown.")
+    middle = max(0, (len(ranked) - SHOWN["Typical"]) // 2)
+    picks = {
+        "Worst": ranked[: SHOWN["Worst"]],
+        "Typical": ranked[middle:][: SHOWN["Typical"]],
+        "Best": ranked[::-1][: SHOWN["Best"]],
+    }
+    chosen = np.unique(np.concatenate([*picks.values()]))
+    size = model.input_shape[1:3]
+    images, back = _crops(dataset, split, chosen, size, batch_size)
+    codec, maps = heads.codec_of(model), None
+    if isinstance(codec, codecs.Heatmaps):
+        maps = top_down.probabilities(model, images, batch_size=batch_size)
+    zoom = max(1, round(PICTURE / size[0]))
+    images = [drawing.enlarge(image, zoom) for image in images]
+    to_picture = geometry.compose(
+        geometry.resize_matrix(size, images[0].shape[:2])[None],
+        geometry.invert(back),
+    )
+    truth = geometry.move(result.labels[chosen, :, :2], to_picture)
+    found = geometry.move(result.joints[chosen], to_picture)
+    cards = {}
+    for n, i in enumerate(chosen):
+        wrong = result.reach[i] > 1
+        missing = result.scores[i] < result.threshold
+        pictures = {
+            "truth": drawing.draw_skeleton(
+                images[n], truth[n], skeleton, result.people.flags[i]
+            ),
+            "prediction": drawing.draw_skeleton(
+                drawing.draw_misses(images[n], found[n], truth[n], wrong),
+                *(found[n], skeleton, np.where(missing, 1, 2)),
+            ),
+        }
+        if maps is not None:
+            pictures["heatmaps"] = drawing.draw_heatmaps(
+                images[n], maps[n], codec
+            )
+        reach = np.where(scored, result.reach[i], np.nan)
+        line = _in_words(reach, skeleton)
+        name = result.people.names[i] or result.people.sources[i]
+        cards[i] = page.person(pictures, line, name)
+    hollow = " (prediction: thought missing)" if result.threshold else ""
+    return (
+        "<p>Sorted by the share of joints that are right. "
+        f"<b class=left>Orange</b> is the {skeleton.kind}'s own left, "
+        "<b class=right>blue</b> the right. A hollow joint is "
+        f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
+        "joint to where it belongs."
+        + (
+            " Heatmaps are drawn relative to their own peaks; low peaks are "
+            "dimmer, and left mixed with right is gray."
+            if maps is not None
+            else ""
+        )
+        + "</p>"
+    ) + "".join(
+        page.people(title, [cards[i] for i in members])
+        for title, members in picks.items()
+    )
+
+
+def _in_words(reach, skeleton):
+    """How one person went: reach (K,), NaN where not counted."""
+    right, counted = (reach <= 1).sum(), (~np.isnan(reach)).sum()
+    line = f"{right} of {counted} right"
+    if right < counted:
+        far = int(np.nanargmax(reach))
+        joint = skeleton.joints[far].replace("_", " ")
+        line += f"; farthest off: {joint}"
+    return line
+
+
+def _crops(dataset, split, chosen, size, batch_size=32):
+    """Pictures (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
+    images, back, start = {}, {}, 0
+    for batch, matrices in pipeline.views(dataset, split, size, batch_size):
+        for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
+            images[i] = np.asarray(batch[i - start])
+            back[i] = np.asarray(matrices[i - start], "float64")
+        start += len(batch)
+    return (
+        np.stack([images[i] for i in chosen]),
+        np.stack([back[i] for i in chosen]),
+    )
+
+
+def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
+    """HSM figures 4 and 5: the same people as several models see them.
+
+    Args:
+        images: N pictures (H, W, 3) uint8 RGB of one size.
+        predictions: {label: (N, K, 2) joints in the pixels of `images`}.
+        truth: (N, K, 2) in the same pixels, drawn as the last column.
+        flags: (N, K) of the truth.
+        skeleton: whose joints these are.
+        notes: {label: N short texts} for under the pictures, if any.
+    """
+    labels = [*predictions, "truth"]
+    across = 2 if len(images) > 3 else 1  # people per row
+    rows = -(-len(images) // across)
+    height, width = images[0].shape[:2]
+    inches = PAGE_WIDTH / (2 * len(labels))
+    line = 0.15 if notes else 0.04
+    figure = Figure(
+        figsize=(
+            inches * across * len(labels),
+            rows * (inches * height / width + line) + 0.3,
+        ),
+        layout="constrained",
+    )
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    grid = figure.subplots(rows, across * len(labels), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for person, image in enumerate(images):
+        row, block = divmod(person, across)
+        for column, label in enumerate(labels):
+            axes = grid[row, block * len(labels) + column]
+            joints, shown = truth[person], flags[person]
+            if label != "truth":
+                joints, shown = predictions[label][person], None
+            axes.imshow(drawing.draw_skeleton(image, joints, skeleton, shown))
+            if not row:
+                axes.set_title(label, fontsize=9, color=INK)
+            note = (notes or {}).get(label)
+            if note:
+                axes.text(
+                    *(0.5, -0.03), note[person], transform=axes.transAxes,
+                    ha="center", va="top", fontsize=7, color=INK,
+                )  # fmt: skip
+    return figure
