@@ -73,7 +73,8 @@ def test_imports_follow_the_arrows(path):
     if path.parts[0] == "reproductions" and path.stem != "flow":
         assert "tfrecords" not in tops
         papers = {n for n in names if n.startswith("reproductions.")}
-        assert papers <= {"reproductions.flow"}
+        # one that only brings a loss builds on the paper of its network
+        assert len(papers - {"reproductions.flow"}) <= 1
 
 
 def test_imports_inside_the_library_go_down():
