@@ -25,23 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import keras
 import tensorflow as tf
 
-from keras_pose import choices, codecs, geometry
+from keras_pose import serving
 from keras_pose.console import run
-from keras_pose.data import photograph
-from keras_pose.models import folding, heads
 from keras_pose.models import model as models
+from keras_pose.people import MISSING_THRESHOLD
 
 SERVING = "serving.json"
-MISSING_THRESHOLD = 0.2
-"""Scores below it say that the joint is not in the picture (ours; the report's
-curve of precision and recall helps to choose)."""
-
-
-PARALLEL = 4
-"""Photographs cropped at a time: each may take some 100 MB meanwhile."""
 EXAMPLE = """\
 import tensorflow as tf
 served = tf.saved_model.load("saved_model")
@@ -70,113 +61,6 @@ class Config:
     """A joint whose score is below it is returned as missing."""
 
 
-class Server:
-    """Photographs and boxes in, joints in the photographs' pixels out."""
-
-    def __init__(
-        self,
-        model,
-        flip=False,
-        decoding="quarter",
-        missing_threshold=MISSING_THRESHOLD,
-    ):
-        _need_tensorflow()
-        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
-        if not 0 <= missing_threshold <= 1:
-            raise ValueError(
-                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
-            )
-        self.model = model
-        self.codec = heads.codec_of(model)
-        self.skeleton = self.codec.skeleton
-        self.flip = flip
-        self.decoding = decoding
-        self.missing_threshold = missing_threshold
-        network = folding.fold_norms(model)
-        # As constants, kernels are laid out for the CPU once, not at each call.
-        values = [(weight, weight.numpy()) for weight in network.variables]
-
-        def seen(crops):
-            with keras.StatelessScope(values):
-                outputs = network(crops, training=False)
-            return self.codec.seen(outputs)
-
-        # Traced once, however many signatures call it.
-        self.seen = tf.function(
-            seen,
-            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
-            autograph=False,
-        )
-        boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
-        self.encoded = tf.function(
-            self._encoded,
-            input_signature=[
-                tf.TensorSpec((None,), tf.string, "encoded"),
-                boxes,
-            ],
-            autograph=False,
-        )
-        self.images = tf.function(
-            self._images,
-            input_signature=[
-                tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
-                boxes,
-            ],
-            autograph=False,
-        )
-        self.names = tf.function(
-            self._names, input_signature=[], autograph=False
-        )
-
-    @property
-    def size(self):
-        """(height, width) of the network's input."""
-        return self.model.input_shape[1:3]
-
-    def _encoded(self, encoded, boxes):
-        """Files' bytes (B,) and boxes (B, 4)."""
-        return self._locate(encoded, boxes, photograph.crop_encoded)
-
-    def _images(self, images, boxes):
-        """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
-        return self._locate(images, boxes, photograph.crop)
-
-    def _names(self):
-        """The joints' names (K,), in the order of every other output."""
-        return {"names": tf.constant(self.skeleton.joints)}
-
-    def _locate(self, pictures, boxes, crop):
-        tf.debugging.assert_equal(
-            tf.shape(pictures)[0],
-            tf.shape(boxes)[0],
-            "as many boxes as photographs wanted",
-        )
-        crops, matrices = tf.map_fn(
-            lambda pair: crop(*pair, self.size),
-            (pictures, boxes),
-            parallel_iterations=PARALLEL,
-            fn_output_signature=(
-                tf.TensorSpec((*self.size, 3), tf.uint8),
-                tf.TensorSpec((2, 3), tf.float32),
-            ),
-        )
-        if self.flip:  # one batch: of so small ones a call each costs more
-            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
-            seen, mirrored = tf.split(self.seen(both), 2)
-            seen = (seen + self.codec.mirror(mirrored)) / 2
-        else:
-            seen = self.seen(crops)
-        points, scores, occluded = self.codec.joints(seen, self.decoding)
-        found = {
-            "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
-            "scores": scores,
-            "missing": scores < self.missing_threshold,
-        }
-        if occluded is not None:
-            found["occluded"] = occluded
-        return found
-
-
 def export(
     model,
     folder,
@@ -202,7 +86,7 @@ def export(
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(f"{folder} is there and is not an export of ours")
-    server = Server(model, flip, decoding, missing_threshold)
+    server = serving.Server(model, flip, decoding, missing_threshold)
     signatures = {
         "serving_default": server.encoded,
         "encoded": server.encoded,
@@ -257,7 +141,7 @@ def _serving(server, name):
 
 def main(config):
     """Loads, exports, says how to use it."""
-    _need_tensorflow()
+    serving.need_tensorflow()
     output = config.output or config.model.parent / "saved_model"
     folder = export(
         models.load_model(config.model),
@@ -269,15 +153,6 @@ def main(config):
     print(f"{folder}: signatures encoded (serving_default), images, names.")
     print(f"Next: python -m keras_pose.predict --model {folder} photo.jpg")
     print(f"or, with TensorFlow alone, the six lines in {folder / SERVING}")
-
-
-def _need_tensorflow():
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            "photographs are read by a TensorFlow graph: KERAS_BACKEND="
-            f"tensorflow wanted, got {backend}; it loads .keras files of any"
-        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+MISSING_THRESHOLD = 0.2
+"""Scores below it say that the joint is not in the picture (ours; the report's
+curve of precision and recall helps to choose)."""
+
 
 @dataclass(frozen=True)
 class People:

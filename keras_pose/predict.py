@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import drawing, export, skeletons
+from keras_pose import drawing, export, serving, skeletons
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
 from keras_pose.evaluation import formats
@@ -104,7 +104,7 @@ def open_model(path, flip=False):
     """
     path = Path(path)
     if not path.is_dir():
-        server = export.Server(models.load_model(path), flip=flip)
+        server = serving.Server(models.load_model(path), flip=flip)
         # Not the method itself: that would not keep the server alive.
         return lambda *given: server.encoded(*given), server.skeleton
     if not (path / export.SERVING).is_file():
@@ -112,8 +112,8 @@ def open_model(path, flip=False):
             f"{path} is not an export: it has no {export.SERVING}. Write one "
             "with python -m keras_pose.export"
         )
-    serving = json.loads((path / export.SERVING).read_text())
-    if flip and not serving["flip"]:
+    said = json.loads((path / export.SERVING).read_text())
+    if flip and not said["flip"]:
         raise ValueError(
             f"{path} was exported without --flip: export again with it, or "
             "give the .keras file"
@@ -123,7 +123,7 @@ def open_model(path, flip=False):
     def locate(encoded, boxes):
         return loaded.signatures["encoded"](encoded=encoded, boxes=boxes)
 
-    return locate, skeletons.find(serving["skeleton"])
+    return locate, skeletons.find(said["skeleton"])
 
 
 def predict(function, path, box=None):

@@ -23,7 +23,7 @@ HEIGHTS = (
     {"models", "losses", "metrics"},
     {"training"},
     {"inference", "evaluation"},
-    {"report"},
+    {"report", "serving"},
     {"comparison", "conditional", "evaluate", "export", "predict"},
     {"samples", "stability"},
 )
@@ -34,6 +34,7 @@ TENSORFLOW = (
     "keras_pose/data",
     "tfrecords",
     "keras_pose/export.py",
+    "keras_pose/serving.py",
     "keras_pose/predict.py",
     "keras_pose/models/normalization.py",  # one fused operation each, with
     "keras_pose/training/optimizers.py",  # Keras' own for other backends

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose import export, geometry
+from keras_pose import export, geometry, serving
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import annotations, photograph, records
 from keras_pose.inference import top_down
@@ -94,7 +94,7 @@ def test_the_threshold_is_the_exports(oracle, oracle_model):
     """Scores 0 of an empty picture are not below a threshold of 0."""
     empty, _ = oracle.draw(oracle.cells()[:0], (16, 24), 4)
     for threshold, missing in ((0.0, False), (0.1, True)):
-        server = export.Server(oracle_model, missing_threshold=threshold)
+        server = serving.Server(oracle_model, missing_threshold=threshold)
         found = server.images(empty[None], tf.constant([whole(empty)]))
         assert (found["missing"].numpy() == missing).all()
 
@@ -106,7 +106,7 @@ def test_the_flip_test_swaps_left_and_right(oracle, oracle_model):
     right, left = 10, 15
     column, row = np.rint(joints[right] - 1.5).astype(int)
     picture[row : row + 4, column : column + 4] = 0
-    server = export.Server(oracle_model, flip=True)
+    server = serving.Server(oracle_model, flip=True)
     found = server.images(picture[None], tf.constant([whole(picture)]))
     scores, points = found["scores"][0].numpy(), found["joints"][0].numpy()
     np.testing.assert_allclose(scores[[left, right]], 0.5, atol=0.01)
@@ -159,7 +159,7 @@ def test_an_export_agrees_with_the_evaluation(
         [people.center - (sides[:, None] - 1) / 2, sides[:, None].repeat(2, 1)],
         axis=1,
     )
-    server = export.Server(oracle_model, flip=flip, decoding=decoding)
+    server = serving.Server(oracle_model, flip=flip, decoding=decoding)
     found = server.encoded(
         tf.constant([picture.encoded for picture in pictures]),
         tf.constant(boxes, tf.float32),
@@ -273,11 +273,11 @@ def test_one_pixel_is_a_picture(served, png):
 
 def test_it_is_served_by_tensorflow_alone(oracle, oracle_export, tmp_path):
     """The example of serving.json, as it stands, in a process of its own."""
-    serving = json.loads((oracle_export / "serving.json").read_text())
-    assert serving["skeleton"] == "mpii"
-    assert serving["joints"][9] == "head_top"
-    assert serving["input"] == {"height": 64, "width": 96}
-    assert (serving["decoding"], serving["flip"]) == ("quarter", False)
+    said = json.loads((oracle_export / "serving.json").read_text())
+    assert said["skeleton"] == "mpii"
+    assert said["joints"][9] == "head_top"
+    assert said["input"] == {"height": 64, "width": 96}
+    assert (said["decoding"], said["flip"]) == ("quarter", False)
     picture, joints = oracle.draw(oracle.cells(7), (16, 24), 20)
     picture = np.pad(picture, [(0, 160), (0, 160), (0, 0)])  # 640 x 480
     jpeg = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
@@ -285,11 +285,11 @@ def test_it_is_served_by_tensorflow_alone(oracle, oracle_export, tmp_path):
     (tmp_path / "saved_model").symlink_to(oracle_export)
     program = [
         "import sys",
-        *serving["example"],
+        *said["example"],
         "import numpy as np",
         "np.save('joints.npy', found['joints'][0])",
         "names = served.signatures['names']()['names'].numpy()",
-        f"assert [n.decode() for n in names] == {serving['joints']}",
+        f"assert [n.decode() for n in names] == {said['joints']}",
         "assert 'keras_pose' not in sys.modules",
     ]
     done = subprocess.run(
@@ -307,8 +307,8 @@ def test_an_export_replaces_another_and_nothing_else(oracle_model, tmp_path):
     folder = tmp_path / "run" / "saved_model"
     for flip in (False, True):
         export.export(oracle_model, folder, flip=flip)
-        serving = json.loads((folder / "serving.json").read_text())
-        assert serving["flip"] == flip
+        said = json.loads((folder / "serving.json").read_text())
+        assert said["flip"] == flip
     assert [path.name for path in folder.parent.iterdir()] == ["saved_model"]
     with pytest.raises(ValueError, match="not an export"):
         export.export(oracle_model, tmp_path)
@@ -462,7 +462,7 @@ def test_the_weights_are_constants_without_norms(tmp_path):
             layer.set_weights(new)
     crops = rng.integers(0, 256, (3, 64, 128, 3), "uint8")
     wanted = heads.codec_of(model).seen(model(crops, training=False))
-    found = export.Server(model).seen(tf.constant(crops))
+    found = serving.Server(model).seen(tf.constant(crops))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(wanted) > 0.1
     folder = export.export(model, tmp_path / "served")

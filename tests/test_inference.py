@@ -230,14 +230,14 @@ def test_the_last_output_is_the_result(two_resolutions):
 def test_a_model_of_several_outputs_is_served(two_resolutions, tmp_path):
     import tensorflow as tf
 
-    from keras_pose import export
+    from keras_pose import export, serving
 
     model = saved.load_model(two_resolutions())
     folder = export.export(model, tmp_path / "served")
     served = tf.saved_model.load(folder).signatures["images"]
     boxes = np.array([[0, 0, 96, 64]], "float32")
     found = served(images=tf.constant(blobs()), boxes=tf.constant(boxes))
-    expected = export.Server(model).images(blobs(), boxes)
+    expected = serving.Server(model).images(blobs(), boxes)
     np.testing.assert_allclose(found["joints"], expected["joints"], atol=1e-3)
     assert found["joints"].shape == (1, 16, 2)
 

@@ -29,8 +29,9 @@ import numpy as np
 from keras_pose.data.records import Person, Picture
 from keras_pose.geometry import PERSON_PIXELS
 from keras_pose.skeletons import MPII
-from tfrecords import clothes, figure, pose, scene, shards
-from tfrecords.canvas import FINE, Canvas
+from tfrecords import shards
+from tfrecords.drawn import clothes, figure, pose, scene
+from tfrecords.drawn.canvas import FINE, Canvas
 
 PADDING = 1.25  # room around a person's box, as around MPII's
 FILL = (0.66, 0.84)  # side of the padded person over that of the picture

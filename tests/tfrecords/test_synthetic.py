@@ -8,8 +8,9 @@ import pytest
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
 from keras_pose.skeletons import MPII
-from tfrecords import clothes, figure, pose, synthetic
-from tfrecords.canvas import FINE, Canvas, panel, tube
+from tfrecords import synthetic
+from tfrecords.drawn import clothes, figure, pose
+from tfrecords.drawn.canvas import FINE, Canvas, panel, tube
 
 SIDED = (
     "hip",

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from tfrecords import clothes
-from tfrecords.canvas import panel, tube
+from tfrecords.drawn import clothes
+from tfrecords.drawn.canvas import panel, tube
 
 SCENERY = np.array(
     [

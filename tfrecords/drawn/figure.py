@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_pose.skeletons import MPII
-from tfrecords.canvas import ball, tube
-from tfrecords.clothes import plain
-from tfrecords.pose import FOOT, HAND, HEAD, TORSO
+from tfrecords.drawn.canvas import ball, tube
+from tfrecords.drawn.clothes import plain
+from tfrecords.drawn.pose import FOOT, HAND, HEAD, TORSO
 
 # From a joint to a little above the surface of the body around it: what lies
 # nearer to the viewer than this hides the joint.

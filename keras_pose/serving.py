@@ -1,0 +1,132 @@
+"""Photographs and boxes in, joints out: a trained model as a TensorFlow graph.
+
+Reading the photograph, cropping, the flip test and sub-pixel decoding are
+inside. `keras_pose.export` writes it, `keras_pose.predict` calls it.
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_pose import choices, codecs, geometry
+from keras_pose.data import photograph
+from keras_pose.models import folding, heads
+from keras_pose.people import MISSING_THRESHOLD
+
+PARALLEL = 4
+"""Photographs cropped at a time: each may take some 100 MB meanwhile."""
+
+
+class Server:
+    """Photographs and boxes in, joints in the photographs' pixels out."""
+
+    def __init__(
+        self,
+        model,
+        flip=False,
+        decoding="quarter",
+        missing_threshold=MISSING_THRESHOLD,
+    ):
+        need_tensorflow()
+        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
+        if not 0 <= missing_threshold <= 1:
+            raise ValueError(
+                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
+            )
+        self.model = model
+        self.codec = heads.codec_of(model)
+        self.skeleton = self.codec.skeleton
+        self.flip = flip
+        self.decoding = decoding
+        self.missing_threshold = missing_threshold
+        network = folding.fold_norms(model)
+        # As constants, kernels are laid out for the CPU once, not at each call.
+        values = [(weight, weight.numpy()) for weight in network.variables]
+
+        def seen(crops):
+            with keras.StatelessScope(values):
+                outputs = network(crops, training=False)
+            return self.codec.seen(outputs)
+
+        # Traced once, however many signatures call it.
+        self.seen = tf.function(
+            seen,
+            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
+            autograph=False,
+        )
+        boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
+        self.encoded = tf.function(
+            self._encoded,
+            input_signature=[
+                tf.TensorSpec((None,), tf.string, "encoded"),
+                boxes,
+            ],
+            autograph=False,
+        )
+        self.images = tf.function(
+            self._images,
+            input_signature=[
+                tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
+                boxes,
+            ],
+            autograph=False,
+        )
+        self.names = tf.function(
+            self._names, input_signature=[], autograph=False
+        )
+
+    @property
+    def size(self):
+        """(height, width) of the network's input."""
+        return self.model.input_shape[1:3]
+
+    def _encoded(self, encoded, boxes):
+        """Files' bytes (B,) and boxes (B, 4)."""
+        return self._locate(encoded, boxes, photograph.crop_encoded)
+
+    def _images(self, images, boxes):
+        """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
+        return self._locate(images, boxes, photograph.crop)
+
+    def _names(self):
+        """The joints' names (K,), in the order of every other output."""
+        return {"names": tf.constant(self.skeleton.joints)}
+
+    def _locate(self, pictures, boxes, crop):
+        tf.debugging.assert_equal(
+            tf.shape(pictures)[0],
+            tf.shape(boxes)[0],
+            "as many boxes as photographs wanted",
+        )
+        crops, matrices = tf.map_fn(
+            lambda pair: crop(*pair, self.size),
+            (pictures, boxes),
+            parallel_iterations=PARALLEL,
+            fn_output_signature=(
+                tf.TensorSpec((*self.size, 3), tf.uint8),
+                tf.TensorSpec((2, 3), tf.float32),
+            ),
+        )
+        if self.flip:  # one batch: of so small ones a call each costs more
+            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
+            seen, mirrored = tf.split(self.seen(both), 2)
+            seen = (seen + self.codec.mirror(mirrored)) / 2
+        else:
+            seen = self.seen(crops)
+        points, scores, occluded = self.codec.joints(seen, self.decoding)
+        found = {
+            "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
+            "scores": scores,
+            "missing": scores < self.missing_threshold,
+        }
+        if occluded is not None:
+            found["occluded"] = occluded
+        return found
+
+
+def need_tensorflow():
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            "photographs are read by a TensorFlow graph: KERAS_BACKEND="
+            f"tensorflow wanted, got {backend}; it loads .keras files of any"
+        )
