@@ -26,7 +26,12 @@ COLORS = np.array(LEVELS[1:17])
 """RGB of the 16 MPII joints: any two and black are at least 127 apart."""
 
 
-LONG = ("test_papers", "test_fit", "test_multi_scale_structure_aware")
+LONG = (
+    "test_papers",
+    "test_fit",
+    "test_multi_scale_structure_aware",
+    "test_any_skeleton",
+)
 """Files that begin first, so that of several processes none waits long for the
 others in the end."""
 

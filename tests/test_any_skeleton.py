@@ -161,8 +161,8 @@ def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
         "import json, sys\n"
         "from pathlib import Path\n"
         "from keras_pose import predict\n"
-        "for folder in map(Path, sys.argv[2:]):\n"
-        "    for name in ('saved_model', 'best.keras'):\n"
+        "for number, folder in enumerate(map(Path, sys.argv[2:])):\n"
+        "    for name in ('saved_model', 'best.keras')[: 1 + number % 2]:\n"
         "        predict.main(predict.Config((Path(sys.argv[1]),),\n"
         "            folder / 'run' / name, output=folder / 'drawn.png',\n"
         "            json=folder / f'{name}.json'))\n"
@@ -177,13 +177,14 @@ def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
         capture_output=True,
     )
     for skeleton, folder in zip(skeletons, folders, strict=True):
-        served, loaded = (
-            json.loads((folder / f"{name}.json").read_text())
-            for name in ("saved_model", "best.keras")
-        )
+        served = json.loads((folder / "saved_model.json").read_text())
         assert served[0]["file_name"] == str(photo)
         keypoints = np.reshape(served[0]["keypoints"], (-1, 3))
         assert len(keypoints) == len(skeleton.joints)
-        other = np.reshape(loaded[0]["keypoints"], (-1, 3))
-        np.testing.assert_allclose(keypoints, other, atol=1e-2)
+        loaded = folder / "best.keras.json"
+        assert loaded.is_file() == (skeleton in (DOG, DOTS))  # it takes longer
+        if loaded.is_file():
+            other = json.loads(loaded.read_text())[0]["keypoints"]
+            other = np.reshape(other, (-1, 3))
+            np.testing.assert_allclose(keypoints, other, atol=1e-2)
         assert (folder / "drawn.png").is_file()
