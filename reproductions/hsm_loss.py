@@ -37,11 +37,10 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     """Power of the error, eq. 1."""
     form: Literal["expm1", "saturating", "literal"] = "expm1"
     """How eq. 1 is read; literal is refused, with the reason."""
+    stacks: int = 2  # section IV-B
     bias: float = -4.0
     """First bias of the maps under a sigmoid (paper: unsaid)."""
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops. The paper waits for a plateau, which a
-    short run does not live to see."""
     drop_factor: float = 0.2
     """What the rate is multiplied by after each of --drop-epochs (ours)."""
     pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
@@ -55,9 +54,8 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
             "learning_rate": 2.5e-4,
             "warmup_epochs": 5,
             "patience": 5,
-            "drop_epochs": (),
+            "drop_epochs": (),  # it waits for a plateau
             "filters": 256,
-            "stacks": 2,  # section IV-B
         },
         "laptop": {
             **training.LAPTOP,
@@ -66,7 +64,6 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
             "warmup_epochs": 0,  # with 93 steps an epoch, one is too dear
             "drop_epochs": (8, 9),
             "filters": 64,
-            "stacks": 2,
         },
     }
 
@@ -99,14 +96,14 @@ def build_loss(config, model):
 
 def variants(config):
     """{name: settings} of the comparison, the baseline first (figure 3)."""
-    same = {"pairs": Config.pairs}
-    hsm = {
-        f"HSM beta={beta:g} gamma={gamma:g}": {"beta": beta, "gamma": gamma}
-        for beta, gamma in config.pairs
+    found = {
+        "MSE (baseline)": {"loss": "mse"},
+        "MSE + sigmoid": {"loss": "mse_sigmoid"},
     }
-    losses = {"MSE (baseline)": "mse", "MSE + sigmoid": "mse_sigmoid"}
-    found = {name: {"loss": loss} for name, loss in losses.items()} | hsm
-    return {name: settings | same for name, settings in found.items()}
+    for beta, gamma in config.pairs:
+        hsm = {"loss": "hsm", "beta": beta, "gamma": gamma}
+        found[f"HSM beta={beta:g} gamma={gamma:g}"] = hsm
+    return {name: {"pairs": Config.pairs} | found[name] for name in found}
 
 
 def paper():

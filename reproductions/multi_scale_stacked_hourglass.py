@@ -78,7 +78,6 @@ class Config(training.Hourglasses, training.Config):
     scales: int | None = None
     """Scales, the coarsest left out first; None: 3, or as many as stacks."""
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops."""
     ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
     """Train the networks of one part of section 5.2, equally long. The parts
     share an --output, and the networks that several of them compare."""
@@ -157,7 +156,8 @@ def build_model(config, skeleton):
     outputs = [
         heads.PoseMaps(
             codecs.Heatmaps(
-                *(skeleton, stride),
+                skeleton,
+                stride,
                 sigma=config.sigma,
                 occluded_amplitude=config.occluded_amplitude,
             ),

@@ -189,7 +189,10 @@ def build_loss(config, model):
     alpha = config.alpha if has(config.method, "structure") else 0.0
     return losses.PerOutput(
         losses.StructureAware(
-            *(codec, alpha, config.norm, config.pixels),
+            codec,
+            alpha,
+            config.norm,
+            config.pixels,
             unlabelled=config.unlabelled,
         )
         for codec in model.codecs
@@ -210,8 +213,7 @@ def build_optimizer(config):
 def paper():
     """What is of this paper; the rest of a run is shared."""
     return flow.Paper(
-        *(NAME, __doc__, build_model, build_loss, build_optimizer),
-        stages=stages,
+        NAME, __doc__, build_model, build_loss, build_optimizer, stages=stages
     )
 
 

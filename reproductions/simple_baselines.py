@@ -57,13 +57,12 @@ class Config(training.Config):
     unlabelled: Literal["zero", "ignore"] = "ignore"
     sigma: float = 2.0  # authors' code
     drop_epochs: tuple[int, ...] | None = None
-    """Epochs after which the rate drops (section 4)."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4; augmentation on MPII as in the authors' code
             **training.PAPER,
             "epochs": 140,
-            "drop_epochs": (90, 120),
+            "drop_epochs": (90, 120),  # section 4
             "batch_size": 32,
             "learning_rate": 1e-3,
             "warmup_epochs": 0,

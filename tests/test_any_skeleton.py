@@ -17,7 +17,7 @@ from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
 from keras_pose.models import hourglass
 from keras_pose.skeletons import Skeleton
-from reproductions import hsm_loss
+from reproductions import flow, hsm_loss
 from tfrecords import check, shards
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -106,6 +106,8 @@ def trained(tmp_path_factory, two_layers, eagerly):
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch, eagerly():
             patch.setattr(hourglass, "stacked_hourglass", two_layers)
+            if skeleton not in (HAND, ARM):  # the others' .keras is served
+                patch.setattr(flow, "export", lambda *_: None)
             hsm_loss.main(config)
         made[skeleton.name] = folder
         return folder
@@ -156,16 +158,16 @@ def test_it_is_evaluated_with_a_mirror(trained, skeleton, tmp_path, capsys):
 
 
 def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
-    """A new process with the export and the .keras file alone."""
+    """A new process with an export or a .keras file alone."""
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
         "from keras_pose import predict\n"
+        "names = 'saved_model', 'best.keras'\n"
         "for number, folder in enumerate(map(Path, sys.argv[2:])):\n"
-        "    for name in ('saved_model', 'best.keras')[: 1 + number % 2]:\n"
-        "        predict.main(predict.Config((Path(sys.argv[1]),),\n"
-        "            folder / 'run' / name, output=folder / 'drawn.png',\n"
-        "            json=folder / f'{name}.json'))\n"
+        "    predict.main(predict.Config((Path(sys.argv[1]),),\n"
+        "        folder / 'run' / names[number % 2],\n"
+        "        output=folder / 'drawn.png', json=folder / 'found.json'))\n"
     )
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(picture(3, DOG).encoded)
@@ -177,14 +179,11 @@ def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
         capture_output=True,
     )
     for skeleton, folder in zip(skeletons, folders, strict=True):
-        served = json.loads((folder / "saved_model.json").read_text())
-        assert served[0]["file_name"] == str(photo)
-        keypoints = np.reshape(served[0]["keypoints"], (-1, 3))
+        (found,) = json.loads((folder / "found.json").read_text())
+        assert found["file_name"] == str(photo)
+        keypoints = np.reshape(found["keypoints"], (-1, 3))
         assert len(keypoints) == len(skeleton.joints)
-        loaded = folder / "best.keras.json"
-        assert loaded.is_file() == (skeleton in (DOG, DOTS))  # it takes longer
-        if loaded.is_file():
-            other = json.loads(loaded.read_text())[0]["keypoints"]
-            other = np.reshape(other, (-1, 3))
-            np.testing.assert_allclose(keypoints, other, atol=1e-2)
+        assert np.isfinite(keypoints).all()
+        header = json.loads((folder / "found-header.json").read_text())
+        assert header["joints"] == list(skeleton.joints)
         assert (folder / "drawn.png").is_file()
