@@ -24,13 +24,18 @@ def test_the_rate_drops_after_each_of_the_epochs():
     assert rates == pytest.approx([0.8, 0.8, 0.08, 0.008, 0.008, 0.08])
 
 
-@pytest.fixture
-def config(tmp_path, monkeypatch, two_layers):
-    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
-    folder = tmp_path / "people"
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
     synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    return folder
+
+
+@pytest.fixture
+def config(people, tmp_path, monkeypatch, two_layers):
+    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
     return hsm_loss.Config(
-        data=folder,
+        data=people,
         output=tmp_path / "run",
         epochs=1,
         batch_size=4,
@@ -44,19 +49,23 @@ def config(tmp_path, monkeypatch, two_layers):
     )
 
 
-def test_a_run_that_goes_on_drops_where_it_should(config):
-    hsm_loss.paper().train(config)
+def test_a_run_that_goes_on_drops_where_it_should(config, eagerly):
+    with eagerly():
+        hsm_loss.paper().train(config)
     path = config.output / "run.json"
     run = json.loads(path.read_text())
     del run["settings"]["masking"]  # as if made before there was one
     path.write_text(json.dumps(run))
-    _, history = hsm_loss.paper().train(replace(config, epochs=2))
+    with eagerly():
+        _, history = hsm_loss.paper().train(replace(config, epochs=2))
     assert list(history["learning_rate"]) == pytest.approx([0.01, 0.005])
     with pytest.raises(ValueError, match="masking: 0.0 there, 0.5 here"):
         hsm_loss.paper().train(replace(config, masking=0.5))
 
 
-def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
+def test_a_plateau_lowers_the_rate_once_if_told_so(
+    config, monkeypatch, eagerly
+):
     usual = Plateau.on_epoch_end
 
     def flat(self, epoch, logs=None):
@@ -64,9 +73,9 @@ def test_a_plateau_lowers_the_rate_once_if_told_so(config, monkeypatch):
 
     monkeypatch.setattr(Plateau, "on_epoch_end", flat)
     settings = {"drop_epochs": (), "patience": 1, "plateau_factor": 0.2}
-    _, history = hsm_loss.paper().train(
-        replace(config, epochs=4, plateau_drops=1, **settings)
-    )
+    config = replace(config, epochs=4, plateau_drops=1, **settings)
+    with eagerly():
+        _, history = hsm_loss.paper().train(config)
     rates = [0.01, 0.002, 0.002, 0.002]
     assert list(history["learning_rate"]) == pytest.approx(rates)
 
