@@ -40,6 +40,7 @@ def test_joints_by_name_in_pixels_of_the_photograph(
     assert person["file_name"] == person["image_id"] == str(path)
     assert (person["category_id"], person["bbox"]) == (1, [0, 0, 192, 128])
     keypoints = np.reshape(person["keypoints"], (16, 3))
+    assert max(len(str(number)) for number in person["keypoints"]) <= 7
     np.testing.assert_allclose(keypoints[:, :2], joints, atol=1e-3)
     np.testing.assert_allclose(keypoints[:, 2], 1, atol=0.02)
     assert person["missing"] == [False] * 16

@@ -98,7 +98,8 @@ def as_results(poses, people, names=None):
         [{image_id, file_name, category_id, keypoints, score, bbox}]; image_id
         is the source's number of the photograph, or its file name.
     """
-    keypoints = np.dstack([poses.joints, poses.scores]).round(3)
+    keypoints = np.dstack([poses.joints, poses.scores])
+    keypoints = keypoints.astype("float64").round(3)  # 133.195, no more digits
     ids = people.image_ids or people.pictures
     found = []
     for number, picture in enumerate(pictures_of(poses, people)):
