@@ -139,7 +139,7 @@ def test_it_is_converted_trained_scored_and_reported(trained, skeleton):
     assert tuple(said["joints"]) == skeleton.joints
 
 
-@EVERY
+@pytest.mark.parametrize("skeleton", [DOG, ARM], ids=lambda s: s.name)
 def test_it_is_evaluated_with_a_mirror(trained, skeleton, tmp_path, capsys):
     folder = trained(skeleton)
     config = evaluate.Config(

@@ -1,6 +1,7 @@
 """The examples of the README run, and what it names is there."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,8 @@ def test_a_new_loss_is_a_paper_of_40_lines(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
+    alone = partial(flow.synthetic.Config, workers=1)
+    monkeypatch.setattr(flow.synthetic, "Config", alone)  # starts no processes
     for part in ("export", "write_report"):  # those of any run
         monkeypatch.setattr(flow, part, lambda *_: None)
     config = names["Config"](
