@@ -11,7 +11,7 @@ from keras_pose import drawing
 from keras_pose.codecs import Heatmaps
 from keras_pose.report import charts, pictures
 from keras_pose.report import history as past
-from keras_pose.skeletons import LSP, MPII
+from keras_pose.skeletons import LSP, MPII, Skeleton
 
 GRAY = np.full((80, 120, 3), 90, "uint8")
 LEFT_KNEE, LEFT_ANKLE = MPII.index("left_knee"), MPII.index("left_ankle")
@@ -234,3 +234,10 @@ def test_joint_weights_are_drawn_against_even_ones():
     low, high = panels[0].images[0].get_clim()
     assert (low, high) == pytest.approx((0.4, 2.5))  # even is in the middle
     assert "<image" in charts.svg(figure, "Joint weights")
+
+
+def test_a_side_colours_a_joint_wherever_its_word_stands():
+    joints = ("nose", "front_left_paw", "right_ear", "hind_paw_right")
+    found = drawing.colors(Skeleton("dog", joints)).tolist()
+    palette = drawing.MIDDLE, drawing.LEFT, drawing.RIGHT, drawing.RIGHT
+    assert found == [list(color) for color in palette]

@@ -69,7 +69,7 @@ def read_people(dataset, split):
     }
     numbers = {number: i for i, number in enumerate(subjects.image_ids)}
     first = [] if "boxes" in truth else subjects.names
-    order = [*first, *(name for name in rows if name not in set(first))]
+    order = [*dict.fromkeys([*first, *rows])]  # of those twice, the first
     joints = len(dataset.skeleton.joints)
     keypoints = [rows[name]["keypoints"] for name in order]
     keypoints = np.array(keypoints, float).reshape(-1, joints, 3)

@@ -51,8 +51,11 @@ class PoseModel(keras.Model):
             settings: jit_compile, run_eagerly ...: as there.
 
         Raises:
-            ValueError: the loss takes the outputs for what they are not.
+            ValueError: no such loss, or one that takes the outputs for what
+                they are not.
         """
+        if not hasattr(loss, "reduced_terms"):
+            raise ValueError(f"loss: a losses.PoseLoss wanted, got {loss!r}")
         super().compile(optimizer, **settings)
         codecs = codecs_of(self)
         if loss.codecs != codecs:

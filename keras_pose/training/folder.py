@@ -192,7 +192,8 @@ def _take_twin(folder, siblings, said):
     wanted, twins = said["settings"]["epochs"]["value"], []
     for path in Path(siblings).rglob(RUN):
         before = json.loads(path.read_text())
-        equal = path.parent != folder and not differences(before, said)
+        same = path.parent != folder and before["paper"] == said["paper"]
+        equal = same and not differences(before, said)
         epochs = before["settings"]["epochs"]["value"]
         if equal and epochs <= wanted and _is_finished(path.parent):
             twins.append((epochs, path.parent))

@@ -223,3 +223,21 @@ def test_a_network_is_trained_by_all_its_outputs_and_saved(tmp_path):
         np.testing.assert_array_equal(
             ops.convert_to_numpy(old), ops.convert_to_numpy(new)
         )
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        (None, "a losses.PoseLoss wanted, got None"),
+        ("mse", "a losses.PoseLoss wanted, got 'mse'"),
+        (HeatmapMSE(Heatmaps("mpii", 4)), "takes the outputs for .* but they"),
+        (
+            JointWeighted([HeatmapMSE(Heatmaps("mpii", s)) for s in (2, 4)]),
+            "takes the outputs for .*stride=2.*stride=4.* but they",
+        ),
+    ],
+    ids=["none", "Keras'", "one of two", "in another order"],
+)
+def test_a_loss_that_does_not_fit_the_outputs_is_refused(loss, named):
+    with pytest.raises(ValueError, match=named):
+        network().compile("sgd", loss)
