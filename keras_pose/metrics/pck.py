@@ -216,11 +216,10 @@ class PosePCK(HasCodec, keras.metrics.Metric):
     def update_state(self, labels, outputs, sample_weight=None):
         """Adds a batch; `sample_weight` (B,) weighs people."""
         seen = ops.stop_gradient(ops.cast(self.codec.seen(outputs), "float32"))
-        points, _, _ = self.codec.joints(seen)
+        points, scores, _ = self.codec.joints(seen)
         # What argmax makes of NaN is up to the backend: never found.
-        axes = tuple(range(1, len(seen.shape)))
-        finite = ops.isfinite(ops.sum(seen, axis=axes))
-        points = ops.where(finite[:, None, None], points, float("nan"))
+        finite = ops.isfinite(scores)[..., None]
+        points = ops.where(finite, points, float("nan"))
         correct, counted = PROTOCOLS[self.protocol].hits(
             ops.cast(labels, "float32")[:, 0], points, self.codec.skeleton
         )

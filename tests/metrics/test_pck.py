@@ -191,6 +191,15 @@ def test_maps_of_nan_are_never_found():
     assert np.array(metric.counted).sum() == 16
 
 
+def test_a_map_of_nan_costs_its_own_joint_alone():
+    metric = PosePCK(Heatmaps("mpii"))
+    spoilt = np.zeros(16)
+    spoilt[MPII.index("left_knee")] = np.nan
+    maps = ops.convert_to_numpy(maps_of(POINTS)) + spoilt
+    metric.update_state(batch_of(POINTS), maps.astype("float32"))
+    assert float(metric.result()) == pytest.approx(13 / 14)  # of the mean
+
+
 def test_lsp_metric_needs_no_head_size():
     metric = PosePCK(Heatmaps("lsp"), "pck-torso")
     labels = batch_of(POINTS[:, :14], head=np.nan)
