@@ -216,9 +216,9 @@ class PosePCK(HasCodec, keras.metrics.Metric):
     def update_state(self, labels, outputs, sample_weight=None):
         """Adds a batch; `sample_weight` (B,) weighs people."""
         seen = ops.stop_gradient(ops.cast(self.codec.seen(outputs), "float32"))
-        points, scores, _ = self.codec.joints(seen)
+        points, heights, _ = self.codec.joints(seen)
         # What argmax makes of NaN is up to the backend: never found.
-        finite = ops.isfinite(scores)[..., None]
+        finite = ops.isfinite(heights)[..., None]
         points = ops.where(finite, points, float("nan"))
         correct, counted = PROTOCOLS[self.protocol].hits(
             ops.cast(labels, "float32")[:, 0], points, self.codec.skeleton
