@@ -17,6 +17,7 @@ from keras_pose import evaluate, training
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import annotations, pipeline
 from keras_pose.data.dataset import open_dataset
+from keras_pose.inference import top_down
 from keras_pose.metrics import oks
 from keras_pose.models.heads import PoseMaps
 from keras_pose.people import People, Poses
@@ -261,6 +262,16 @@ def test_boxes_are_fitted_into_the_aspect_of_the_network(data, size):
     ):
         side = 1.25 * max(h, w * height / width)
         assert back[0, 0] * height == pytest.approx(side, rel=1e-5)
+
+
+def test_poses_know_the_area_of_a_square_networks_crop(data):
+    """By which OKS-NMS compares them: (1.25 x the longer side)^2."""
+    images = keras.Input((64, 64, 3), dtype="uint8")
+    maps = layers.Conv2D(17, 4, 4)(layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, PoseMaps(Heatmaps("coco"))([maps]))
+    model.jit_compile = False
+    poses = top_down.predict_people(model, data, "val", batch_size=2)
+    np.testing.assert_allclose(poses.area, [100.0**2, 150.0**2], rtol=1e-5)
 
 
 def test_a_run_on_coco_ends_with_average_precision(

@@ -1,0 +1,60 @@
+"""A run takes what an equal one in its comparison has trained."""
+
+import json
+
+import pytest
+
+from keras_pose.training import folder as names
+
+
+def said(paper="HSM", epochs=2, beta=1.0, sha="0"):
+    settings = {"epochs": epochs, "beta": beta}
+    return {
+        "paper": paper,
+        "settings": {
+            name: {"value": value, "from": "flag"}
+            for name, value in settings.items()
+        },
+        "data": "data",
+        "data_sha256": sha,
+        "networks": names.NETWORKS,
+    }
+
+
+def train(folder, run, done):
+    """What a run of so many epochs leaves."""
+    newest = folder / names.CHECKPOINT / f"epoch-{done:04d}"
+    newest.mkdir(parents=True)
+    (newest / names.WEIGHTS).write_text("weights")
+    (folder / names.RUN).write_text(json.dumps(run))
+    (folder / names.BEST).write_text(f"best of {done}")
+    rows = [f"{epoch + 1}" for epoch in range(done)]
+    (folder / names.HISTORY).write_text("\n".join(["epoch", *rows]))
+
+
+@pytest.mark.parametrize(
+    ("run", "taken"),
+    [
+        (said(), True),
+        (said(epochs=5), True),  # goes on from there
+        (said(epochs=1), False),
+        (said(beta=2.0), False),
+        (said(sha="1"), False),
+        (said(paper="Another of the same settings"), False),
+    ],
+    ids=["equal", "longer", "shorter", "setting", "data", "paper"],
+)
+def test_only_an_equal_run_is_taken(tmp_path, run, taken):
+    train(tmp_path / "twin", said(), done=2)
+    folder = tmp_path / "new"
+    names._take_twin(folder, tmp_path, run)
+    assert len(names.checkpoints(folder)) == taken
+    assert (folder / names.BEST).is_file() == taken
+
+
+def test_the_longest_is_taken_and_none_that_is_not_finished(tmp_path):
+    train(tmp_path / "short", said(), done=2)
+    train(tmp_path / "long", said(epochs=4), done=4)
+    train(tmp_path / "stopped", said(epochs=5), done=3)
+    names._take_twin(tmp_path / "new", tmp_path, said(epochs=6))
+    assert (tmp_path / "new" / names.BEST).read_text() == "best of 4"
