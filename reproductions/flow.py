@@ -22,11 +22,13 @@ from keras_pose.inference.top_down import predict_people
 from keras_pose.models import macs
 from keras_pose.models import model as models
 from keras_pose.report.write import write_report
-from keras_pose.training import folder
+from keras_pose.training import folder, stages
 from tfrecords import synthetic
 
 DRAWN = Path("runs") / "data" / "synthetic"
 """Where the embedded default data is kept for the next run."""
+EVALUATED = "python -m keras_pose.evaluate --model {model} --data {data} --flip"
+"""What follows a run: with flip, as papers test."""
 WARM, TIMED = 2, 10
 """Training steps before the clock starts, and those whose median counts."""
 SMOKE = {"train": 32, "val": 16, "test": 0}
@@ -64,14 +66,14 @@ class Paper:
     costs: bool = False
     """Whether comparisons say what a network costs, too."""
 
-    def main(self, config, variants, following):
+    def main(self, config, variants=None, following=EVALUATED):
         """What the command does: one run, or a comparison of `variants`.
 
         Args:
             config: of the paper; with `compare`, if it has variants.
             variants: config -> what `compare` wants; None: there are none.
-            following: what to do after one run; {model} and {data} are filled
-                in.
+            following: what the user may do after one run; {model} and {data}
+                are filled in.
 
         Returns:
             history of the run, or table of the comparison.
@@ -88,11 +90,18 @@ class Paper:
         model = Path(run.config.output) / folder.BEST
         words = following.format(model=model, data=run.data.folder)
         print(f"Next: {words}")
+        if config.data is None:
+            print(
+                "These people are drawn: python -m tfrecords.mpii --help (or "
+                "lsp, coco, flic) converts photographs for --data"
+            )
         return history
 
     def start(self, config):
         """Fills in the preset, seeds everything, opens the data: a `Run`."""
         config, origin = config.resolved()
+        if self.stages:
+            stages.check(config, self.stages(config))
         if config.output is None:
             name = f"{self.name}-smoke" if config.smoke else self.name
             config = replace(config, output=Path("runs") / name)
@@ -142,14 +151,14 @@ class Paper:
         run = replace(self.start(config), siblings=siblings)
         if not self.stages:
             return run, self._fit(run)
-        stages = self.stages(run.config)
-        names = [stage.name for stage in stages]
-        wanted = range(len(stages))
+        parts = self.stages(run.config)
+        names = [stage.name for stage in parts]
+        wanted = range(len(parts))
         if run.config.stage != "all":
             wanted = [names.index(run.config.stage)]
         for number in wanted:
             keras.backend.clear_session()
-            last = training.staged(run, stages, number)
+            last = stages.staged(run, parts, number)
             print(
                 f"\n{run.config.method}, stage {last.origin['stage']}: "
                 f"{last.config.stage}, {last.config.epochs} epochs",

@@ -41,8 +41,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     bias: float = -4.0
     """First bias of the maps under a sigmoid (paper: unsaid)."""
     drop_epochs: tuple[int, ...] | None = None
-    drop_factor: float = 0.2
-    """What the rate is multiplied by after each of --drop-epochs (ours)."""
+    drop_factor: float = 0.2  # ours
     pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     """beta and gamma of each HSM in a comparison: --pairs 1 2 1 1 0.5 2."""
 
@@ -96,14 +95,15 @@ def build_loss(config, model):
 
 def variants(config):
     """{name: settings} of the comparison, the baseline first (figure 3)."""
-    found = {
-        "MSE (baseline)": {"loss": "mse"},
-        "MSE + sigmoid": {"loss": "mse_sigmoid"},
+    hsm = {"loss": "hsm", "pairs": Config.pairs}  # one run: without the others
+    return {
+        "MSE (baseline)": hsm | {"loss": "mse"},
+        "MSE + sigmoid": hsm | {"loss": "mse_sigmoid"},
+    } | {
+        f"HSM beta={beta:g} gamma={gamma:g}": hsm
+        | {"beta": beta, "gamma": gamma}
+        for beta, gamma in config.pairs
     }
-    for beta, gamma in config.pairs:
-        hsm = {"loss": "hsm", "beta": beta, "gamma": gamma}
-        found[f"HSM beta={beta:g} gamma={gamma:g}"] = hsm
-    return {name: {"pairs": Config.pairs} | found[name] for name in found}
 
 
 def paper():
@@ -113,12 +113,7 @@ def paper():
 
 def main(config):
     """Trains one network and reports on it, or compares the losses."""
-    return paper().main(
-        config,
-        variants,
-        "python -m tfrecords.mpii --help converts MPII; then the same command "
-        "with --data and that folder",
-    )
+    return paper().main(config, variants)
 
 
 if __name__ == "__main__":

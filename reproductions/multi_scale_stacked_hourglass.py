@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, training
+from keras_pose import console, losses, training
 from keras_pose.models import heads, hourglass, inception_resnet
 from keras_pose.models import model as models
 from keras_pose.models import multi_scale_stacked_hourglass as mssh
@@ -152,32 +152,20 @@ def build_model(config, skeleton):
             fusion=config.fusion,
             **size,
         )
-    finest = min(maps)
-    outputs = [
-        heads.PoseMaps(
-            codecs.Heatmaps(
-                skeleton,
-                stride,
-                sigma=config.sigma,
-                occluded_amplitude=config.occluded_amplitude,
-            ),
-            name="maps" if stride == finest else f"stride{stride}",
-        )(scale)
-        for stride, scale in maps.items()
-    ]
-    outputs = outputs if len(outputs) > 1 else outputs[0]
+    outputs = heads.pose_maps(
+        maps,
+        skeleton,
+        sigma=config.sigma,
+        occluded_amplitude=config.occluded_amplitude,
+    )
     return models.PoseModel(images, outputs, name=config.method)
 
 
 def build_loss(config, model):
     """Eqs. (1) to (6) over all scales, coarse to fine."""
-    return losses.JointWeighted(
-        [
-            losses.HeatmapMSE(codec, unlabelled=config.unlabelled)
-            for codec in model.codecs
-        ],
-        config.adaptive,
-    )
+    unlabelled = config.unlabelled
+    each = [losses.HeatmapMSE(c, unlabelled=unlabelled) for c in model.codecs]
+    return losses.JointWeighted(each, config.adaptive)
 
 
 def watch(config, model, loss):

@@ -25,13 +25,12 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, training
+from keras_pose import console, losses, training
 from keras_pose.models import heads, hourglass, mss_net
 from keras_pose.models import model as models
 from keras_pose.models import msr_net as msr
 from reproductions import flow
 
-NAME = "multi_scale_structure_aware"
 METHODS = ("hourglass", "mss", "msr", "structure", "full")
 """Rows of section 4.3; each has what those before it have."""
 SHARES = {"mss": 2, "msr": 1, "joint": 1}
@@ -41,7 +40,7 @@ SAME = {
     ("mss", "full"): "structure",
     ("msr", "full"): "structure",
 }
-"""(stage, method) -> simplest method with the same stage."""
+"""(stage, method) -> simplest method with the same stage, whose run it is."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +100,11 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     def check(self):
         """What the shared settings check, and the paper's own."""
         super().check()
-        names = [stage.name for stage in stages(self)]
-        parts = sum(SHARES.values())
-        if len(names) > 1 and self.epochs % parts and not self.smoke:
-            raise ValueError(
-                f"epochs must be divisible by {parts} (stages of 1/2, 1/4 and "
-                f"1/4), got {self.epochs}"
-            )
         if not self.alpha >= 0:
             raise ValueError(f"alpha must not be negative, got {self.alpha}")
         if not 0 <= self.momentum < 1:
             raise ValueError(
                 f"momentum must be in 0 ... 1, got {self.momentum}"
-            )
-        if self.stage not in ("all", *names):
-            raise ValueError(
-                f"stage {self.stage}: method {self.method} has the stages "
-                f"{', '.join(names)}"
             )
 
 
@@ -128,11 +115,8 @@ def stages(config):
         return (training.Stage("mss", changes=unmasked),)
     found = []
     for name, share in SHARES.items():
-        changes = {}
-        same = SAME.get((name, config.method), config.method)
-        if same != config.method:
-            # As far as this stage goes, it is a run of the simplest such one.
-            changes["method"] = same, f"part of {config.method}"
+        same = SAME.get((name, config.method))
+        changes = {"method": (same, f"part of {config.method}")} if same else {}
         if found:
             changes["warmup_epochs"] = 0, "first stage only"
         if name != "joint" or not has(config.method, "full"):
@@ -167,16 +151,9 @@ def build_model(config, skeleton):
         refined = msr.msr_net(maps, features, joints, filters=width)
         before = maps if stage == "joint" else [[]] * len(maps)
         maps = [[*b, r] for b, r in zip(before, refined, strict=True)]
-    finest = hourglass.STRIDE
-    strides = [finest * 2**step for step in reversed(range(len(maps)))]
-    outputs = [
-        heads.PoseMaps(
-            codecs.Heatmaps(skeleton, stride, sigma=config.sigma),
-            name="maps" if stride == finest else f"stride{stride}",
-        )(scale)
-        for stride, scale in zip(strides, maps, strict=True)
-    ]
-    outputs = outputs if len(outputs) > 1 else outputs[0]
+    strides = [hourglass.STRIDE * 2**step for step in range(len(maps))]
+    maps = dict(zip(reversed(strides), maps, strict=True))
+    outputs = heads.pose_maps(maps, skeleton, sigma=config.sigma)
     model = models.PoseModel(images, outputs, name=f"{config.method}_{stage}")
     if stage == "msr":
         for layer in model.layers:
@@ -187,14 +164,9 @@ def build_model(config, skeleton):
 def build_loss(config, model):
     """Eq. (2) at every scale, added."""
     alpha = config.alpha if has(config.method, "structure") else 0.0
+    settings = alpha, config.norm, config.pixels
     return losses.PerOutput(
-        losses.StructureAware(
-            codec,
-            alpha,
-            config.norm,
-            config.pixels,
-            unlabelled=config.unlabelled,
-        )
+        losses.StructureAware(codec, *settings, unlabelled=config.unlabelled)
         for codec in model.codecs
     )
 
@@ -212,9 +184,8 @@ def build_optimizer(config):
 
 def paper():
     """What is of this paper; the rest of a run is shared."""
-    return flow.Paper(
-        NAME, __doc__, build_model, build_loss, build_optimizer, stages=stages
-    )
+    parts = build_model, build_loss, build_optimizer, None, stages
+    return flow.Paper("multi_scale_structure_aware", __doc__, *parts)
 
 
 def variants(config):

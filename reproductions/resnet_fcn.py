@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, training
+from keras_pose import console, losses, training
 from keras_pose.models import heads, resnet, simple_baselines
 from keras_pose.models import model as models
 from keras_pose.models import resnet_fcn as fcn
@@ -35,8 +35,8 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Config(training.Comparison, training.Config):
-    """ResNet-50 with the report's head."""
+class Config(training.ResNets, training.Comparison, training.Config):
+    """ResNet-50 (depth not stated in the report) with the report's head."""
 
     head: Literal["fcn", "deconvolution"] = "fcn"
     """The report's, or the one that it replaces (4x4 kernels)."""
@@ -44,13 +44,6 @@ class Config(training.Comparison, training.Config):
     """Input pixels per cell of the maps; a block of the head per halving."""
     upsampling: Literal["nearest", "bilinear"] = "nearest"
     """How a block of the FCN doubles the size (report: unsaid)."""
-    depth: Literal[50, 101, 152] = 50
-    """Layers of the ResNet (report: unsaid)."""
-    weights: str | None = None
-    """Of the ResNet at first: imagenet (downloaded), none, or a file of
-    keras.applications' weights without the top."""
-    width: float | None = None
-    """Factor on the channels of the ResNet, ours."""
     filters: int | None = None
     """Channels of the head (4.1.1: 256)."""
     plateau_factor: float = 0.2
@@ -110,8 +103,7 @@ def build_model(config, skeleton):
         maps = simple_baselines.deconvolution_head(
             features, joints, deconvolutions=steps, filters=config.filters
         )
-    codec = codecs.Heatmaps(skeleton, stride, sigma=config.sigma)
-    maps = heads.PoseMaps(codec, name="maps")([maps])
+    maps = heads.pose_maps({stride: [maps]}, skeleton, sigma=config.sigma)
     name = f"resnet{config.depth}_{config.head}"
     return models.PoseModel(images, maps, name=name)
 
@@ -129,9 +121,7 @@ def paper():
 
 def main(config):
     """Trains one network and reports on it, or compares the heads."""
-    following = "python -m keras_pose.evaluate --model {model} --data {data} "
-    following += "--flip, as the report tests"
-    return paper().main(config, lambda _: VARIANTS, following)
+    return paper().main(config, lambda _: VARIANTS)
 
 
 if __name__ == "__main__":

@@ -26,34 +26,24 @@ from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, training
+from keras_pose import console, losses, training
 from keras_pose.models import heads, resnet, simple_baselines
 from keras_pose.models import model as models
 from reproductions import flow
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.ResNets, training.Config):
     """ResNet-50 with three deconvolutions of 256 filters (table 1, row a)."""
 
-    depth: Literal[50, 101, 152] = 50
-    """Layers of the ResNet (table 1, rows a, f, g)."""
-    weights: str | None = None
-    """Of the ResNet at first: imagenet (downloaded), none, or a file of
-    keras.applications' weights without the top."""
-    width: float | None = None
-    """Factor on the channels of the ResNet, ours."""
     deconvolutions: int = 3
     """Transposed convolutions, each doubles the maps (table 1, rows a, b)."""
     filters: int | None = None
     """Channels of the deconvolutions (rows a, d, e)."""
     kernel: Literal[2, 3, 4] = 4
     """Side of the deconvolutions' kernels (rows a, c)."""
-    distribution: Literal["octaves", "normal", "uniform"] = "normal"
-    """Of zoom and rotation (authors' code)."""
-    color: float = 0.0
-    """Gains of red, green and blue are in 1 - color to 1 + color (the authors
-    have none)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "normal"  # the same
+    color: float = 0.0  # authors' code
     unlabelled: Literal["zero", "ignore"] = "ignore"
     sigma: float = 2.0  # authors' code
     drop_epochs: tuple[int, ...] | None = None
@@ -98,8 +88,7 @@ def build_model(config, skeleton):
         kernel=config.kernel,
     )
     stride = simple_baselines.output_stride(config.deconvolutions)
-    codec = codecs.Heatmaps(skeleton, stride, sigma=config.sigma)
-    maps = heads.PoseMaps(codec, name="maps")([maps])
+    maps = heads.pose_maps({stride: [maps]}, skeleton, sigma=config.sigma)
     return models.PoseModel(images, maps, name=f"baseline_{config.depth}")
 
 
@@ -121,9 +110,7 @@ def paper():
 
 def main(config):
     """Trains one network and reports on it."""
-    following = "python -m keras_pose.evaluate --model {model} --data {data} "
-    following += "--flip, as the paper tests"
-    return paper().main(config, None, following)
+    return paper().main(config)
 
 
 if __name__ == "__main__":

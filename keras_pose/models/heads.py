@@ -42,6 +42,28 @@ class PoseMaps(HasCodec, keras.layers.Layer):
         return cls(codec, **rest)
 
 
+def pose_maps(maps, skeleton, **settings):
+    """A `PoseMaps` for each scale, the finest last and called "maps".
+
+    Args:
+        maps: {stride: list of S maps (B, h, w, C)}.
+        skeleton: a `Skeleton`.
+        **settings: of `codecs.Heatmaps`, at every scale.
+
+    Returns:
+        what the model gives: a list of (B, S, h, w, C), or the only one.
+    """
+    finest = min(maps)
+    outputs = [
+        PoseMaps(
+            Heatmaps(skeleton, stride, **settings),
+            name="maps" if stride == finest else f"stride{stride}",
+        )(maps[stride])
+        for stride in sorted(maps, reverse=True)
+    ]
+    return outputs if len(outputs) > 1 else outputs[0]
+
+
 def codecs_of(model):
     """What the outputs of a model mean, a list; the last is the result.
 

@@ -7,6 +7,7 @@ from keras_pose.training.config import (
     Comparison,
     Config,
     Hourglasses,
+    ResNets,
 )
 from keras_pose.training.fit import fit
 from keras_pose.training.folder import Run
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "Config",
     "Hourglasses",
+    "ResNets",
     "Run",
     "Stage",
     "fit",

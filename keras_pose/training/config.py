@@ -182,6 +182,19 @@ class Hourglasses:
 
 
 @dataclass(frozen=True)
+class ResNets:
+    """ResNet."""
+
+    depth: Literal[50, 101, 152] = 50
+    """Layers of the ResNet."""
+    weights: str | None = None
+    """Of the ResNet at first: imagenet (downloaded), none, or a file of
+    keras.applications' weights without the top."""
+    width: float | None = None
+    """Factor on the channels of the ResNet (ours)."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Comparison."""
 

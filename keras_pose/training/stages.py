@@ -16,6 +16,23 @@ class Stage:
     """{setting: (value, why)} that differ from the run's."""
 
 
+def check(config, stages):
+    """Raises ValueError if epochs or `config.stage` do not fit the stages."""
+    names = [stage.name for stage in stages]
+    if config.stage not in ("all", *names):
+        raise ValueError(
+            f"stage {config.stage}: these settings have the stages "
+            f"{', '.join(names)}"
+        )
+    parts = sum(stage.share for stage in stages)
+    if config.epochs % parts and not config.smoke:
+        shares = ", ".join(f"{stage.share}/{parts}" for stage in stages)
+        raise ValueError(
+            f"epochs must be divisible by {parts} (the stages have {shares}), "
+            f"got {config.epochs}"
+        )
+
+
 def staged(run, stages, number):
     """The `Run` of one stage; the last has the folder, others one inside.
 

@@ -299,7 +299,7 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
         ({"seeds": 0, "compare": True}, "seeds must be at least 1, got 0"),
         ({"epochs": 6}, "divisible by 4 .* got 6"),
         ({"stage": "refine"}, "stage: one of all, mss, .* got 'refine'"),
-        ({"stage": "msr", "method": "mss"}, "method mss has the stages mss"),
+        ({"stage": "msr", "method": "mss"}, "settings have the stages mss$"),
         ({"method": "hrnet"}, "method: one of hourglass, .* got 'hrnet'"),
         ({"masking": 1.5}, "masking must be in 0 ... 1, got 1.5"),
         ({"masking_size": 0.0}, "masking_size must be above 0"),
