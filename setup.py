@@ -31,6 +31,7 @@ setup(
         "scipy>=1.13",
         "h5py>=3.11",
         "pycocotools>=2.0.10",
+        "filelock>=4.2",
         "rich>=13.7",
         "tqdm>=4.66",
         "tyro>=0.9",

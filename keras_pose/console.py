@@ -8,10 +8,14 @@ import ast
 import dataclasses
 import inspect
 import math
+import os
 import re
 import shlex
+import signal
 import sys
 import textwrap
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
@@ -29,15 +33,18 @@ SECONDS = 30
 def run(main, config, description):
     """Parses flags and calls `main`; bad input exits 1 with one line.
 
-    Ctrl-C exits 130: every command can be stopped and called again.
+    Ctrl-C exits 130, SIGTERM 143: every command can be stopped and called
+    again.
     """
     settings = parse(config, description)
-    imports.load()
     try:
+        signal.signal(signal.SIGTERM, _stop)
+        imports.load()
         main(config(**settings))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stopped:
+        said = "stopped; the same command continues"
+        print(f"\n{said}: {command_line()}", file=sys.stderr)
+        sys.exit(143 if isinstance(stopped, Terminated) else 130)
     except (ValueError, OSError, KeyError) as error:
         # A KeyError prints its message in quotes; an OSError prints its number.
         said = error.args[0] if isinstance(error, KeyError) else error
@@ -48,6 +55,62 @@ def run(main, config, description):
         if not said or not type(error).__module__.startswith("tensorflow."):
             raise
         _fail(said[1])
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what a cluster sends before it takes the machine away."""
+
+
+def _stop(number, frame):
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+class Stop:
+    """A signal to stop that waits until the work in hand is done."""
+
+    def __init__(self):
+        self.number = None
+
+    @property
+    def wanted(self):
+        """Whether one came."""
+        return self.number is not None
+
+    def now(self):
+        """Stops: the time has come."""
+        _stop(self.number, None)
+
+    def _keep(self, number, frame):
+        if self.wanted:
+            _stop(number, frame)
+        self.number = number
+        # not print: the signal may have come in the middle of one
+        os.write(2, b"\nstopping after this step; once more stops at once\n")
+
+
+@contextmanager
+def finishing():
+    """Yields a `Stop` that Ctrl-C and SIGTERM ask; the second one is not asked.
+
+    What comes to its end without `Stop.now` is stopped there. In a thread,
+    where there are no signals, nothing is kept.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.getsignal(number) or signal.SIG_DFL
+        if before[number] != signal.SIG_IGN:
+            signal.signal(number, stop._keep)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stop.wanted:
+        stop.now()
 
 
 def _fail(sentence):

@@ -27,7 +27,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from keras_pose import serving
+from keras_pose import files, serving
 from keras_pose.console import run
 from keras_pose.models import model as models
 from keras_pose.people import MISSING_THRESHOLD
@@ -94,16 +94,17 @@ def export(
         "names": server.names,
     }
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tf.saved_model.save(tf.Module(), str(temporary), signatures)
-        (temporary / SERVING).write_text(
-            json.dumps(_serving(server, model.name), indent=2)
-        )
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    except tf.errors.OpError as error:
-        raise OSError(f"{folder} cannot be written: {error.message}") from None
+        with files.sentences(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            tf.saved_model.save(tf.Module(), str(temporary), signatures)
+            (temporary / SERVING).write_text(
+                json.dumps(_serving(server, model.name), indent=2)
+            )
+            files.flush(temporary)
+            if folder.exists():
+                folder.rename(old)
+            temporary.rename(folder)
+            files.flush_entries(folder.parent)
     finally:
         _tidy(folder, temporary, old)
     return folder

@@ -1,27 +1,226 @@
-"""Files appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and stay.
 
+What `whole` has returned from is on the disk: a power cut after it takes
+nothing, one before leaves the old file. `locked` gives a folder one writer.
+"""
+
+import errno
+import functools
+import hashlib
 import os
+import platform
+import shutil
+import stat
+import tempfile
+import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+
+WRITING = ".writing-"
+"""What the names of temporary folders begin with."""
+LOCK = ".lock"
+"""File in a folder that `locked` holds; it stays behind."""
+SUMS = "SHA256SUMS"
+"""Checksums of the files of a folder, as `sha256sum -c` reads them."""
+DAY = 24 * 60 * 60
+ROOM = 2**16
+"""Bytes: a disk with less is full, whatever a library calls the error."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that go away when there is more room."""
 
 
 @contextmanager
 def whole(path):
     """Yields a temporary path to write to, renamed to `path` at the end.
 
-    A reader, and whoever comes after a kill, sees the old file or the new one.
+    A file or a folder may be written there. A reader, and whoever comes after a
+    kill or a power cut, sees the old one or the new one (of a folder that takes
+    another's place perhaps none: these are two renames). A link is followed,
+    and the mode of an old file is kept.
 
     Raises:
-        OSError: names `path` and why it cannot be written; nothing is left.
+        OSError: names `path`, why it cannot be written and how much room there
+            is; nothing is left.
     """
-    path = Path(path)
-    temporary = path.with_name(f".writing-{path.name}")
+    path, folder = Path(path), None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error}") from None
+        with sentences(path):
+            target = Path(os.path.realpath(path))
+            mode = target.stat().st_mode if target.exists() else stat.S_IFREG
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise OSError("it is neither a file nor a folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep_once(target.parent)
+            # Private, its name not predictable: nobody puts a link in its way.
+            folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=target.parent))
+            temporary = folder / target.name
+            yield temporary
+            flush(temporary)
+            if target.is_file():
+                temporary.chmod(stat.S_IMODE(mode))
+            elif target.is_dir():
+                os.replace(target, folder / "old")
+            os.replace(temporary, target)
+            flush_entries(target.parent)
     finally:
-        if temporary.is_file():
-            temporary.unlink()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Unwritable(OSError):
+    """Says which path cannot be written, and why."""
+
+
+@contextmanager
+def sentences(path):
+    """Errors on the way to write `path` become one `Unwritable`.
+
+    Libraries report a full disk as errors of their own: while there is no room,
+    any error counts as that.
+    """
+    try:
+        yield
+    except Unwritable:
+        raise
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        words = os.strerror(number) if number else str(error)
+        if type(error).__module__.startswith("tensorflow."):
+            words = error.message.splitlines()[0]
+        elif not isinstance(error, OSError):
+            if _free(path) >= ROOM:
+                raise
+            number, words = errno.ENOSPC, os.strerror(errno.ENOSPC)
+        if number in FULL:
+            words += f", {_free(path) / 1e6:,.1f} MB are free"
+        sentence = Unwritable(f"{path} cannot be written: {words}")
+        sentence.errno = number
+        raise sentence from None
+
+
+@contextmanager
+def locked(folder):
+    """Makes this process the only writer of a folder; readers are not asked.
+
+    The lock ends with the process, however that ends. What a killed writer left
+    half-written is removed. A folder may be locked again by its own writer.
+
+    Raises:
+        OSError: another process writes there: says which, and since when.
+    """
+    import filelock  # --help does not wait for it
+
+    folder = Path(folder)
+    with sentences(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / LOCK
+        lock = filelock.FileLock(path, timeout=0, is_singleton=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            other = path.read_text() or "unknown"
+            raise Unwritable(
+                f"{folder} is being written by another process ({other}): wait "
+                "for it, stop it, or choose another --output"
+            ) from None
+        now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+        path.write_text(
+            f"process {os.getpid()} on {platform.node()}, since {now}"
+        )
+        sweep(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sweep(folder):
+    """Removes what a kill left half-written; nobody else may write there."""
+    for entry in _left(folder):
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def seal(folder, names):
+    """Writes SHA256SUMS of files in a folder: {name: checksum}."""
+    folder = Path(folder)
+    sums = {name: checksum(folder / name) for name in names}
+    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
+    with whole(folder / SUMS) as temporary:
+        temporary.write_text("".join(lines))
+    return sums
+
+
+def damaged(folder, names=()):
+    """Names of sealed files that are not as they were; None without a seal.
+
+    Args:
+        folder: with a SHA256SUMS.
+        names: what it has to list, at least.
+    """
+    try:
+        lines = (Path(folder) / SUMS).read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    sums = dict(reversed(line.split("  ", 1)) for line in lines if "  " in line)
+    return [
+        name
+        for name in dict.fromkeys([*names, *sums])
+        if not is_whole(Path(folder) / name, sums.get(name))
+    ]
+
+
+def is_whole(path, digest):
+    """Whether a file is there and has this checksum."""
+    return path.is_file() and checksum(path) == digest
+
+
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _free(path):
+    """Bytes free where a path is, or will be."""
+    path = Path(os.path.abspath(path))
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _left(folder):
+    """Temporary folders in a folder."""
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.name.startswith(WRITING)]
+
+
+@functools.cache
+def _sweep_once(folder):
+    """Removes what kills left a day ago, and no one can be writing to."""
+    for entry in _left(folder):
+        if time.time() - entry.stat().st_mtime > DAY:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def flush(path):
+    """Waits until a file or folder, with all that is in it, is on the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            flush(entry)
+        flush_entries(path)
+    else:
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+
+
+def flush_entries(folder):
+    """The same of the names in a folder alone; Windows does not ask for it."""
+    if os.name != "nt":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

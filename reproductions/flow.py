@@ -138,17 +138,15 @@ class Paper:
         )
         return model, callbacks
 
-    def train(self, config, siblings=None):
+    def train(self, config):
         """Trains one network, all its stages or the one that is wanted.
-
-        Args:
-            config: of the paper.
-            siblings: folder of a comparison, whose equal runs are not repeated.
 
         Returns:
             the last `Run`, and its history.
         """
-        run = replace(self.start(config), siblings=siblings)
+        return self._train(self.start(config))
+
+    def _train(self, run):
         if not self.stages:
             return run, self._fit(run)
         parts = self.stages(run.config)
@@ -174,11 +172,21 @@ class Paper:
         return training.fit(model, run, callbacks)
 
     def reproduce(self, config, siblings=None):
-        """`train`, and scores the network: its `Run` and history."""
-        run, history = self.train(config, siblings)
-        if not is_finished(run):  # it may be the rerun of a stopped one
-            finish(run)
-        return run, history
+        """`train`, and scores the network.
+
+        Args:
+            config: of the paper.
+            siblings: folder of a comparison, whose equal runs are not repeated.
+
+        Returns:
+            the last `Run`, and its history.
+        """
+        run = replace(self.start(config), siblings=siblings)
+        with files.locked(run.config.output):
+            last, history = self._train(run)
+            if not is_finished(last):  # it may be the rerun of a stopped one
+                finish(last)
+        return last, history
 
     def compare(self, config, variants, seeds, tables=None):
         """Every variant and seed on the same people in the same order.
@@ -197,6 +205,10 @@ class Paper:
         if seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {seeds}")
         output = Path(config.output or Path("runs") / f"{self.name}-compare")
+        with files.locked(output):
+            return self._compare(config, variants, seeds, output, tables)
+
+    def _compare(self, config, variants, seeds, output, tables):
         runs = {}
         # Seeds outermost: stopped early, it has every variant equally often.
         for seed in range(config.seed, config.seed + seeds):
@@ -259,14 +271,8 @@ def held_out(data):
 
 
 def is_finished(run):
-    """Whether `finish` has been called since the last epoch of training."""
-    report, history = (
-        Path(run.config.output) / name
-        for name in (folder.REPORT, folder.HISTORY)
-    )
-    if not report.is_file():
-        return False
-    return report.stat().st_mtime_ns > history.stat().st_mtime_ns
+    """Whether `finish` wrote what is there, after the last epoch."""
+    return folder.is_sealed(Path(run.config.output))
 
 
 def finish(run):
@@ -319,8 +325,8 @@ def finish(run):
         written.append(f"{folder.SAVED}/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")
-    # last: is_finished
     write_report(output, data, split, model, poses, settings["batch_size"])
+    folder.seal(output)
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
         f"\n{table.columns[0]} of {results['counted']:,} people of {split} "

@@ -1,6 +1,10 @@
 """What a file keeps of a command: few lines, each whole."""
 
+import os
+import signal
 import sys
+import time
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -71,7 +75,7 @@ def epochs(capsys):
         validation_data=(x, y),
         epochs=3,
         verbose=0,
-        callbacks=[EpochLine("mae")],
+        callbacks=[EpochLine("mae", 3)],
     )
     return capsys.readouterr().out.splitlines()
 
@@ -83,3 +87,60 @@ def test_an_epoch_is_a_line_of_a_log(epochs):
         assert line.startswith(f"epoch {number} of 3, ")
         assert names[2:] == ["loss", "val_loss", "val_mae", "rate"]
         assert line.endswith(", rate 0.25")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str
+)
+def test_a_signal_stops_a_command_with_its_code_and_a_line(
+    monkeypatch, capsys, number, code
+):
+    @dataclass(frozen=True)
+    class Config:
+        """Settings."""
+
+        seed: int = 0
+        """A number."""
+
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr("sys.argv", ["work.py", "--seed", "3"])
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            console.run(
+                lambda config: os.kill(os.getpid(), number) or time.sleep(9),
+                Config,
+                "Works.",
+            )
+    finally:
+        signal.signal(signal.SIGINT, handlers[0])
+        signal.signal(signal.SIGTERM, handlers[1])
+    assert stopped.value.code == code
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("stopped; the same command continues: python ")
+    assert said.endswith("--seed 3")
+
+
+def test_the_second_signal_does_not_wait():
+    with pytest.raises(KeyboardInterrupt):
+        with console.finishing() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+            assert stop.wanted
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(9)
+            pytest.fail("it went on")
+
+
+def test_a_signal_that_came_at_the_end_still_stops():
+    with pytest.raises(console.Terminated):
+        with console.finishing():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signals_are_as_before_afterwards():
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with console.finishing():
+        pass
+    assert before == [
+        signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)
+    ]

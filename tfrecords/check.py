@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import drawing, geometry
+from keras_pose import drawing, files, geometry
 from keras_pose.console import progress, run
 from keras_pose.data import dataset, reading, records
-from tfrecords import crops, shards
+from tfrecords import crops
 
 TILE, COLUMNS = 192, 8
 """Side of a person on the contact sheet in pixels, and people per row."""
@@ -82,7 +82,7 @@ def main(config):
         path = data.folder / truth["file"]
         if not path.is_file():
             failures.append(f"{path}: the file is missing")
-        elif shards.checksum(path) != truth["sha256"]:
+        elif files.checksum(path) != truth["sha256"]:
             failures.append(f"{path}: wrong checksum")
     for split, counts in found.items():
         text = ", ".join(f"{n:,} {k}" for k, n in counts["joints"].items())
@@ -107,7 +107,7 @@ def _pictures(data, shard, failures):
     if not path.is_file():
         failures.append(f"{path}: the file is missing")
         return
-    if shards.checksum(path) != shard["sha256"]:
+    if files.checksum(path) != shard["sha256"]:
         failures.append(f"{path}: wrong checksum")
     index = -1
     try:

@@ -3,18 +3,20 @@
 Beside the shards of a split lies its index (`keras_pose.data.reading`).
 
 While a conversion runs, everything lies in OUTPUT/unfinished, where no reader
-looks. A finished shard has its own index beside it, and a small JSON file that
-says which tasks it holds; the same command, started again after Ctrl-C, kill -9
-or a full disk, keeps these shards and writes the others. What comes out does
-not depend on the number of workers nor on interruptions.
+looks, and no other conversion can write there. A finished shard has its own
+index beside it, and a small JSON file that says which tasks it holds; the same
+command, started again after Ctrl-C, kill -9, a power cut or a full disk, keeps
+these shards and writes the others. What comes out does not depend on the number
+of workers nor on interruptions.
 """
 
+import errno
 import hashlib
 import json
 import os
 import pickle
+import re
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -29,7 +31,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import console, skeletons
+from keras_pose import console, files, skeletons
 from keras_pose.data import dataset, reading, records
 
 TASKS_PER_SHARD = 128
@@ -86,12 +88,27 @@ def save(
         FileNotFoundError: a missing image.
         OSError: the output cannot be written.
     """
-    output = Path(output)
     for split, items in tasks.items():
         if not items:
             raise ValueError(f"split {split!r} holds no people")
+    output = Path(output)
+    description = {
+        "skeleton": skeletons.find(skeleton).described(),
+        "protocol": protocol,
+        "max_side": max_side,
+        "sources": {Path(path).name: files.checksum(path) for path in sources},
+        "command": command or shlex.join(["python", *sys.orig_argv[1:]]),
+        **extra,
+    }
+    with files.locked(output):
+        return _save(output, tasks, make, description, workers, allow_missing)
+
+
+def _save(output, tasks, make, description, workers, allow_missing):
+    """`save`, once the folder is ours; completes the description."""
     unfinished = output / UNFINISHED
-    unfinished.mkdir(parents=True, exist_ok=True)
+    with files.sentences(unfinished):
+        unfinished.mkdir(exist_ok=True)
     chunks = {
         (split, index): items[start : start + TASKS_PER_SHARD]
         for split, items in tasks.items()
@@ -101,8 +118,7 @@ def save(
         (unfinished / f"{split}-{index:05d}", _fingerprint(make, chunk), chunk)
         for (split, index), chunk in chunks.items()
     ]
-    skeleton = skeletons.find(skeleton)
-    joints = len(skeleton.joints)
+    joints = len(skeletons.find(description["skeleton"]).joints)
     write = partial(_write_shard, make=make, joints=joints)
     finished = partial(_finished, joints=joints)
     written = dict(
@@ -117,35 +133,24 @@ def save(
     if not people:
         raise _refusal(lost, output, hint="nothing is left to convert")
     largest = max(shard["max_side"] for shard in written.values())
-    if max_side is not None and largest > max_side:
+    max_side = description["max_side"] or largest
+    if largest > max_side:
         raise ValueError(
             f"pictures of at most {max_side} pixels wanted, got {largest}"
         )
-
-    description = {
-        "skeleton": skeleton.described(),
-        "protocol": protocol,
-        "max_side": max_side or largest,
+    description |= {
+        "max_side": max_side,
         "splits": {split: _split(split, written) for split in tasks},
-        "sources": {Path(path).name: checksum(path) for path in sources},
         "missing": len(lost),
-        "command": command or shlex.join(["python", *sys.orig_argv[1:]]),
-        **extra,
     }
     _publish(output, written, description, joints)
     _report(output, description, lost)
     return description
 
 
-def checksum(path):
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _run(jobs, write, finished, workers):
     """What each job wrote, in order; finished shards are taken as they are."""
-    workers = workers or getattr(os, "process_cpu_count", os.cpu_count)()
+    workers = workers or _cores()
     done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
@@ -181,9 +186,17 @@ def _run(jobs, write, finished, workers):
     return [done[path] for path, *_ in jobs]
 
 
+def _cores():
+    """How many of the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
 def _start_worker(line):
-    """One core each, silent on Ctrl-C, gone when the parent lets go or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One core each, deaf to signals, gone when the parent lets go or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(line,), daemon=True).start()
     cv2.setNumThreads(1)
     tf.config.set_visible_devices([], "GPU")  # only JPEGs are decoded here
@@ -206,7 +219,7 @@ def _finished(path, mark, joints):
         result = json.loads(path.with_suffix(".json").read_text())
         whole = result["mark"] == mark and not result["lost"]
         shard = path.with_suffix(".tfrecord")
-        whole = whole and checksum(shard) == result["sha256"]
+        whole = whole and files.checksum(shard) == result["sha256"]
         return result if whole and _index(path, result, joints) else None
     except (OSError, ValueError, KeyError):
         return None
@@ -219,10 +232,10 @@ def _index(path, result, joints):
 
 def _write_shard(path, mark, chunk, make, joints):
     """Writes path.tfrecord, path.index and path.json, the last one last."""
-    temporary = path.with_suffix(".tmp")
+    shard = path.with_suffix(".tfrecord")
     flags = np.zeros(3, int)  # how many joints have it
     sides, rows, lost, size = [0], [], [], 0
-    try:
+    with files.whole(shard) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for task in chunk:
                 try:
@@ -240,29 +253,22 @@ def _write_shard(path, mark, chunk, make, joints):
                 size += len(record) + sum(reading.FRAME)
                 sides += picture.size
                 flags += np.bincount(picture.people[0].flags, minlength=3)
-    except tf.errors.OpError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(
-            f"cannot write {path}.tfrecord: {error.message}"
-        ) from None
-    if temporary.stat().st_size != size:
-        temporary.unlink()
-        raise OSError(f"cannot write {path}.tfrecord: is the disk full?")
+        if temporary.stat().st_size != size:
+            raise OSError(errno.ENOSPC, "not all of it was written")
     result = {
         "mark": mark,
         "records": len(rows),
         "bytes": size,
-        "sha256": checksum(temporary),
+        "sha256": files.checksum(shard),
         "joints": [int(count) for count in flags],
         "max_side": int(max(sides)),
         "lost": lost,
     }
-    os.replace(temporary, path.with_suffix(".tfrecord"))
     if rows:
         part = reading.gather(rows)
         reading.save(path.with_suffix(".index"), part, [result])
-    temporary.write_text(json.dumps(result))
-    os.replace(temporary, path.with_suffix(".json"))
+    with files.whole(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(result))
     return result
 
 
@@ -298,11 +304,8 @@ def _shards(split, written):
 
 def _publish(output, written, description, joints):
     """Moves the shards to where readers look; dataset.json comes last."""
-    (output / dataset.DESCRIPTION).unlink(missing_ok=True)
-    for old in output.glob("*-[0-9]*-of-[0-9]*.tfrecord"):
-        old.unlink()
-    for old in output.glob("*.index"):
-        old.unlink()
+    for old in [output / dataset.DESCRIPTION, *_written(output, description)]:
+        old.unlink(missing_ok=True)
     for split, entry in description["splits"].items():
         parts = []
         for key, name in _shards(split, written):
@@ -312,15 +315,33 @@ def _publish(output, written, description, joints):
         if parts:
             path = reading.path_of(output, split)
             reading.save(path, reading.join([], parts), entry["shards"])
+    files.flush_entries(output)
     dataset.write_description(output, description)
-    shutil.rmtree(output / UNFINISHED)
+    for left in _written(output / UNFINISHED, description):
+        left.unlink()
+    files.sweep(output / UNFINISHED)
+    try:
+        (output / UNFINISHED).rmdir()
+    except OSError:
+        print(f"{output / UNFINISHED} holds files of others: it stays")
+
+
+def _written(folder, description):
+    """Files of a conversion in a folder, also of an earlier one's splits."""
+    splits = {"train", "val", "test", *description["splits"]}
+    pattern = re.compile(
+        rf"({'|'.join(map(re.escape, splits))})"
+        r"(-\d{5,}(-of-\d{5,}\.tfrecord|\.(tfrecord|index|json))|\.index)"
+    )
+    return [p for p in folder.iterdir() if pattern.fullmatch(p.name)]
 
 
 def _write_list(path, lost):
     """One line per image that could not be used; no file if there is none."""
     lines = dict.fromkeys(f"{kind}: {what}" for kind, what in lost)
     if lines:
-        path.write_text("\n".join(lines) + "\n")
+        with files.whole(path) as temporary:
+            temporary.write_text("\n".join(lines) + "\n")
     else:
         path.unlink(missing_ok=True)
 

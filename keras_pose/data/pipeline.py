@@ -38,6 +38,7 @@ def load(
     training=False,
     seed=0,
     first_epoch=0,
+    first_step=0,
     augmentation=None,
 ):
     """Batches of (images, labels).
@@ -57,6 +58,7 @@ def load(
             another order, augmented; else one pass in order.
         seed: order and augmentation of epoch e depend on (seed, e) only.
         first_epoch: number of the first epoch, to continue a run.
+        first_step: how many of its batches are left out.
         augmentation: `Augmentation`; Newell's by default.
     """
     if training:
@@ -67,6 +69,7 @@ def load(
             batch_size,
             seed=seed,
             first_epoch=first_epoch,
+            first_step=first_step,
             augmentation=augmentation,
         )
     else:
@@ -83,6 +86,7 @@ def augmented(
     *,
     seed=0,
     first_epoch=0,
+    first_step=0,
     augmentation=None,
 ):
     """The training batches of `load`, as dicts that say more of what was done.
@@ -108,7 +112,7 @@ def augmented(
         return samples.batch(batch_size, drop_remainder=True)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
-    samples = epochs.flat_map(epoch)
+    samples = epochs.flat_map(epoch).skip(first_step)
     return _crops(dataset, index, samples, size)
 
 

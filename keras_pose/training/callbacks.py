@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import time
 import warnings
@@ -28,10 +27,12 @@ class EpochLine(keras.callbacks.Callback):
 
     Args:
         metric: name of the metric that the run is about.
+        epochs: of the whole run.
     """
 
-    def __init__(self, metric):
+    def __init__(self, metric, epochs):
         super().__init__()
+        self.epochs = epochs
         self.names = ("loss", "val_loss", f"val_{metric}")
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -41,7 +42,7 @@ class EpochLine(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """`epoch` counts from 0; a plateau that follows lowers the rate."""
         words = [
-            f"epoch {epoch + 1} of {self.params['epochs']}",
+            f"epoch {epoch + 1} of {self.epochs}",
             f"{time.perf_counter() - self.start:.0f} s",
             *(f"{n} {logs[n]:.4g}" for n in self.names if n in (logs or {})),
             f"rate {float(self.model.optimizer.learning_rate):.3g}",
@@ -153,57 +154,99 @@ class JointWeightLog(keras.callbacks.Callback):
 
 
 class Record(keras.callbacks.Callback):
-    """Keeps the run: history.csv, best.keras, and the checkpoint to resume.
+    """Keeps the run: history.csv, best.keras, and the checkpoints to resume.
 
     Keras' own BackupAndRestore brings back weights, optimizer and epoch, but no
     callback (plateau, best so far), and writes its two files one after the
     other, so a kill between them mixes two epochs. Here an epoch's weights and
-    state are one folder that is renamed into place.
+    state are one sealed folder that is renamed into place, and the one before
+    it stays.
 
     Args:
         folder: of the run.
         monitor: validation metric, larger is better; its best model is kept.
         plateau: a `Plateau` whose state belongs to the checkpoint.
+        run: what run.json says, for the checkpoint.
+        checkpoint: the `folder.Checkpoint` to go on from.
+        stop: a `console.Stop`: where it is wanted, the step is the last, and a
+            checkpoint in the middle of the epoch is written.
     """
 
-    def __init__(self, folder, monitor, plateau):
+    def __init__(
+        self, folder, monitor, plateau, run=None, checkpoint=None, stop=None
+    ):
         super().__init__()
         self.folder = Path(folder)
         self.monitor = monitor
         self.plateau = plateau
-        self.rows = []
-        self.best = None
-        self.plateau_state = None
+        self.run = run
+        self.checkpoint = checkpoint
+        self.stop = stop
+        state = checkpoint.state if checkpoint else {}
+        self.rows = state.get("history", [])
+        self.best = state.get("best")
+        self.digests = state.get("sha256", {})
+        self.skipped = 0
 
     def resume(self, model):
-        """Loads the newest checkpoint into `model`: finished epochs, or 0."""
-        finished = names.checkpoints(self.folder)
-        if not finished:
-            return 0
-        newest = finished[-1]
-        state = json.loads((newest / names.STATE).read_text())
-        try:
-            model.load_weights(newest / names.WEIGHTS)
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError(
-                f"{newest} is a checkpoint of another architecture, or damaged "
-                f"({str(error).splitlines()[0]}): choose another --output or "
-                "--restart"
-            ) from None
-        self.rows = state["history"]
-        self.best = state["best"]
-        self.plateau_state = state["plateau"]
-        return state["epoch"]
+        """Loads the checkpoint into `model`, and mends what is damaged.
+
+        history.csv and joint_weights.csv become those of the checkpoint; a
+        best.keras that is not the one it knows is made anew.
+        """
+        checkpoint = self.checkpoint
+        files.sweep(checkpoint.folder.parent)
+        there = names.checkpoints(self.folder)
+        for damaged in there[there.index(checkpoint.folder) + 1 :]:
+            shutil.rmtree(damaged)
+        self._write_history()
+        kept = checkpoint.folder / names.JOINT_WEIGHTS
+        if kept.is_file():
+            with files.whole(self.folder / names.JOINT_WEIGHTS) as temporary:
+                shutil.copyfile(kept, temporary)
+        best = self.folder / names.BEST
+        if self.best is not None and not self.knows(best):
+            self._mend_best(model)
+        self._load(model, checkpoint.folder)
+
+    def knows(self, path):
+        """Whether a file of the run is as the checkpoint says."""
+        if path.name not in self.digests:  # of an earlier version
+            return path.is_file()
+        return files.is_whole(path, self.digests[path.name])
 
     def on_train_begin(self, logs=None):
         """After the plateau's own reset: this callback comes last."""
-        if self.plateau_state:
-            self.plateau.restore(self.plateau_state)
+        if self.checkpoint:
+            self.plateau.restore(self.checkpoint.state["plateau"])
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Starts the clock."""
+        """Starts the clock; in the middle of an epoch, where it stood."""
         self.start = time.perf_counter()
-        self.rate = None
+        self.skipped = self.checkpoint.step if self.checkpoint else 0
+        if self.skipped:
+            state = self.checkpoint.state
+            self.start -= state["seconds"]
+            for variable, value in zip(
+                self._metrics(), state["metrics"], strict=True
+            ):
+                variable.assign(np.array(value, variable.dtype))
+        self.checkpoint = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Leaves after this step if a signal asked for it."""
+        last = batch + 1 == self.params["steps"]  # its epoch's end comes now
+        if self.stop and self.stop.wanted and not last:
+            middle = {
+                "step": self.skipped + batch + 1,
+                "seconds": time.perf_counter() - self.start,
+                "metrics": [
+                    keras.ops.convert_to_numpy(variable).tolist()
+                    for variable in self._metrics()
+                ],
+            }
+            self._save(len(self.rows), None, middle)
+            self.stop.now()
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes everything; each file whole or not at all."""
@@ -216,34 +259,100 @@ class Record(keras.callbacks.Callback):
             | logs
             | {"seconds": round(time.perf_counter() - self.start, 2)}
         )
-        with files.whole(self.folder / names.HISTORY) as temporary:
-            pd.DataFrame(self.rows).to_csv(temporary, index=False)
+        self._write_history()
         score = logs.get(self.monitor)
-        is_best = score is not None and (self.best is None or score > self.best)
-        if is_best:
+        if score is not None and (self.best is None or score > self.best):
             self.best = score
+            # The checkpoint is there first: it can replace this file.
             with files.whole(self.folder / names.BEST) as temporary:
                 self.model.save(temporary)
-        self._save(epoch + 1, is_best)
-
-    def _save(self, finished, is_best):
-        folder = self.folder / names.CHECKPOINT
-        temporary = folder / "writing"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        if is_best:  # it holds the same file, which takes a second to write
-            with zipfile.ZipFile(self.folder / names.BEST) as best:
-                best.extract(names.WEIGHTS, temporary)
+                self.digests[names.BEST] = files.checksum(temporary)
+                self._save(epoch + 1, temporary)
         else:
-            self.model.save_weights(temporary / names.WEIGHTS)
+            self._save(epoch + 1)
+        if self.stop and self.stop.wanted:
+            self.stop.now()
+
+    def _save(self, finished, best=None, middle=None):
+        """Writes a checkpoint, and removes all but the one before it."""
+        folder = self.folder / names.CHECKPOINT
+        name = f"epoch-{finished:04d}"
+        if middle:
+            name += f"-step-{middle['step']:06d}"
         state = {
             "epoch": finished,
             "best": self.best,
             "plateau": self.plateau.state(),
             "history": self.rows,
+            "run": self.run,
+            "sha256": self.digests,
         }
-        (temporary / names.STATE).write_text(json.dumps(state))
-        earlier = names.checkpoints(self.folder)
-        os.replace(temporary, folder / f"epoch-{finished:04d}")
-        for old in earlier:
+        with files.whole(folder / name) as temporary:
+            temporary.mkdir()
+            if best:  # it holds the same file, which takes a second to write
+                with zipfile.ZipFile(best) as archive:
+                    archive.extract(names.WEIGHTS, temporary)
+            else:
+                self.model.save_weights(temporary / names.WEIGHTS)
+            log = self.folder / names.JOINT_WEIGHTS
+            if log.is_file():
+                shutil.copyfile(log, temporary / names.JOINT_WEIGHTS)
+            _seal(temporary, state | (middle or {}))
+        for old in names.checkpoints(self.folder)[:-2]:
             shutil.rmtree(old)
+
+    def _write_history(self):
+        with files.whole(self.folder / names.HISTORY) as temporary:
+            pd.DataFrame(self.rows).to_csv(temporary, index=False)
+
+    def _metrics(self):
+        """Variables of the metrics, in an order that stays."""
+        return [v for metric in self.model.metrics for v in metric.variables]
+
+    def _mend_best(self, model):
+        """Makes best.keras from the best checkpoint, and tells the newest."""
+        best = self.folder / names.BEST
+        scores = {row["epoch"]: row[self.monitor] for row in self.rows}
+        there = {
+            int(path.name[len("epoch-") :]): path
+            for path in names.checkpoints(self.folder)
+            if "step" not in path.name and not files.damaged(path)
+        }
+        if not there:
+            raise ValueError(
+                f"{best} is missing or damaged, and so is every checkpoint "
+                "that could replace it: choose another --output or --restart"
+            )
+        epoch = max(there, key=lambda epoch: (scores.get(epoch, -1.0), epoch))
+        print(
+            f"{best} is missing or damaged: the network of epoch {epoch} takes "
+            f"its place, {self.monitor} {scores[epoch]:.4g} (best of all "
+            f"epochs: {self.best:.4g})"
+        )
+        self._load(model, there[epoch])
+        self.best = scores[epoch]
+        with files.whole(best) as temporary:
+            model.save(temporary)
+        self.digests[names.BEST] = files.checksum(best)
+        newest = self.checkpoint
+        with files.whole(newest.folder) as temporary:
+            shutil.copytree(newest.folder, temporary)
+            changes = {"best": self.best, "sha256": self.digests}
+            _seal(temporary, newest.state | changes)
+
+    def _load(self, model, checkpoint):
+        try:
+            model.load_weights(checkpoint / names.WEIGHTS)
+        except (ValueError, OSError, KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"{checkpoint} is a checkpoint of another architecture, or "
+                f"damaged ({str(error).splitlines()[0]}): choose another "
+                "--output or --restart"
+            ) from None
+
+
+def _seal(folder, state):
+    """Writes the state of a checkpoint, and the checksums of all its files."""
+    (folder / names.STATE).write_text(json.dumps(state))
+    kept = (names.WEIGHTS, names.STATE, names.JOINT_WEIGHTS)
+    files.seal(folder, [name for name in kept if (folder / name).is_file()])

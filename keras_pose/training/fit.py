@@ -42,14 +42,20 @@ def fit(model, run, extra=()):
             epochs.
         FileNotFoundError: the run to start from has no weights.
     """
-    config, data = run.config, run.data
-    folder = Path(config.output)
-    _check_splits(data)
+    folder = Path(run.config.output)
+    _check_splits(run.data)
     if run.starts_from:
         names.check_finished(run.starts_from)
-    if config.restart and folder.exists():
+    with files.locked(folder), console.finishing() as stop:
+        return _fit(model, run, extra, folder, stop)
+
+
+def _fit(model, run, extra, folder, stop):
+    """`fit`, once the folder is ours."""
+    config, data = run.config, run.data
+    if config.restart:
         names.forget(folder)
-    names.claim(folder, run)
+    description, checkpoint = names.claim(folder, run)
     people = data.people("train")
     steps = SMOKE_STEPS if config.smoke else people // config.batch_size
     if steps == 0:
@@ -58,20 +64,32 @@ def fit(model, run, extra=()):
             f"batch of {config.batch_size}: choose a smaller --batch-size"
         )
     model.optimizer.build(model.trainable_variables)  # else traced twice
-    follow, plateau = schedule.follow(config, steps)
-    record = callbacks.Record(folder, f"val_{run.metric}", plateau)
-    done = record.resume(model)
-    if done == 0:
-        with files.whole(folder / names.UNTRAINED) as temporary:
+    done, step = 0, 0
+    if checkpoint:
+        done, step = checkpoint.epoch, checkpoint.step
+    follow, plateau = schedule.follow(config, steps, step)
+    record = callbacks.Record(
+        folder, f"val_{run.metric}", plateau, description, checkpoint, stop
+    )
+    untrained = folder / names.UNTRAINED
+    if not checkpoint or not record.knows(untrained):
+        with files.whole(untrained) as temporary:
             if run.starts_from:  # the untrained network is the first run's
                 shutil.copyfile(run.starts_from / names.UNTRAINED, temporary)
-                take_weights(model, run.starts_from / names.BEST)
             else:
                 model.save(temporary)
+    record.digests[names.UNTRAINED] = files.checksum(untrained)
+    if checkpoint:
+        record.resume(model)
+    elif run.starts_from:
+        take_weights(model, run.starts_from / names.BEST)
     if done >= config.epochs:
         print(f"{folder} has its {done} epochs: nothing to train")
-    elif done:
-        print(f"continuing {folder} after epoch {done} of {config.epochs}")
+    elif checkpoint:
+        middle = f" and {step} of {steps} steps" if step else ""
+        print(
+            f"continuing {folder} after epoch {done} of {config.epochs}{middle}"
+        )
     size, batch = config.image_size, config.batch_size
     augmentation = Augmentation.told(config)
     shown = augmentation.context(size)
@@ -82,39 +100,45 @@ def fit(model, run, extra=()):
             "the rest is black. A smaller --zoom or --rotation shows less; "
             "records of --whole-images hold all there is"
         )
-    train = pipeline.load(
-        data,
-        "train",
-        size,
-        batch,
-        training=True,
-        seed=config.seed,
-        first_epoch=done,
-        augmentation=augmentation,
-    )
     held_out = pipeline.load(data, "val", size, batch)
     watched = console.is_terminal(sys.stdout)
-    if done < config.epochs:
+    lines = callbacks.EpochLine(run.metric, config.epochs)
+    followers = [
+        *([] if watched else [lines]),
+        *follow,
+        callbacks.Guard(config.warmup_epochs),
+        keras.callbacks.TensorBoard(
+            folder / names.TENSORBOARD, write_graph=False, profile_batch=0
+        ),
+        *extra,
+        record,
+    ]
+    # The rest of an epoch that was begun is a training of its own for Keras.
+    parts = [(done, step, done + 1)] if step else []
+    parts.append((done + len(parts), 0, config.epochs))
+    for first, skipped, last in parts:
+        if first >= last:
+            continue
+        train = pipeline.load(
+            data,
+            "train",
+            size,
+            batch,
+            training=True,
+            seed=config.seed,
+            first_epoch=first,
+            first_step=skipped,
+            augmentation=augmentation,
+        )
         model.fit(
             train,
-            epochs=config.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
+            epochs=last,
+            initial_epoch=first,
+            steps_per_epoch=steps - skipped,
             validation_data=held_out,
             shuffle=False,  # the pipeline does it
             verbose=1 if watched else 0,  # Keras' bar
-            callbacks=[
-                *[callbacks.EpochLine(run.metric)] * (not watched),
-                *follow,
-                callbacks.Guard(config.warmup_epochs),
-                keras.callbacks.TensorBoard(
-                    folder / names.TENSORBOARD,
-                    write_graph=False,
-                    profile_batch=0,
-                ),
-                *extra,
-                record,
-            ],
+            callbacks=followers,
         )
     return pd.DataFrame(record.rows)
 

@@ -1,14 +1,16 @@
 """The folder of a run: what its files are called, and whose it is.
 
 run.json says with which settings, data and first weights a run was trained. A
-folder is continued by a run of the same ones, and by no other.
+folder is continued by a run of the same ones, and by no other. A checkpoint
+says that, too, and is sealed: one that a power cut or a disk has damaged is
+not read, and the one before it counts.
 """
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ RUN, HISTORY, STATE = "run.json", "history.csv", "state.json"
 RESULTS, REPORT = "results.json", "report.html"
 JOINT_WEIGHTS = "joint_weights.csv"
 CHECKPOINT, TENSORBOARD, SAVED = "checkpoint", "tensorboard", "saved_model"
+FILES = (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS, RESULTS, REPORT)
+"""What lies in the folder itself; run.json apart, which tells of the last
+command and may change."""
 FREE = {"epochs", "output", "restart", "data", "preset"}
 """Settings that may differ when a run is continued; the data is compared by its
 content."""
@@ -58,37 +63,108 @@ class Run:
     again."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a stopped run goes on from."""
+
+    folder: Path
+    state: dict
+    """As `callbacks.Record` wrote it."""
+
+    @property
+    def epoch(self):
+        """Finished epochs."""
+        return self.state["epoch"]
+
+    @property
+    def step(self):
+        """Steps done of the epoch after those."""
+        return self.state.get("step", 0)
+
+
 def claim(folder, run):
     """Writes run.json, or checks that the folder's run is this one.
 
     A folder that holds no epoch yet takes those of an equal run among the
     siblings, if one has all its epochs.
 
+    Returns:
+        what run.json says, and the `Checkpoint` to go on from, or None.
+
     Raises:
-        ValueError: the folder's run is another one; says where they differ.
+        ValueError: the folder's run is another one; says where they differ. Or
+            no checkpoint in it is whole.
     """
-    said = describe(folder, run)
-    settings = {n: entry["value"] for n, entry in said["settings"].items()}
-    show(run.origin, settings, f"{folder}")
-    path = folder / RUN
-    if path.exists() and checkpoints(folder):
-        found = differences(json.loads(path.read_text()), said)
-        if found:
+    description = describe(folder, run)
+    values = {n: entry["value"] for n, entry in description["settings"].items()}
+    show(run.origin, values, f"{folder}")
+    newest = newest_checkpoint(folder)
+    if newest:
+        before = newest.state.get("run") or read_run(folder)
+        changes = differences(before, description)
+        if changes:
             raise ValueError(
                 f"{folder} holds a run with other settings "
-                f"({'; '.join(found)}): choose another --output or --restart"
+                f"({'; '.join(changes)}): choose another --output or --restart"
             )
     elif run.siblings and not run.config.restart:
-        _take_twin(folder, run.siblings, said)
-    with files.whole(path) as temporary:
-        temporary.write_text(json.dumps(said, indent=2))
+        _take_twin(folder, run.siblings, description)
+        newest = newest_checkpoint(folder)
+    with files.whole(folder / RUN) as temporary:
+        temporary.write_text(json.dumps(description, indent=2))
+    return description, newest
+
+
+def read_run(folder):
+    """What run.json says of the run in a folder.
+
+    Raises:
+        ValueError: it is not there, or damaged.
+    """
+    path = Path(folder) / RUN
+    try:
+        description = json.loads(path.read_text())
+        description["settings"]["epochs"]["value"] / 1
+    except (OSError, ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"{path} is missing or damaged, so that the settings of the run "
+            "are unknown: choose another --output or --restart"
+        ) from None
+    return description
+
+
+def newest_checkpoint(folder):
+    """The newest `Checkpoint` that is whole, None if there never was one.
+
+    Says which ones are damaged.
+
+    Raises:
+        ValueError: there are only damaged ones.
+    """
+    there = checkpoints(folder)
+    for path in reversed(there):
+        # those of earlier versions have no seal
+        wrong = files.damaged(path, [STATE, WEIGHTS])
+        try:
+            if not wrong:
+                state = json.loads((path / STATE).read_text())
+                state["epoch"], state["history"]  # is it a state at all?
+                return Checkpoint(path, state)
+        except (OSError, ValueError, TypeError, KeyError):
+            wrong = [STATE]
+        print(f"{path / wrong[0]} is damaged: the checkpoint before it counts")
+    if there:
+        raise ValueError(
+            f"{folder / CHECKPOINT}: every checkpoint is damaged. Choose "
+            "another --output or --restart"
+        )
+    return None
 
 
 def describe(folder, run):
     """What run.json says of a `Run` in a folder: a dict."""
     config, data = run.config, run.data
-    content = (data.folder / DESCRIPTION).read_bytes()
-    said = {
+    description = {
         "paper": run.paper,
         "settings": {
             field.name: {
@@ -98,17 +174,16 @@ def describe(folder, run):
             for field in dataclasses.fields(config)
         },
         "data": str(data.folder),
-        "data_sha256": hashlib.sha256(content).hexdigest(),
+        "data_sha256": files.checksum(data.folder / DESCRIPTION),
         "command": console.command_line(),
         "networks": NETWORKS,
         "versions": _versions(),
     }
     if run.starts_from:
         begins = run.starts_from / BEST
-        said["starts_from"] = os.path.relpath(begins, folder)
-        digest = hashlib.sha256(begins.read_bytes())
-        said["starts_from_sha256"] = digest.hexdigest()
-    return said
+        description["starts_from"] = os.path.relpath(begins, folder)
+        description["starts_from_sha256"] = files.checksum(begins)
+    return description
 
 
 def differences(before, now):
@@ -148,10 +223,10 @@ def check_finished(folder):
     best = folder / BEST
     if not best.is_file():
         raise FileNotFoundError(f"{best} is not there: train that stage first")
-    said = json.loads((folder / RUN).read_text())
-    if is_older(said):
+    description = read_run(folder)
+    if is_older(description):
         raise ValueError(f"{folder} {OLDER}: --restart trains it anew")
-    wanted = said["settings"]["epochs"]["value"]
+    wanted = description["settings"]["epochs"]["value"]
     done = len(pd.read_csv(folder / HISTORY))
     if done < wanted:
         raise ValueError(
@@ -160,22 +235,52 @@ def check_finished(folder):
         )
 
 
-def is_older(said):
+def is_older(description):
     """Whether a run.json is of a version with other networks."""
-    return said.get("networks", 1) != NETWORKS
+    return description.get("networks", 1) != NETWORKS
 
 
 def forget(folder):
-    """Removes what a run wrote, and nothing else that lies in the folder."""
-    for name in (CHECKPOINT, TENSORBOARD, SAVED):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (BEST, UNTRAINED, HISTORY, RUN, JOINT_WEIGHTS):
+    """Removes what a run wrote, and nothing else that lies in the folder.
+
+    run.json goes last: what is left after a kill is still refused to others. A
+    link to a folder stays, its checkpoints do not.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for path in checkpoints(folder):
+        shutil.rmtree(path)
+    for name in (TENSORBOARD, SAVED):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+    for name in (*FILES, files.SUMS, RUN):
         (folder / name).unlink(missing_ok=True)
 
 
 def checkpoints(folder):
-    """Folders of finished epochs, oldest first."""
-    return sorted((Path(folder) / CHECKPOINT).glob("epoch-*"))
+    """Folders of checkpoints, those that were begun first first.
+
+    epoch-0007 was written after 7 epochs, epoch-0007-step-000123 after 123
+    further steps.
+    """
+    return sorted(
+        (Path(folder) / CHECKPOINT).glob("epoch-*"),
+        key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)],
+    )
+
+
+def seal(folder):
+    """Keeps the checksums of what a finished run has written."""
+    patterns = *FILES, "table*.csv", "predictions*", f"{SAVED}/**/*"
+    found = [path for each in patterns for path in sorted(folder.glob(each))]
+    names = [path.relative_to(folder) for path in found if path.is_file()]
+    files.seal(folder, [name.as_posix() for name in names])
+
+
+def is_sealed(folder):
+    """Whether a finished run is there, just as it was written."""
+    return files.damaged(folder, [BEST, HISTORY, RESULTS, REPORT]) == []
 
 
 def show(origin, settings, title):
@@ -187,13 +292,16 @@ def show(origin, settings, title):
     Console().print(table)
 
 
-def _take_twin(folder, siblings, said):
+def _take_twin(folder, siblings, description):
     """Copies what the longest equal run, that is finished, has trained."""
-    wanted, twins = said["settings"]["epochs"]["value"], []
+    wanted, twins = description["settings"]["epochs"]["value"], []
     for path in Path(siblings).rglob(RUN):
-        before = json.loads(path.read_text())
-        same = path.parent != folder and before["paper"] == said["paper"]
-        equal = same and not differences(before, said)
+        try:
+            before = read_run(path.parent)
+        except ValueError:
+            continue
+        same = path.parent != folder and before["paper"] == description["paper"]
+        equal = same and not differences(before, description)
         epochs = before["settings"]["epochs"]["value"]
         if equal and epochs <= wanted and _is_finished(path.parent):
             twins.append((epochs, path.parent))
@@ -204,19 +312,17 @@ def _take_twin(folder, siblings, said):
                 with files.whole(folder / name) as temporary:
                     shutil.copyfile(twin / name, temporary)
         # last: with a checkpoint in it, the folder is that of a run
-        temporary = folder / CHECKPOINT / "writing"
-        shutil.rmtree(temporary, ignore_errors=True)
-        newest = checkpoints(twin)[-1]
-        shutil.copytree(newest, temporary)
-        os.replace(temporary, folder / CHECKPOINT / newest.name)
+        newest = newest_checkpoint(twin).folder
+        with files.whole(folder / CHECKPOINT / newest.name) as temporary:
+            shutil.copytree(newest, temporary)
 
 
 def _is_finished(folder):
     try:
         check_finished(folder)
+        return newest_checkpoint(folder) is not None
     except (ValueError, FileNotFoundError):
         return False
-    return bool(checkpoints(folder))
 
 
 def _versions():

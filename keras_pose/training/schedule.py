@@ -36,12 +36,13 @@ def scaled(drops, share):
     return tuple(sorted({max(1, round(epoch * share)) for epoch in drops}))
 
 
-def follow(config, steps):
+def follow(config, steps, skipped=0):
     """The callbacks that follow a `Config`.
 
     Args:
         config: of the run.
         steps: training steps of an epoch.
+        skipped: those of the first epoch that were done before.
 
     Returns:
         list of callbacks, and the `Plateau`, whose state a checkpoint keeps; it
@@ -61,7 +62,7 @@ def follow(config, steps):
     lower = plateau
     if config.drop_epochs:
         lower = Drops(rate, config.drop_epochs, config.drop_factor)
-    return [WarmUp(rate, config.warmup_epochs, steps), lower], plateau
+    return [WarmUp(rate, config.warmup_epochs, steps, skipped), lower], plateau
 
 
 class WarmUp(keras.callbacks.Callback):
@@ -70,16 +71,18 @@ class WarmUp(keras.callbacks.Callback):
     Step n of N, counted from 1, runs at rate * n / N.
     """
 
-    def __init__(self, rate, epochs, steps):
+    def __init__(self, rate, epochs, steps, skipped=0):
         super().__init__()
         self.rate = rate
         self.last = epochs * steps
         self.steps = steps
+        self.skipped = skipped
         self.done = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """A resumed run begins in the middle."""
-        self.done = epoch * self.steps
+        self.done = epoch * self.steps + self.skipped
+        self.skipped = 0
 
     def on_train_batch_begin(self, batch, logs=None):
         """Sets the rate of the step that follows; rests after the warm-up."""

@@ -78,7 +78,7 @@ def test_the_heads_are_compared_with_what_they_cost(
         trained.append((paper.name, config.output.name))
 
     def compare(runs, data, split, output, metric):
-        output.mkdir()
+        output.mkdir(exist_ok=True)
         return pd.DataFrame({"Mean": [1.0, 2.0]}, pd.Index(runs))
 
     monkeypatch.setattr(flow.Paper, "reproduce", reproduce)

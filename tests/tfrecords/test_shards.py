@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_pose import files
 from keras_pose.data import dataset, reading, records
 from tfrecords import shards
 
@@ -79,7 +80,12 @@ def numbers(folder, split):
 
 
 def contents(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
+    """Of the folder's files, apart from that of the lock."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.is_file() and path.name != files.LOCK
+    }
 
 
 def test_records_come_back_in_order_with_their_counts(tmp_path):
@@ -233,13 +239,52 @@ def test_a_full_disk_leaves_nothing_to_read_and_a_rerun_completes(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(OSError, match="cannot write.*train-00000"):
+        with pytest.raises(OSError, match="train-00000.* cannot be written"):
             run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list((tmp_path / "out").glob("*.*"))
+    assert contents(tmp_path / "out") == {}
     run()
     assert numbers(tmp_path / "out", "train") == list(range(300))
+
+
+def test_files_of_others_stay(tmp_path):
+    foreign = [
+        "notes-1-of-2.tfrecord",
+        "train-1-of-2.tfrecord",
+        "book.index",
+        "unfinished/thesis.txt",
+    ]
+    for name in foreign:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for _ in range(2):
+        shards.save(tmp_path, {"val": [1]}, picture, workers=1, **SETTINGS)
+    for name in foreign:
+        assert (tmp_path / name).read_text() == "mine"
+
+
+def test_two_conversions_do_not_share_a_folder(tmp_path):
+    code = (
+        "import sys, time; from keras_pose import files\n"
+        "with files.locked(sys.argv[1]): print(flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE
+    )
+    convert = partial(
+        shards.save, tmp_path, {"val": [1]}, picture, workers=1, **SETTINGS
+    )
+    try:
+        other.stdout.readline()
+        with pytest.raises(OSError, match=f"process {other.pid} on"):
+            convert()
+    finally:
+        other.kill()
+        other.communicate()
+    convert()
+    assert numbers(tmp_path, "val") == [1]
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
@@ -247,11 +292,15 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         raise OSError(30, "Read-only file system", str(path))
 
     monkeypatch.setattr(os, "mkdir", read_only)
-    with pytest.raises(OSError, match="Read-only file system.*out"):
+    with pytest.raises(
+        OSError, match="out cannot be written: Read-only file sys"
+    ):
         shards.save(tmp_path / "out", {"val": [1]}, picture, **SETTINGS)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=str)
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=str
+)
 def test_interrupted_anywhere_the_same_command_completes(
     tmp_path, monkeypatch, how, notes
 ):
@@ -274,8 +323,8 @@ def test_interrupted_anywhere_the_same_command_completes(
     while not list(unfinished.glob("*.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    if how == signal.SIGINT:
-        os.killpg(process.pid, how)  # a terminal tells the whole group
+    if how != signal.SIGKILL:
+        os.killpg(process.pid, how)  # a terminal or cluster tells the group
     else:
         process.kill()  # the parent alone: its workers must not live on
     assert process.wait(60) != 0
@@ -285,7 +334,7 @@ def test_interrupted_anywhere_the_same_command_completes(
     made = len(marks.read_text())
     time.sleep(0.3)
     assert len(marks.read_text()) == made < 601
-    assert sorted(p.name for p in output.iterdir()) == ["unfinished"]
+    assert contents(output) == {}
     with pytest.raises(FileNotFoundError, match="has no dataset.json"):
         dataset.open_dataset(output)
 

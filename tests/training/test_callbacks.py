@@ -1,5 +1,7 @@
 """Warm-up, the plateau that waits for it, and the guards."""
 
+import os
+import shutil
 from types import SimpleNamespace
 
 import keras
@@ -7,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_pose.training import folder
 from keras_pose.training.callbacks import Guard, JointWeightLog, Record
 from keras_pose.training.schedule import Plateau, WarmUp
 
@@ -115,6 +118,156 @@ def test_a_weight_that_does_not_move_is_named(model):
         guard.on_epoch_end(0, {})
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder of a run of three epochs, the second of which is the best.
+
+    Every weight is the number of its epoch.
+    """
+    place = tmp_path_factory.mktemp("kept")
+    model = dense()
+    record = Record(place, "val_pck", plateau(model, 0), run={"a": 1})
+    record.set_model(model)
+    for epoch, score in enumerate((0.4, 0.6, 0.5)):
+        fill(model, epoch + 1)
+        (place / "joint_weights.csv").write_text(f"{epoch + 1}")
+        record.on_epoch_begin(epoch)
+        record.on_epoch_end(epoch, {"val_pck": score, "val_loss": 1.0})
+    return place
+
+
+def dense():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1, name="d")(inputs))
+    model.compile(keras.optimizers.SGD(0.8, momentum=0.9), "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def fill(model, number):
+    for variable in [*model.variables, *model.optimizer.variables]:
+        variable.assign(np.full(variable.shape, number, variable.dtype))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def turn(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap(path):
+    """With the file of the same name of the epoch before, or another file."""
+    other = path.parents[1] / "epoch-0002" / path.name
+    if not other.is_file() or other == path:
+        other = path.with_name("history.csv")
+    if not other.is_file():
+        other = path.parents[2] / "history.csv"
+    path.write_bytes(other.read_bytes())
+
+
+LAST = "checkpoint/epoch-0003"
+
+
+@pytest.mark.parametrize("damage", [empty, cut, turn, swap])
+@pytest.mark.parametrize(
+    ("name", "epoch"),
+    [
+        ("history.csv", 3),
+        ("joint_weights.csv", 3),
+        ("best.keras", 3),
+        (f"{LAST}/state.json", 2),
+        (f"{LAST}/model.weights.h5", 2),
+        (f"{LAST}/joint_weights.csv", 2),
+        (f"{LAST}/SHA256SUMS", 2),
+        ("checkpoint/epoch-0002/state.json", 3),
+        ("checkpoint/epoch-0002/model.weights.h5", 3),
+    ],
+)
+def test_whatever_is_damaged_the_run_goes_on(
+    kept, tmp_path, name, epoch, damage
+):
+    place = tmp_path / "run"
+    shutil.copytree(kept, place)
+    damage(place / name)
+    checkpoint = folder.newest_checkpoint(place)
+    assert checkpoint.epoch == epoch
+    model = dense()
+    record = Record(place, "val_pck", plateau(model, 0), checkpoint=checkpoint)
+    record.resume(model)
+    for variable in [*model.variables, *model.optimizer.variables]:
+        np.testing.assert_array_equal(variable, epoch, variable.path)
+    assert list(pd.read_csv(place / "history.csv")["epoch"]) == [
+        number + 1 for number in range(epoch)
+    ]
+    assert (place / "joint_weights.csv").read_text() == str(epoch)
+    best = keras.saving.load_model(place / "best.keras")
+    np.testing.assert_array_equal(best.get_weights()[1], [2.0])
+    assert record.best == 0.6
+
+
+def test_a_best_model_that_no_checkpoint_has_is_replaced_and_it_is_said(
+    kept, tmp_path, capsys
+):
+    place = tmp_path / "run"
+    shutil.copytree(kept, place)
+    shutil.rmtree(place / "checkpoint" / "epoch-0002")
+    empty(place / "best.keras")
+    for _ in range(2):  # the newest checkpoint knows of it the second time
+        record = Record(
+            place,
+            "val_pck",
+            plateau(dense(), 0),
+            checkpoint=folder.newest_checkpoint(place),
+        )
+        record.resume(dense())
+        assert record.best == 0.5
+    said = capsys.readouterr().out
+    assert said.count("the network of epoch 3 takes its place") == 1
+    assert "val_pck 0.5 (best of all epochs: 0.6)" in said
+
+
+def test_the_checkpoint_is_there_before_the_best_model(
+    tmp_path, model, monkeypatch
+):
+    """A kill between them: then the checkpoint can replace it."""
+    record = Record(tmp_path, "val_pck", plateau(model, 0))
+    record.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    fill(model, 7)
+    moved = []
+    replace = os.replace
+
+    def killed(source, target):
+        moved.append(target.name)
+        if target.name == "best.keras":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    record.on_epoch_begin(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            record.on_epoch_end(0, {"val_pck": 0.5})
+    assert moved[-2:] == ["epoch-0001", "best.keras"]
+    again = Record(
+        tmp_path,
+        "val_pck",
+        plateau(model, 0),
+        checkpoint=folder.newest_checkpoint(tmp_path),
+    )
+    again.resume(model)
+    best = keras.saving.load_model(tmp_path / "best.keras")
+    np.testing.assert_array_equal(best.get_weights()[1], [7.0])
+
+
 def test_joint_weights_are_kept_for_every_epoch_that_counts(tmp_path):
     """After a stop within epoch 2 that epoch is run again."""
     weights = SimpleNamespace()
@@ -153,8 +306,12 @@ def test_a_checkpoint_has_the_weights_of_its_epoch_best_or_not(tmp_path, model):
         record.on_epoch_end(epoch, {"val_pck": score})
         for weight in [*model.variables, *model.optimizer.variables]:
             weight.assign(np.zeros(weight.shape, weight.dtype))
-        again = Record(tmp_path, "val_pck", plateau(model, 0))
-        assert again.resume(model) == epoch + 1
+        newest = folder.newest_checkpoint(tmp_path)
+        assert newest.epoch == epoch + 1
+        again = Record(
+            tmp_path, "val_pck", plateau(model, 0), checkpoint=newest
+        )
+        again.resume(model)
         for weight in model.trainable_variables:
             np.testing.assert_array_equal(weight, epoch + 1)
         assert int(model.optimizer.iterations) == 10 * (epoch + 1)

@@ -1,6 +1,7 @@
 """The shared loop: resume after kill -9 is exact, and bad input is named."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_pose import console
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.fit import take_weights
 from keras_pose.training.folder import checkpoints, differences
@@ -111,7 +113,20 @@ def final_state(output):
     state = json.loads((newest / "state.json").read_text())
     for row in state["history"]:
         del row["seconds"]
+    del state["run"], state["sha256"]  # with folders and dates in them
     return (newest / "model.weights.h5"), state
+
+
+def check_equal(output, expected):
+    """That two runs ended alike, bit for bit."""
+    one, state = final_state(output)
+    other, wanted = final_state(expected)
+    assert state == wanted
+    found, wanted = arrays(one), arrays(other)
+    assert found.keys() == wanted.keys()
+    assert any("optimizer" in name for name in wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name], name)
 
 
 def arrays(path):
@@ -161,20 +176,130 @@ def test_a_killed_run_continues_bit_for_bit(people, whole_run, tmp_path):
     assert done < 4, "it was not killed in the middle"
     log = finish(people, tmp_path / "killed")
     assert f"after epoch {done} of 4" in log
-    whole, state = final_state(whole_run[0])
-    killed, state_killed = final_state(tmp_path / "killed")
-    assert state == state_killed
-    expected, found = arrays(whole), arrays(killed)
-    assert expected.keys() == found.keys()
-    assert any("optimizer" in name for name in expected)
-    for name in expected:
-        np.testing.assert_array_equal(expected[name], found[name], name)
+    check_equal(tmp_path / "killed", whole_run[0])
     rates = pd.read_csv(tmp_path / "killed" / "history.csv")["learning_rate"]
     assert len(rates) == 4
 
 
+@pytest.fixture(scope="module")
+def three_epochs(one_epoch, people, tmp_path_factory, two_layers):
+    """`one_epoch`, and two more without a stop."""
+    folder = tmp_path_factory.mktemp("three") / "run"
+    shutil.copytree(one_epoch, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
+        hsm_loss.paper().train(replace(settings(people, folder), epochs=3))
+    return folder
+
+
+class SignalAt(keras.callbacks.Callback):
+    """Sends a signal to this process in the middle of an epoch."""
+
+    def __init__(self, number, epoch, batch):
+        super().__init__()
+        self.number = number
+        self.epoch, self.batch = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.now, batch) == (self.epoch, self.batch):
+            os.kill(os.getpid(), self.number)
+
+
+def test_a_signal_ends_the_run_after_its_step_and_nothing_is_lost(
+    trained, three_epochs, capfd
+):
+    paper = hsm_loss.paper()
+    sent = SignalAt(signal.SIGTERM, epoch=1, batch=3)
+    stopping = replace(paper, watch=lambda *_: ([], [sent]))
+    with pytest.raises(console.Terminated):
+        stopping.train(replace(trained, epochs=3))
+    assert "stopping after this step" in capfd.readouterr().err
+    names = [path.name for path in checkpoints(trained.output)]
+    assert names == ["epoch-0001", "epoch-0001-step-000004"]
+    paper.train(replace(trained, epochs=3))
+    printed = capfd.readouterr().out
+    assert "after epoch 1 of 3 and 4 of 6 steps" in printed
+    check_equal(trained.output, three_epochs)
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
+    trained, three_epochs, capsys
+):
+    """What a power cut leaves of a file that was not yet on the disk: zeros."""
+    name = "model.weights.h5"
+    hsm_loss.paper().train(replace(trained, epochs=2))
+    path = checkpoints(trained.output)[-1] / name
+    path.write_bytes(bytes(path.stat().st_size))
+    hsm_loss.paper().train(replace(trained, epochs=3))
+    printed = capsys.readouterr().out
+    assert f"epoch-0002/{name} is damaged: the checkpoint before it" in printed
+    assert "after epoch 1 of 3" in printed
+    check_equal(trained.output, three_epochs)
+
+
+def test_a_run_without_any_whole_checkpoint_says_so(trained):
+    for path in checkpoints(trained.output):
+        (path / "state.json").write_text("")
+    with pytest.raises(ValueError, match="every checkpoint is damaged.*--rest"):
+        hsm_loss.paper().train(replace(trained, epochs=2))
+
+
+def test_what_a_run_is_stands_in_its_checkpoint(trained):
+    """run.json is lost, or that of another run lies there."""
+    for content in ("", None, json.dumps({"settings": {}})):
+        path = Path(trained.output) / "run.json"
+        path.unlink() if content is None else path.write_text(content)
+        with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
+            hsm_loss.paper().train(replace(trained, beta=2.0))
+        hsm_loss.paper().train(trained)
+        assert json.loads(path.read_text())["settings"]["beta"]["value"] == 1.0
+
+
+def of_before(output):
+    """A run as earlier versions left it: nothing is sealed."""
+    for path in checkpoints(output):
+        (path / "SHA256SUMS").unlink()
+        state = json.loads((path / "state.json").read_text())
+        del state["run"], state["sha256"]
+        (path / "state.json").write_text(json.dumps(state))
+    return Path(output) / "run.json"
+
+
+def test_a_run_of_an_earlier_version_is_continued(trained, three_epochs):
+    of_before(trained.output)
+    hsm_loss.paper().train(replace(trained, epochs=3))
+    check_equal(trained.output, three_epochs)
+
+
+def test_a_run_of_an_earlier_version_needs_its_run_json(trained):
+    of_before(trained.output).write_text("")
+    with pytest.raises(ValueError, match="run.json is missing or damaged"):
+        hsm_loss.paper().train(replace(trained, epochs=2))
+
+
+def test_two_trainings_do_not_share_a_folder(trained):
+    code = (
+        "import sys, time; from keras_pose import files\n"
+        "with files.locked(sys.argv[1]): print(flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, trained.output], stdout=subprocess.PIPE
+    )
+    try:
+        other.stdout.readline()
+        with pytest.raises(OSError, match=f"process {other.pid} on"):
+            hsm_loss.paper().train(replace(trained, epochs=2))
+    finally:
+        other.kill()
+        other.communicate()
+    hsm_loss.paper().train(trained)
+
+
 def test_what_a_kill_left_half_written_is_not_read(trained):
-    folder = Path(trained.output) / "checkpoint" / "writing"
+    folder = Path(trained.output) / "checkpoint" / ".writing-epoch-0002"
     folder.mkdir()
     (folder / "state.json").write_text("{")
     _, history = hsm_loss.paper().train(trained)
@@ -187,7 +312,7 @@ def test_a_run_with_other_settings_is_not_continued(trained):
 
 
 def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
-    path = Path(trained.output) / "run.json"
+    path = of_before(trained.output)
     run = json.loads(path.read_text())
     assert run.pop("networks") > 1  # the first versions did not write it
     path.write_text(json.dumps(run))
@@ -198,7 +323,7 @@ def test_a_run_of_a_version_with_other_networks_is_not_continued(trained):
 def test_a_run_of_before_a_setting_continues_if_it_did_the_same(
     trained, capsys
 ):
-    path = Path(trained.output) / "run.json"
+    path = of_before(trained.output)
     run = json.loads(path.read_text())
     for name in ("rotation_chance", "distribution", "flip_chance", "color"):
         del run["settings"][name]
@@ -232,7 +357,7 @@ def test_crops_that_are_too_small_for_the_augmentation_are_named(
 
 
 def test_a_checkpoint_of_another_architecture_is_named(trained):
-    path = Path(trained.output) / "run.json"
+    path = of_before(trained.output)
     run = json.loads(path.read_text())
     run["settings"]["filters"]["value"] = 16  # as if it had been edited
     path.write_text(json.dumps(run))
@@ -246,7 +371,17 @@ def test_restart_forgets_the_run_and_nothing_else(trained):
     with pytest.raises(ValueError, match="24 people in split train"):
         hsm_loss.paper().train(replace(trained, batch_size=32, restart=True))
     left = {path.name for path in Path(trained.output).iterdir()}
-    assert left == {"run.json", "notes.txt"}
+    assert left == {"run.json", "notes.txt", ".lock", "checkpoint"}
+    assert not checkpoints(trained.output)
+
+
+def test_restart_reaches_checkpoints_behind_a_link(trained, tmp_path):
+    folder = Path(trained.output) / "checkpoint"
+    folder.rename(tmp_path / "scratch")
+    folder.symlink_to(tmp_path / "scratch")
+    _, history = hsm_loss.paper().train(replace(trained, restart=True))
+    assert list(history["epoch"]) == [1]
+    assert folder.is_symlink()
 
 
 def test_a_run_says_where_each_setting_came_from(trained):

@@ -26,6 +26,8 @@ def train(folder, run, done):
     newest = folder / names.CHECKPOINT / f"epoch-{done:04d}"
     newest.mkdir(parents=True)
     (newest / names.WEIGHTS).write_text("weights")
+    state = {"epoch": done, "history": []}
+    (newest / names.STATE).write_text(json.dumps(state))
     (folder / names.RUN).write_text(json.dumps(run))
     (folder / names.BEST).write_text(f"best of {done}")
     rows = [f"{epoch + 1}" for epoch in range(done)]
