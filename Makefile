@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: hsm test test-backends lint install clean
+.PHONY: hsm test test-backends test-oldest lint install clean
 
 # Runs are timed from here; bytecode caches save seconds at every start.
 export PYTHONDONTWRITEBYTECODE :=
@@ -22,6 +22,15 @@ test-backends: .venv/tested-backends
 	$(BIN)/python -m pytest tests/test_backends.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS)
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(ON_BACKENDS)
+
+# The lower bounds of setup.py, all at once: some minutes.
+OLDEST := .venv-oldest/bin
+test-oldest:
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(OLDEST)/python -m pip install --quiet uv
+	$(OLDEST)/uv pip install --quiet --python $(OLDEST)/python \
+		--resolution lowest-direct -e '.[test]'
+	$(OLDEST)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/tested
 	$(BIN)/ruff format --check .
@@ -48,4 +57,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-oldest build *.egg-info

@@ -24,8 +24,8 @@ setup(
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",
-        "numpy>=1.26",
-        "pandas>=2.2",
+        "numpy>=2.0",
+        "pandas>=2.2.2",
         "matplotlib>=3.9",
         "opencv-python-headless>=5",
         "scipy>=1.13",
@@ -34,11 +34,11 @@ setup(
         "filelock>=4.2",
         "rich>=13.7",
         "tqdm>=4.66",
-        "tyro>=0.9",
+        "tyro>=0.9.1",
         "tensorboard>=2.20",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
-        "test": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14"],
+        "test": ["pytest>=8.3", "pytest-xdist>=3.7", "ruff>=0.14"],
     },
 )

@@ -1,5 +1,6 @@
 """TensorFlow's process-wide switches, set in this one place."""
 
+import logging
 import os
 
 import keras
@@ -34,8 +35,14 @@ def prepare(seed, image_size):
     if image_size[0] * image_size[1] <= SMALL:
         _share_cores()  # first: looking for a GPU starts TensorFlow
     keras.utils.set_random_seed(seed)
+    # A comparison traces network after network: that is no mistake.
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     if not has_gpu():
         tf.config.experimental.enable_op_determinism()
+
+
+def _is_no_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _share_cores():

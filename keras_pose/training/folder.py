@@ -271,16 +271,22 @@ def checkpoints(folder):
 
 
 def seal(folder):
-    """Keeps the checksums of what a finished run has written."""
-    patterns = *FILES, "table*.csv", "predictions*", f"{SAVED}/**/*"
-    found = [path for each in patterns for path in sorted(folder.glob(each))]
-    names = [path.relative_to(folder) for path in found if path.is_file()]
-    files.seal(folder, [name.as_posix() for name in names])
+    """Says that a run is finished: keeps the checksums of what it wrote.
+
+    Without report, tables, predictions and export, which other commands may
+    write anew.
+    """
+    names = [n for n in FILES if n != REPORT and (folder / n).is_file()]
+    files.seal(folder, names)
 
 
 def is_sealed(folder):
-    """Whether a finished run is there, just as it was written."""
-    return files.damaged(folder, [BEST, HISTORY, RESULTS, REPORT]) == []
+    """Whether a finished run is there, with a report, as it was written."""
+    wrong = files.damaged(folder, [BEST, HISTORY, RESULTS])
+    report = folder / REPORT
+    if wrong is None or wrong or not report.is_file():
+        return False
+    return report.read_bytes().rstrip().endswith(b"</html>")
 
 
 def show(origin, settings, title):

@@ -60,3 +60,30 @@ def test_the_longest_is_taken_and_none_that_is_not_finished(tmp_path):
     train(tmp_path / "stopped", said(epochs=5), done=3)
     names._take_twin(tmp_path / "new", tmp_path, said(epochs=6))
     assert (tmp_path / "new" / names.BEST).read_text() == "best of 4"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [names.BEST, names.UNTRAINED, names.HISTORY, names.RESULTS, names.REPORT],
+)
+@pytest.mark.parametrize("content", [None, "", "of another run"])
+def test_a_finished_run_with_a_damaged_file_is_not_finished(
+    tmp_path, name, content
+):
+    for written in names.FILES:
+        (tmp_path / written).write_text(f"<p>{written}</p></html>\n")
+    assert not names.is_sealed(tmp_path)
+    names.seal(tmp_path)
+    assert names.is_sealed(tmp_path)
+    path = tmp_path / name
+    path.unlink() if content is None else path.write_text(content)
+    assert not names.is_sealed(tmp_path)
+
+
+def test_a_run_whose_report_is_written_anew_is_finished(tmp_path):
+    for written in names.FILES:
+        (tmp_path / written).write_text("old</html>")
+    names.seal(tmp_path)
+    (tmp_path / names.REPORT).write_text("new</html>")
+    (tmp_path / "table.csv").write_text("of another test")
+    assert names.is_sealed(tmp_path)
