@@ -39,6 +39,6 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
-        "test": ["pytest>=8.3", "pytest-xdist>=3.7", "ruff>=0.14"],
+        "test": ["pytest>=8.3", "pytest-xdist>=3.8", "ruff>=0.14"],
     },
 )
