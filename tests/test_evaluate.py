@@ -383,7 +383,7 @@ def test_a_bad_request_ends_before_anything_is_predicted(
         with pytest.raises(ValueError, match=match):
             evaluate.main(evaluate.Config(model, dataset.folder, **settings))
 
-    refused("joints of lsp, but .* holds mpii")
+    refused("joints of lsp, but .* has mpii")
     refused("no split 'tset'", split="tset")
     refused("'test' holds no people", split="test")
     refused("protocol: one of pckh", protocol="pck")
