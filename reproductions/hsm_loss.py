@@ -36,7 +36,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     gamma: float = 2.0
     """Power of the error, eq. 1."""
     form: Literal["expm1", "saturating", "literal"] = "expm1"
-    """How to read eq. 1; literal is an error that explains why."""
+    """How to read eq. 1; literal is refused with an explanation."""
     stacks: int = 2  # section IV-B
     bias: float = -4.0
     """Initial bias of the maps under a sigmoid (not stated in the paper)."""

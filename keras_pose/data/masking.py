@@ -39,7 +39,7 @@ def place(chances, joints, flags, limbs, back, picture, size):
     Args:
         chances: dict of zoom and the masking numbers of `augment.draw`, for B
             crops.
-        joints: (B, P, K, 2) x, y of everybody in pixels of the crop, the
+        joints: (B, P, K, 2) x, y of all people in pixels of the crop, the
             subject first.
         flags: (B, P, K) COCO's v.
         limbs: (L, 2) joint indices.
