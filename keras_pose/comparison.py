@@ -1,6 +1,6 @@
-"""Several runs on the same people side by side: a table and three charts.
+"""Compares several runs on the same people: a table and three charts.
 
-As a command it draws the curves of any runs, or of their history.csv alone:
+As a command it draws the curves of runs, or of their history.csv files:
 
     python -m keras_pose.comparison --output curves.png
         --runs "MSE=runs/mse-seed*" "HSM=runs/hsm-seed*"
@@ -23,20 +23,20 @@ from keras_pose.report import charts, pictures
 from keras_pose.report.history import metric_of, read_history
 
 PICTURES = ("curves.png", "side_by_side.png", "worst.png")
-"""What `compare` draws; figures 3, 4 and 5 of the HSM paper are like these."""
+"""What `compare` draws, like figures 3, 4 and 5 of the HSM paper."""
 RESAMPLES = 2000
-"""Of the people, for an interval: chance moves its ends by 3 % of its half."""
+"""Bootstrap samples of an interval; its ends vary by 3 % of its half-width."""
 DIFFERENCE = ("Mean difference", "from", "to")
-"""Columns of a comparison: to the baseline, and its 95 % interval."""
+"""Columns of a comparison: difference from the baseline, 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Runs whose curves are drawn side by side."""
+    """Runs whose curves are drawn."""
 
     runs: tuple[str, ...]
     """NAME=PATH, the baseline first: folders of runs, or files like their
-    history.csv. All that a PATH with * matches are seeds of one variant."""
+    history.csv. A PATH with * matches the seeds of one variant."""
     output: Path = Path("curves.png")
     """The figure: .png or .svg."""
 
@@ -48,21 +48,21 @@ def main(config):
         name, _, pattern = word.rpartition("=")
         paths = sorted(glob.glob(pattern))
         if not paths:
-            raise FileNotFoundError(f"{pattern} is not there: a run wanted")
-        found = [(path, read_history(path)) for path in paths]
-        for path, history in found:
+            raise FileNotFoundError(f"{pattern} matches no run")
+        read = [(path, read_history(path)) for path in paths]
+        for path, history in read:
             if history is None or metric_of(history) is None:
-                raise ValueError(f"{path} has no epochs with a score")
+                raise ValueError(f"{path} has no epoch with a score")
         name = name or Path(paths[0]).stem
-        histories.setdefault(name, []).extend(history for _, history in found)
+        histories.setdefault(name, []).extend(history for _, history in read)
     scores = {metric_of(h) for seeds in histories.values() for h in seeds}
     if len(scores) > 1:
         raise ValueError(
-            f"the runs are scored by {' and '.join(sorted(scores))}: curves "
-            "of one score wanted"
+            f"the runs are scored by {' and '.join(sorted(scores))}; curves "
+            "need a single score"
         )
     charts.save(charts.draw_curves(histories, scores.pop()), config.output)
-    seeds = {name: len(found) for name, found in histories.items()}
+    seeds = {name: len(history) for name, history in histories.items()}
     print(f"Wrote {config.output}: {seeds} (variant: seeds)")
     return histories
 
@@ -70,23 +70,23 @@ def main(config):
 def compare(runs, dataset, split, output, metric):
     """Writes comparison.csv and `PICTURES`.
 
-    The last two show people as the first seeds of the first variant (the
-    baseline) and of the best other variant see them: where the two differ most,
-    and where both fail.
+    The last two show the predictions of the first variant (the baseline) and
+    of the best other variant, first seed each, on the people where they differ
+    most and where both fail.
 
     Args:
         runs: {variant: [run folders, one per seed]}, the baseline first; each
             holds history.csv and the predictions.npz of `split`.
         dataset: the opened data set.
-        split: whose people were predicted.
+        split: name of the split that was predicted.
         output: folder to write to.
         metric: name of the score's column in history.csv.
 
     Returns:
         DataFrame, a row per variant, per cent: mean and sample deviation over
-        the seeds of every column of the field's tables; `DIFFERENCE` of the
-        means to the baseline's with its `paired_intervals`; and how many people
-        of how many are counted.
+        the seeds of every column of the usual tables; `DIFFERENCE` of the means
+        from the baseline's with its `paired_intervals`; and the numbers of
+        counted and of all people.
     """
     output = Path(output)
     people = annotations.read_subjects(dataset, split)
@@ -96,15 +96,15 @@ def compare(runs, dataset, split, output, metric):
         joints = [predicted(folder) for folder in folders]
         tables = [
             protocol.table(
-                Poses(found, np.ones(found.shape[:2])), people, skeleton
+                Poses(points, np.ones(points.shape[:2])), people, skeleton
             )
-            for found in joints
+            for points in joints
         ]
-        found = pd.DataFrame([table.iloc[:, 0] for table in tables])
-        seen = [hits(j, people, skeleton, dataset.protocol) for j in joints]
-        correct.append(np.mean([right for right, _ in seen], axis=0))
-        counted = seen[0][1]
-        rows.append(summary(found, variant))
+        scores = pd.DataFrame([table.iloc[:, 0] for table in tables])
+        judged = [hits(j, people, skeleton, dataset.protocol) for j in joints]
+        correct.append(np.mean([right for right, _ in judged], axis=0))
+        counted = judged[0][1]
+        rows.append(summary(scores, variant))
     table = pd.DataFrame(rows).set_index("variant")
     scores = table["Mean"]
     table[DIFFERENCE[0]] = scores - scores.iloc[0]
@@ -138,13 +138,12 @@ def compare(runs, dataset, split, output, metric):
 
 
 def paired_intervals(correct, counted, in_mean, how="counted"):
-    """95 % intervals of differences to the first variant, over other people.
+    """95 % intervals of differences from the first variant, over people.
 
     A paired bootstrap (B. Efron, R. Tibshirani, "An Introduction to the
     Bootstrap", 1993, percentile intervals): `RESAMPLES` times as many people
-    are drawn with replacement as are counted, the same ones for all variants.
-    It says what other people of this kind would change, and nothing about
-    other seeds.
+    are drawn with replacement as are counted, the same for all variants. The
+    interval covers the choice of people, not the choice of seeds.
 
     Args:
         correct: (V, N, P) share of the seeds with which a part was right.
@@ -161,30 +160,30 @@ def paired_intervals(correct, counted, in_mean, how="counted"):
     drawn += number * np.arange(RESAMPLES)[:, None]
     times = np.bincount(drawn.ravel(), minlength=drawn.size)
     times = times.reshape(drawn.shape).astype("float64")
-    # The means are linear in what is right: that of the difference will do.
+    # The means are linear in `correct`, so the difference is averaged directly.
     differences = times @ (correct - correct[0])[:, who]
-    found = metrics.mean_score(differences, times @ counted[who], in_mean, how)
+    means = metrics.mean_score(differences, times @ counted[who], in_mean, how)
     return np.quantile(
-        keras.ops.convert_to_numpy(found), (0.025, 0.975), axis=1
+        keras.ops.convert_to_numpy(means), (0.025, 0.975), axis=1
     )
 
 
 def describe(table):
-    """A `compare` table to read, and who is in it."""
+    """A `compare` table as text, with the number of people counted."""
     counted, people = table[["counted", "people"]].iloc[0]
     return (
         table.drop(columns=["counted", "people"]).round(2).to_string()
         + f"\n\n{counted:,} of {people:,} people counted. ±: sample deviation "
-        f"over the seeds. {DIFFERENCE[0]}: to the first row, from ... to: 95 % "
-        "of a paired bootstrap over these people."
+        f"over the seeds. {DIFFERENCE[0]}: from the first row; from ... to: "
+        "95 % interval of a paired bootstrap over these people."
     )
 
 
-def summary(found, variant):
+def summary(scores, variant):
     """One row: mean ± sample deviation of each column over the seeds."""
-    row = {"variant": variant, "seeds": len(found)}
-    for column in found.columns[found.columns.str.match("[A-Z]")]:
-        values = found[column]
+    row = {"variant": variant, "seeds": len(scores)}
+    for column in scores.columns[scores.columns.str.match("[A-Z]")]:
+        values = scores[column]
         deviation = values.std(ddof=1) if len(values) > 1 else np.nan
         row[column] = values.mean()
         row[f"{column} ±"] = deviation
@@ -192,7 +191,7 @@ def summary(found, variant):
 
 
 def predicted(folder):
-    """(N, K, 2) joints that a run predicted, photograph pixels."""
+    """(N, K, 2) joints that a run predicted, in pixels of the photographs."""
     path = Path(folder) / "predictions.npz"
     if not path.is_file():
         raise FileNotFoundError(

@@ -1,28 +1,28 @@
-"""Conditional testing: another look where a first look was not sure enough.
+"""Conditional testing: predicts people with an uncertain joint again.
 
     python -m keras_pose.conditional --model runs/hsm/best.keras --data DIR
         --split val
 
 L. Ke et al., "Multi-Scale Structure-Aware Network for Human Pose Estimation",
-ECCV 2018, https://arxiv.org/abs/1803.09894, section 4.1: the box as it is comes
-first; a person with a joint whose confidence is below that joint's tau_c is
-looked at again in perturbed boxes; trials that score above tau_s are fused.
-The command runs all trials for everyone once, chooses tau_c and tau_s for the
+ECCV 2018, https://arxiv.org/abs/1803.09894, section 4.1: the original box is
+tested first; a person with a joint whose confidence is below that joint's tau_c
+is tested again in perturbed boxes; trials that score above tau_s are fused. The
+command runs all trials for all people once, chooses tau_c and tau_s for the
 data set's own metric, and writes conditional.json for `keras_pose.evaluate`.
 
-What the paper leaves open, and what is done here:
+The paper leaves details open. Here:
 
 * confidence and score of a joint are the height of its peak;
 * the perturbed boxes are `TRIALS`;
-* scores are compared joint by joint: a trial that sees the legs well and the
-  head badly helps the legs. All joints of the person are fused, since the paper
-  gives up the whole pose;
-* fused is the mean weighted by the scores, of the trials that agree: the middle
-  between two places a joint might be at is a place where it is not. The group
-  within `AGREE` of one trial that has the largest sum of scores is taken;
-* a joint that no trial scores above tau_s stays where the first look saw it;
-* thresholds may cost `MOST_CROPS` per person: this is to replace the six-scale
-  test, not to cost more.
+* scores are compared per joint: a trial with good legs and a bad head improves
+  the legs. All joints of the person are fused, since the paper discards the
+  whole pose;
+* the result is the mean, weighted by the scores, of the trials that agree: the
+  mean of two candidate positions would be wrong. The trials within `AGREE` of
+  one trial form a group; the group with the largest sum of scores is used;
+* a joint that no trial scores above tau_s keeps its first position;
+* thresholds may cost at most `MOST_CROPS` per person: the test should replace
+  the six-scale test, not cost more.
 
 tau_c = 0 is the single test.
 """
@@ -56,54 +56,54 @@ TRIALS = (
 )
 """Perturbed boxes: factor on the side, then x and y of the shift in sides."""
 AGREE = 0.05
-"""Trials agree on a joint within this share of the side of the person's square:
-about the distance that PCKh@0.5 allows."""
+"""Largest distance between trials that agree on a joint / side of the person's
+square: about the distance that PCKh@0.5 allows."""
 GRID = np.linspace(0, 1, 21).round(2)
-"""Thresholds that are tried."""
+"""Candidate thresholds."""
 MOST_CROPS = 5.0
-"""Crops per person on average, at most, where thresholds are chosen: other
-people may need some more, and six are what the six-scale test looks at."""
+"""Largest mean number of crops per person when thresholds are chosen: other
+people may need some more, and the six-scale test uses six."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one choice of thresholds."""
+    """Settings of the choice of thresholds."""
 
     model: Path
-    """A .keras file of training, for example runs/hsm/best.keras."""
+    """A trained .keras file, for example runs/hsm/best.keras."""
     data: Path
     """Folder of records with a dataset.json."""
     split: str = "val"
-    """On whose people thresholds are chosen: not those of the final test."""
+    """Split to choose thresholds on; not that of the final test."""
     flip: bool = False
-    """Average with the mirrored picture: twice the time."""
+    """Average with the mirrored picture; takes twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
-    further (quarter), or a fit of the Gaussians that the model was trained on
-    (dark, soft)."""
+    """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
+    (quarter), or a fit of the Gaussians that the model was trained with (dark,
+    soft)."""
     batch_size: int = 32
     """Crops per step."""
     output: Path | None = None
-    """The file to write; conditional.json beside the model if not given."""
+    """File to write; by default conditional.json beside the model."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a person is looked at again, and which trials count."""
+    """When a person is tested again, and which trials count."""
 
     skeleton: Skeleton
-    """Whose joints `tau_c` is about."""
+    """Names the joints of `tau_c`."""
     tau_c: tuple
-    """(K,) confidence below which a joint asks for another look."""
+    """(K,) confidence below which a joint is uncertain."""
     tau_s: float
     """Score above which a trial counts for a joint."""
     trials: tuple = TRIALS
     """The perturbed boxes."""
     flip: bool = False
-    """Whether they were chosen for the scores of the flip test."""
+    """Whether they were chosen with the flip test."""
 
     def unsure(self, scores):
-        """(N,) bool: for whom the first scores (N, K) ask for another look."""
+        """(N,) bool: people with an uncertain joint in first scores (N, K)."""
         return (np.maximum(scores, 0) < self.tau_c).any(axis=1)
 
 
@@ -129,8 +129,8 @@ def predict_conditionally(
         decoding: one of `gaussians.DECODINGS`.
 
     Returns:
-        `people.Poses` with the crops of each person; what it says of
-        occlusion is of the first look.
+        `people.Poses` with the number of crops of each person; its occlusion
+        flags are those of the first prediction.
     """
     settings = {
         "batch_size": batch_size,
@@ -144,16 +144,19 @@ def predict_conditionally(
     unsure = np.flatnonzero(thresholds.unsure(scores))
     if unsure.size:
         again = top_down.predict_boxes(
-            *(model, dataset, split, thresholds.trials),
+            model,
+            dataset,
+            split,
+            thresholds.trials,
             people=unsure,
             **settings,
         )
-        looks = [
+        trials = [
             np.concatenate([one[None, unsure], more])
             for one, more in zip((joints, scores), again, strict=True)
         ]
         reach = _reach(subjects)[unsure]
-        joints[unsure], scores[unsure] = fuse(*looks, thresholds.tau_s, reach)
+        joints[unsure], scores[unsure] = fuse(*trials, thresholds.tau_s, reach)
         crops[unsure] += len(thresholds.trials)
     score = suppress.rescore(subjects.score, scores)
     return replace(
@@ -162,17 +165,17 @@ def predict_conditionally(
 
 
 def fuse(joints, scores, tau_s, reach):
-    """One answer from T looks at N people, the usual box first.
+    """Fuses T trials of N people, the original box first.
 
     Args:
         joints: (T, N, K, 2).
         scores: (T, N, K).
-        tau_s: a look counts for a joint if it scores above this.
-        reach: (N,) distance within which two looks agree on a joint.
+        tau_s: a trial counts for a joint if it scores above this.
+        reach: (N,) distance within which two trials agree on a joint.
 
     Returns:
-        joints (N, K, 2) and scores (N, K): means of the looks that agree,
-        weighted by their scores; those of the first look where none counts.
+        joints (N, K, 2) and scores (N, K): means of the trials that agree,
+        weighted by their scores; those of the first trial if none counts.
     """
     weights = np.where(scores > tau_s, np.maximum(scores, 0), 0)
     apart = np.linalg.norm(joints[:, None] - joints, axis=-1)
@@ -187,14 +190,14 @@ def fuse(joints, scores, tau_s, reach):
 
 
 def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
-    """Thresholds that score best on people whose joints are known.
+    """Thresholds with the best score on annotated people.
 
-    For each tau_s of `GRID`: first the best tau_c that all joints share, then
-    its own for joint after joint, until nothing improves. Of equally good ones
-    those that look again at the fewest people.
+    For each tau_s of `GRID`: first the best common tau_c for all joints, then
+    the best for each joint in turn, until nothing improves. Ties go to the
+    thresholds that test the fewest people again.
 
     Args:
-        joints: (T, N, K, 2), every look at everyone, the usual box first.
+        joints: (T, N, K, 2), all trials of all people, the original box first.
         scores: (T, N, K).
         people: `people.People`, N.
         skeleton: the order of the K joints.
@@ -213,11 +216,11 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
         correct, counted = failures.hits(fused, people, skeleton, protocol)
 
         def value(unsure, correct=correct, counted=counted):
-            """Of G choices (G, N): the metric, and less a mite per crop."""
+            """Metric of G choices (G, N), less a small penalty per crop."""
             crops = 1 + len(trials) * unsure.mean(axis=1)
             gain = unsure.astype("float64") @ (correct - single)
-            found = mean(single.sum(axis=0) + gain, counted, skeleton, protocol)
-            return np.where(crops <= MOST_CROPS, found - 1e-9 * crops, -1)
+            score = mean(single.sum(axis=0) + gain, counted, skeleton, protocol)
+            return np.where(crops <= MOST_CROPS, score - 1e-9 * crops, -1)
 
         values = value(below.any(axis=2))
         tau_c = np.full(confidence.shape[1], values.argmax())
@@ -240,17 +243,17 @@ def choose(joints, scores, people, skeleton, protocol, trials=TRIALS):
 def mean(correct, counted, skeleton, protocol):
     """The protocol's mean, 0 ... 1, of sums (..., P) over counted (N, P)."""
     chosen = metrics.PROTOCOLS[protocol]
-    found = metrics.mean_score(
+    score = metrics.mean_score(
         correct,
         counted.sum(axis=0),
         np.array(chosen.in_mean(skeleton)),
         chosen.mean,
     )
-    return keras.ops.convert_to_numpy(found)
+    return keras.ops.convert_to_numpy(score)
 
 
 def save(path, thresholds, chosen_on):
-    """Writes thresholds as JSON, and what they were chosen on (a dict)."""
+    """Writes thresholds and the dict `chosen_on` as JSON."""
     joints = thresholds.skeleton.joints
     content = asdict(thresholds) | {
         "skeleton": thresholds.skeleton.described(),
@@ -262,21 +265,21 @@ def save(path, thresholds, chosen_on):
 
 
 def load(path, skeleton):
-    """The `Thresholds` of a file, for a skeleton.
+    """Reads the `Thresholds` of a file for a skeleton.
 
     Raises:
-        FileNotFoundError: says how to make one.
-        ValueError: no such file, of another skeleton, or impossible numbers.
+        FileNotFoundError: no such file; says how to make it.
+        ValueError: no thresholds, another skeleton, or invalid numbers.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: python -m keras_pose.conditional makes it"
+            f"{path} does not exist: python -m keras_pose.conditional writes it"
         )
     try:
         content = json.loads(path.read_text())
         tau_c = {joint: float(v) for joint, v in content["tau_c"].items()}
-        found = Thresholds(
+        thresholds = Thresholds(
             skeletons.find(content["skeleton"]),
             tuple(tau_c.values()),
             float(content["tau_s"]),
@@ -287,13 +290,13 @@ def load(path, skeleton):
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} holds no thresholds of keras_pose.conditional: "
+            f"{path} has no thresholds of keras_pose.conditional: "
             f"{type(error).__name__} {error}"
         ) from None
-    if found.skeleton != skeleton:
+    if thresholds.skeleton != skeleton:
         raise ValueError(
-            f"{path} is about the joints of {found.skeleton.name}, "
-            f"{skeleton.name} wanted"
+            f"{path} has thresholds for {thresholds.skeleton.name}, expected "
+            f"{skeleton.name}"
         )
     if tuple(tau_c) != skeleton.joints:
         raise ValueError(
@@ -301,11 +304,11 @@ def load(path, skeleton):
             f"{skeleton.name} in their order, got {len(tau_c)}: "
             f"{', '.join(tau_c)}"
         )
-    if not np.isfinite([*found.tau_c, found.tau_s]).all():
+    if not np.isfinite([*thresholds.tau_c, thresholds.tau_s]).all():
         raise ValueError(f"{path}: thresholds must be finite numbers")
-    if not all(zoom > 0 for zoom, _, _ in found.trials):
+    if not all(zoom > 0 for zoom, _, _ in thresholds.trials):
         raise ValueError(f"{path}: trials must have positive zooms")
-    return found
+    return thresholds
 
 
 def main(config):
@@ -320,8 +323,8 @@ def main(config):
     )
     if not who.any():
         raise ValueError(
-            f"{protocol} has nothing to score: none of the {people_count} "
-            f"people of {config.split} has {metrics.PROTOCOLS[protocol].needs}"
+            f"{protocol} cannot score {config.split}: none of its "
+            f"{people_count} people has {metrics.PROTOCOLS[protocol].needs}"
         )
     joints, scores = top_down.predict_boxes(
         model,
@@ -350,15 +353,15 @@ def main(config):
     table = pd.DataFrame.from_dict(rows, orient="index")
     print(table.to_string(float_format="%.2f"))
     print(
-        f"\nOn the {people_count:,} people that chose, {who.sum():,} counted: "
-        "others gain less."
+        f"\nThe thresholds were chosen on these {people_count:,} people "
+        f"({who.sum():,} counted); other people gain less."
     )
     if unsure.any():
         taus = zip(skeleton.joints, thresholds.tau_c, strict=True)
         shown = ", ".join(f"{joint} {tau:g}" for joint, tau in taus if tau)
         print(f"tau_c {shown}, 0 elsewhere; tau_s {thresholds.tau_s:g}.")
     else:
-        print("No thresholds beat the single test: nobody is looked at again.")
+        print("No thresholds beat the single test: no one is tested again.")
     output = config.output or config.model.with_name("conditional.json")
     save(
         output,
@@ -383,7 +386,7 @@ def main(config):
 
 
 def _reach(people):
-    """(N,) pixels of the photographs within which looks agree."""
+    """(N,) pixels of the photographs within which trials agree."""
     return AGREE * PERSON_PIXELS * np.asarray(people.scale)
 
 

@@ -1,6 +1,6 @@
-"""Pictures of people: skeletons, misses and heatmaps drawn onto them.
+"""Draws skeletons, misses and heatmaps onto pictures.
 
-Drawing only: what is drawn has been computed elsewhere. Pictures are numpy
+This module only draws; the values are computed elsewhere. Pictures are numpy
 arrays (H, W, 3) uint8 RGB.
 """
 
@@ -11,7 +11,7 @@ from keras_pose import files
 from keras_pose.skeletons import side
 
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
-"""RGB of the person's own left, right and middle; safe for the colour-blind."""
+"""RGB of the person's own left, right and middle; colour-blind safe."""
 OUTLINE = (18, 20, 24)
 WRONG = (235, 50, 75)
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
@@ -26,16 +26,16 @@ def colors(skeleton):
 
 
 def draw_skeleton(image, joints, skeleton, flags=None):
-    """A copy of the picture with limbs and joints, left and right by colour.
+    """A copy of the picture with limbs and joints coloured by side.
 
-    Lines scale with the person, so a photograph and a crop look alike.
+    Line widths scale with the person, so photographs and crops look alike.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         joints: (K, 2) x, y in the picture's pixels; NaN is not drawn.
-        skeleton: whose joints these are.
-        flags: (K,) 0 is not drawn, 1 (occluded, or thought missing) is hollow
-            with thin limbs, 2 is filled. None fills all.
+        skeleton: names the joints.
+        flags: (K,) 0 is not drawn, 1 (occluded or missing) is hollow with thin
+            limbs, 2 is filled. None fills all.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -96,21 +96,21 @@ def draw_misses(image, joints, truth, wrong):
     ends = np.clip(ends, -1e6, 1e6) * 2**SUBPIXEL_BITS
     for start, end in ends[np.asarray(wrong)].round().astype(int):
         cv2.line(
-            *(drawn, start.tolist(), end.tolist(), WRONG, width),
+            drawn, start.tolist(), end.tolist(), WRONG, width,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
     return drawn
 
 
 def draw_heatmaps(image, maps, codec):
-    """The picture, dimmed, under every joint's heatmap in its side's colour.
+    """The dimmed picture with every joint's heatmap in its side's colour.
 
-    Where left and right are mixed up, their colours mix to gray.
+    Where left and right maps overlap, their colours mix to gray.
 
     Args:
         image: (H, W, 3) uint8 RGB: the network's input at any resolution.
         maps: (h, w, K) probabilities 0 ... 1 of that input.
-        codec: `codecs.Heatmaps`: whose joints these are, and where.
+        codec: `codecs.Heatmaps` of the maps.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -123,12 +123,12 @@ def draw_heatmaps(image, maps, codec):
     (x, y), (right, low) = (corners + 0.5) * zoom - 0.5
     matrix = np.array([[right - x, 0, x], [0, low - y, y]])
     maps = np.clip(np.asarray(maps, "float32"), 0, 1)
-    # Relative to its own peak, which dims by its root: an uncertain joint's
-    # second peak can be seen, and the haze of a sigmoid cannot.
+    # Relative to each map's peak, dimmed by the peak's root: the second peak of
+    # an uncertain joint stays visible, the haze of a sigmoid does not.
     peaks = np.maximum(maps.max(axis=(0, 1)), 1e-6)
     maps = (maps / peaks) ** 2 * np.sqrt(peaks)
     cover = maps.max(axis=2)
-    weight = (maps + 1e-3) ** 6  # where maps overlap, the highest gives colour
+    weight = (maps + 1e-3) ** 6  # the highest map determines the colour
     weight /= weight.sum(axis=2, keepdims=True)
     tint = weight @ colors(codec.skeleton).astype("float32")
     layers = np.dstack([tint * cover[..., None], cover])
@@ -142,14 +142,14 @@ def draw_heatmaps(image, maps, codec):
 
 
 def enlarge(image, zoom):
-    """A picture (H, W, 3) `zoom` times as large, to draw thin lines on."""
+    """A picture (H, W, 3) enlarged `zoom` times, to draw thin lines on."""
     return cv2.resize(
         image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC
     )
 
 
 def sheet(tiles, columns):
-    """Tiles (h, w, 3) of one size in rows of `columns`, one picture."""
+    """One picture of equally sized tiles (h, w, 3), `columns` per row."""
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     height, width = tiles[0].shape[:2]
@@ -161,7 +161,7 @@ def sheet(tiles, columns):
 
 
 def save(image, path):
-    """Writes a picture, PNG or JPEG, whole or not at all."""
+    """Writes a picture as PNG or JPEG, completely or not at all."""
     with files.whole(path) as temporary:
         temporary.write_bytes(encode(image, temporary.suffix))
 

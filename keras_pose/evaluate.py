@@ -1,4 +1,4 @@
-"""Scores a trained model on people it never trained on.
+"""Scores a trained model on people that it was not trained on.
 
     python -m keras_pose.evaluate --model runs/hsm/best.keras --data DIR
         --split val --flip --scales 6
@@ -6,9 +6,9 @@
 Prints the data set's own metrics, and writes beside the model (or to --output):
 table.csv (table-NAME.csv of a second metric), predictions.npz (pixels of the
 photographs from 0), predictions.mat (MPII's layout, pixels from 1) and
-predictions.json (COCO's results, which COCO's server takes; what its numbers
-mean is in predictions-header.json). Joints that are labelled count, occluded or
-not.
+predictions.json (COCO's results format, which COCO's server accepts;
+predictions-header.json explains its numbers). All labelled joints count,
+occluded or not.
 """
 
 import warnings
@@ -27,7 +27,7 @@ from keras_pose.inference import suppress, top_down
 from keras_pose.models import model as models
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
-"""Protocols that papers report together: tables 2 and 3 of MSSH for LSP."""
+"""Protocols that papers report together (LSP: MSSH's tables 2 and 3)."""
 
 
 @dataclass(frozen=True)
@@ -35,49 +35,49 @@ class Config:
     """Settings of one evaluation."""
 
     model: Path
-    """A .keras file of training, for example runs/hsm/best.keras."""
+    """A trained .keras file, for example runs/hsm/best.keras."""
     data: Path
     """Folder of records with a dataset.json."""
     split: str = "val"
-    """Whose people are scored."""
+    """Split to score."""
     protocol: str | None = None
-    """How to score: pckh, pck-torso, pcp-strict ... (a wrong name lists all);
-    the data set's own if not given. oks: average precision. lsp: PCK@0.2 and
-    strict PCP@0.5, also in the form of the papers' tables."""
+    """How to score: pckh, pck-torso, pcp-strict ... (an unknown name lists
+    all); by default the data set's own. oks: average precision. lsp: PCK@0.2
+    and strict PCP@0.5, also in the form of the papers' tables."""
     flip: bool = False
-    """Average with the mirrored picture: twice the time."""
+    """Average with the mirrored picture; takes twice the time."""
     scales: int = 1
     """Crops per person, 0.7 ... 1.3 times as large; papers use 6."""
     conditional: Path | None = None
-    """Thresholds of keras_pose.conditional: who has a joint below its own is
-    looked at again in perturbed boxes."""
+    """Thresholds of keras_pose.conditional: people with a joint below its
+    threshold are predicted again in perturbed boxes."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
-    further (quarter), or a fit of the Gaussians that the model was trained on
-    (dark, soft)."""
+    """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
+    (quarter), or a fit of the Gaussians that the model was trained with (dark,
+    soft)."""
     batch_size: int = 32
     """People per step."""
     output: Path | None = None
-    """Folder of what is written; the model's if not given."""
+    """Output folder; by default the model's."""
 
 
 def occlusion(occluded, flags):
-    """How well a model that says so knows which joints are occluded.
+    """How accurately a model predicts which joints are occluded.
 
     Args:
-        occluded: (N, K) bool, `inference.Predictions.occluded`.
+        occluded: (N, K) bool, `people.Poses.occluded`.
         flags: (N, K) truth, 1 occluded, 2 visible; others do not count.
 
     Returns:
-        dict of shares: "accuracy"; "always visible", the accuracy of whoever
-        never says occluded; "balanced", the mean of the shares that are right
-        among the occluded and among the visible, NaN where one kind is missing
-        (a guess has 0.5). And "joints", how many counted.
+        dict of shares: "accuracy"; "always visible", the accuracy of never
+        predicting occluded; "balanced", the mean of the accuracies on occluded
+        and on visible joints, NaN if there are none of one kind (0.5 for a
+        guess). And "joints", the number of joints counted.
     """
     flags = np.asarray(flags)
     counted = flags > 0
     right = np.asarray(occluded) == (flags == 1)
-    with warnings.catch_warnings():  # NaN: there is nothing to count
+    with warnings.catch_warnings():  # NaN: no joints to count
         warnings.simplefilter("ignore", RuntimeWarning)
         return {
             "accuracy": float(right[counted].mean()),
@@ -91,22 +91,22 @@ def occlusion(occluded, flags):
 
 def describe_occlusion(occluded, flags):
     """One line on `occlusion`."""
-    found = occlusion(occluded, flags)
+    shares = occlusion(occluded, flags)
     accuracy, visible, balanced = (
-        f"{100 * found[name]:.1f}"
+        f"{100 * shares[name]:.1f}"
         for name in ("accuracy", "always visible", "balanced")
     )
     text = (
-        f"Occlusion flags right: {accuracy} % of {found['joints']:,} labelled "
-        f"joints ({visible} % if all were called visible)"
+        f"Occlusion flags: {accuracy} % of {shares['joints']:,} labelled "
+        f"joints are correct ({visible} % if all were called visible)"
     )
-    if np.isnan(found["balanced"]):
-        return f"{text}; the truth has only one kind of joint here."
-    return f"{text}; balanced {balanced} %, where a guess has 50 %."
+    if np.isnan(shares["balanced"]):
+        return f"{text}; the labels are all visible or all occluded."
+    return f"{text}; balanced {balanced} % (a guess: 50 %)."
 
 
 def protocols_of(dataset, split, asked=None):
-    """Names of how a split is scored: what was asked for, or its own."""
+    """Names of a split's protocols: the one asked for, or its own."""
     names = BENCHMARKS.get(asked, (asked,)) if asked else dataset.protocols
     for name in names:
         metrics.find(name)
@@ -137,7 +137,7 @@ def score(poses, people, skeleton, protocols):
 
 
 def describe(scored, poses, people, skeleton, split):
-    """All tables of `score`, to read, and what is known of occlusion."""
+    """All tables of `score` as text, and the accuracy of occlusion flags."""
     lines = [
         metrics.find(name).describe(table, kept, people, skeleton, split)
         for name, (table, kept) in scored.items()
@@ -150,21 +150,21 @@ def describe(scored, poses, people, skeleton, split):
 
 
 def save(folder, scored, poses, people, skeleton):
-    """Writes all tables and poses, each file whole or not at all.
+    """Writes all tables and poses, each file completely or not at all.
 
-    table.csv is of the first protocol, table-NAME.csv of the others;
-    predictions.json holds what is left where one of them suppresses poses.
+    table.csv has the first protocol, table-NAME.csv the others; if one of them
+    suppresses poses, predictions.json holds the remaining poses.
 
     Returns:
         names of the tables' files.
     """
-    tables, left = {}, poses
+    tables, remaining = {}, poses
     for name, (table, kept) in scored.items():
         tables[f"table-{name}.csv" if tables else "table.csv"] = table
-        left = kept if metrics.find(name).suppresses else left
+        remaining = kept if metrics.find(name).suppresses else remaining
     formats.save(folder, tables, poses, people, skeleton)
-    names = formats.names_of(left, people)
-    results = formats.as_results(left, people, names)
+    names = formats.names_of(remaining, people)
+    results = formats.as_results(remaining, people, names)
     formats.save_results(folder / formats.PREDICTIONS, results, skeleton)
     return [*tables]
 
@@ -172,13 +172,13 @@ def save(folder, scored, poses, people, skeleton):
 def main(config):
     """Predicts, scores, prints and writes; returns {protocol: table}."""
     dataset = open_dataset(config.data)
-    dataset.people(config.split)  # is there such a split?
+    dataset.people(config.split)  # fails early if there is no such split
     skeleton = dataset.skeleton
     protocols = protocols_of(dataset, config.split, config.protocol)
     thresholds = _thresholds(config, skeleton)
     model = models.load_model(config.model)
     people = annotations.read_people(dataset, config.split)
-    for name in protocols:  # before the long part
+    for name in protocols:  # fails before the slow part
         metrics.find(name).countable(people, skeleton)
     settings = {
         "batch_size": config.batch_size,
@@ -201,8 +201,8 @@ def main(config):
     if thresholds:
         crops = poses.crops
         print(
-            f"Looked again at {(crops > 1).sum():,} of {len(crops):,} people: "
-            f"{crops.mean():.2f} crops per person."
+            f"{(crops > 1).sum():,} of {len(crops):,} people were predicted "
+            f"again: {crops.mean():.2f} crops per person."
         )
     output = config.output or config.model.parent
     written = save(output, scored, poses, people, skeleton)
@@ -219,11 +219,11 @@ def main(config):
 
 
 def _thresholds(config, skeleton):
-    """Those of --conditional, if given and if they fit the other flags."""
+    """The thresholds of --conditional; None if not given."""
     if config.conditional is None:
         return None
     if config.scales > 1:
-        raise ValueError("--conditional or --scales, not both")
+        raise ValueError("--conditional and --scales cannot be combined")
     thresholds = conditional.load(config.conditional, skeleton)
     if thresholds.flip != config.flip:
         flags = ("without --flip", "with --flip")
@@ -235,12 +235,12 @@ def _thresholds(config, skeleton):
 
 
 def papers_row(table, skeleton, protocol, model):
-    """A table as papers print it: a row per method, a column per group.
+    """A table in the papers' form: a row per method, a column per group.
 
     Args:
         table: of `evaluate`.
         skeleton: the order of the joints.
-        protocol: the name it was scored by.
+        protocol: name of the protocol.
         model: path of the model; its folder names the row.
     """
     chosen = metrics.find(protocol)

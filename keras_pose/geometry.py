@@ -1,12 +1,11 @@
-"""Boxes, points and the one affine matrix that moves everything.
+"""Boxes, points and affine matrices.
 
-Pixel convention of the whole suite, stated here once: the centre of a pixel
-lies on whole numbers, so an image W pixels wide spans -0.5 ... W - 0.5, its
-middle is (W - 1) / 2, and a flip takes x to W - 1 - x. Points are x then y,
+Pixel convention of the whole suite: pixel centres lie on whole numbers, so an
+image W pixels wide spans -0.5 ... W - 0.5, its centre is (W - 1) / 2, and a
+flip maps x to W - 1 - x. Points are x then y,
 sizes are (height, width), angles are radians, clockwise as seen on the screen.
 
-`xp` is the array module: numpy, `keras.ops` or `tensorflow.experimental.numpy`;
-each function is written once for all of them.
+`xp` is the array module: numpy, `keras.ops` or `tensorflow.experimental.numpy`.
 """
 
 import numpy as np
@@ -16,10 +15,10 @@ PERSON_PIXELS = 200
 
 
 def crop_matrix(center, side, angle, size, flip=False, xp=np):
-    """Matrix that takes a picture's pixels to those of an upright person crop.
+    """Matrix from a picture's pixels to those of an upright person crop.
 
     The square of `side` source pixels around `center` fills the crop's height;
-    what a wider or narrower crop shows beside it follows from its aspect.
+    the crop's width follows from its aspect ratio.
 
     Args:
         center: (..., 2) x, y in source pixels.
@@ -35,7 +34,7 @@ def crop_matrix(center, side, angle, size, flip=False, xp=np):
     height, width = size
     zoom = height / side
     cos, sin = xp.cos(angle) * zoom, xp.sin(angle) * zoom
-    sign = 1.0 - 2.0 * flip  # the mirror comes last, about the crop's middle
+    sign = 1.0 - 2.0 * flip  # mirrored last, about the crop's centre
     x, y = center[..., 0], center[..., 1]
     rows = [
         [sign * cos, -sign * sin, (width - 1) / 2 - sign * (cos * x - sin * y)],
@@ -45,13 +44,13 @@ def crop_matrix(center, side, angle, size, flip=False, xp=np):
 
 
 def move(points, matrix, xp=np):
-    """Points (..., K, 2) through matrices (..., 2, 3)."""
+    """Applies matrices (..., 2, 3) to points (..., K, 2)."""
     turned = xp.matmul(points, xp.swapaxes(matrix[..., :2], -1, -2))
     return turned + matrix[..., None, :, 2]
 
 
 def invert(matrix, xp=np):
-    """The way back: (..., 2, 3) -> (..., 2, 3)."""
+    """The inverse transform: (..., 2, 3) -> (..., 2, 3)."""
     (a, b, x), (c, d, y) = (
         [matrix[..., row, column] for column in range(3)] for row in range(2)
     )
@@ -64,7 +63,7 @@ def invert(matrix, xp=np):
 
 
 def compose(second, first, xp=np):
-    """One matrix (..., 2, 3) that does `first`, then `second`."""
+    """The matrix (..., 2, 3) that applies `first`, then `second`."""
     linear = xp.matmul(second[..., :2], first[..., :2])
     shift = xp.matmul(second[..., :2], first[..., 2:]) + second[..., 2:]
     return xp.concatenate([linear, shift], axis=-1)
@@ -79,10 +78,9 @@ def resize_matrix(source, target):
 def box_to_center_scale(box, padding=1.25, aspect=1.0, xp=np):
     """Centre (..., 2) and scale (...) of boxes (..., 4) x, y, w, h.
 
-    The box is made wider or higher until width / height is `aspect`, that of
-    the network's input, and padded: `padding` is the room around a tight box
-    (Simple Baselines, section 4.1). The scale is that of its height; in a
-    square, of the longer side.
+    The box is extended until width / height is `aspect`, that of the network's
+    input, and enlarged by the factor `padding` (Simple Baselines, section 4.1).
+    The scale is that of the height; for a square, of the longer side.
     """
     box = xp.array(box)
     center = box[..., :2] + (box[..., 2:] - 1) / 2
@@ -93,8 +91,8 @@ def box_to_center_scale(box, padding=1.25, aspect=1.0, xp=np):
 def refit(box, before, aspect, xp=np):
     """Factor (...) on the side of squares around boxes (..., 4) x, y, w, h.
 
-    They were fitted into width / height `before`, as `box_to_center_scale`
-    does, and are wanted in `aspect`; 1 where a box is not known.
+    Converts squares fitted to the width / height `before`, as by
+    `box_to_center_scale`, to `aspect`; 1 where a box is unknown.
     """
     width, height = box[..., 2], box[..., 3]
     sides = [xp.maximum(height, width / each) for each in (before, aspect)]

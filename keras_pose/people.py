@@ -1,7 +1,7 @@
-"""People, the truth about a split, and Poses, what was found in it.
+"""People, the ground truth of a split, and Poses, the predictions.
 
-Flat numpy arrays in the pixels of the photographs, a row per person or pose.
-Evaluation, report, files of predictions and drawings take these two.
+Flat numpy arrays in pixels of the photographs, a row per person or pose.
+Evaluation, report, prediction files and drawing take these two.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 MISSING_THRESHOLD = 0.2
-"""Scores below it say that the joint is not in the picture (ours; the report's
-curve of precision and recall helps to choose)."""
+"""Joints with a lower score are reported as missing (ours; the report's curve
+of precision and recall helps to choose)."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class People:
     flags: np.ndarray
     """(N, K) COCO's v: 0 not labelled, 1 labelled but occluded, 2 visible."""
     picture: np.ndarray
-    """(N,) index of each one's photograph."""
+    """(N,) index of each person's photograph."""
     pictures: list
-    """(P,) file names of all photographs, also of those that show nobody."""
+    """(P,) file names of all photographs, including those without people."""
     names: list
-    """(N,) who each person is in the source."""
+    """(N,) name of each person in the source."""
     image_ids: list | None = None
-    """(P,) the source's numbers of the photographs; None: it has none."""
+    """(P,) the source's ids of the photographs, if it has any."""
     center: np.ndarray | None = None
-    """(N, 2) x, y of the middle; NaN where unknown, like all below."""
+    """(N, 2) x, y of the centre; NaN where unknown, as in all fields below."""
     scale: np.ndarray | None = None
     """(N,) side of the square around the person / 200 pixels."""
     head_size: np.ndarray | None = None
@@ -40,9 +40,9 @@ class People:
     area: np.ndarray | None = None
     """(N,) pixels that the person covers."""
     crowd: np.ndarray | None = None
-    """(N,) bool: not one person; whoever is found there does no harm."""
+    """(N,) bool: a group, not one person; poses found there are ignored."""
     score: np.ndarray | None = None
-    """(N,) of the detector whose boxes these are; 1 where annotated."""
+    """(N,) the detector's score of the box; 1 if annotated."""
 
     def __post_init__(self):
         number = len(self.joints)
@@ -63,7 +63,7 @@ class People:
 
     @property
     def sources(self):
-        """(N,) file name of each one's photograph."""
+        """(N,) file name of each person's photograph."""
         return [self.pictures[number] for number in self.picture]
 
     @property
@@ -75,37 +75,37 @@ class People:
         return np.dstack(parts).astype("float64")
 
     def take(self, rows):
-        """These of the people; the photographs stay."""
+        """These people, with all photographs."""
         return _take(self, rows, {"pictures", "image_ids"})
 
 
 @dataclass(frozen=True)
 class Poses:
-    """N poses that were found."""
+    """N predicted poses."""
 
     joints: np.ndarray
-    """(N, K, 2) float64 x, y; NaN for a joint that was not found."""
+    """(N, K, 2) float64 x, y; NaN for a joint without a prediction."""
     scores: np.ndarray
-    """(N, K) of each joint, 0 ... 1: of heatmaps the height of the peak."""
+    """(N, K) score of each joint, 0 ... 1: with heatmaps, the peak's height."""
     person: np.ndarray | None = None
-    """(N,) index into `People` of whom was looked at, -1 where unknown; None:
-    all of them in order."""
+    """(N,) index into `People` of the person in the box, -1 where unknown;
+    None: all people in order."""
     picture: np.ndarray | None = None
-    """(N,) index of each one's photograph in `People.pictures`."""
+    """(N,) index of each pose's photograph in `People.pictures`."""
     score: np.ndarray | None = None
-    """(N,) of the whole pose; None: the mean of its joints."""
+    """(N,) score of the whole pose; None: the mean over its joints."""
     box: np.ndarray | None = None
-    """(N, 4) x, y, width, height of what was looked at; NaN where unknown."""
+    """(N, 4) x, y, width, height of the input box; NaN where unknown."""
     area: np.ndarray | None = None
-    """(N,) pixels of the crop that was looked at."""
+    """(N,) area of the crop, pixels."""
     occluded: np.ndarray | None = None
-    """(N, K) bool, thought occluded; None: the model does not say."""
+    """(N, K) bool, predicted as occluded; None: not predicted."""
     missing: np.ndarray | None = None
-    """(N, K) bool, thought not to be in the picture; None: it was not asked."""
+    """(N, K) bool, reported as not in the picture; None: not determined."""
     maps: np.ndarray | None = None
-    """(N, h, w, K) float32 heights of the Gaussians, if they were kept."""
+    """(N, h, w, K) float32 heights of the Gaussians, if kept."""
     crops: np.ndarray | None = None
-    """(N,) how often each was looked at, if that differs."""
+    """(N,) number of crops of each person, if it differs."""
 
     def __post_init__(self):
         number = len(self.joints)
@@ -121,19 +121,19 @@ class Poses:
         return len(self.joints)
 
     def take(self, rows):
-        """These of the poses, in this order."""
+        """These poses, in this order."""
         return _take(self, rows, set())
 
     def of_people(self, count):
-        """(count, K, 2) joints of each person; NaN where nobody looked."""
-        found = np.full((count, *self.joints.shape[1:]), np.nan)
+        """(count, K, 2) joints of each person; NaN without a pose."""
+        joints = np.full((count, *self.joints.shape[1:]), np.nan)
         known = self.person >= 0
-        found[self.person[known]] = self.joints[known]
-        return found
+        joints[self.person[known]] = self.joints[known]
+        return joints
 
 
 def join(poses):
-    """Several `Poses` as one, each of a photograph of its own."""
+    """Joins several `Poses`, each of a different photograph."""
     columns = {}
     for field in fields(Poses):
         parts = [getattr(pose, field.name) for pose in poses]
@@ -145,7 +145,7 @@ def join(poses):
 
 
 def nobody(pictures, skeleton):
-    """`People` of photographs of which nothing is known."""
+    """Empty `People` for photographs without annotations."""
     shape = 0, len(skeleton.joints)
     empty = np.zeros(0, int)
     return People(
@@ -162,15 +162,15 @@ def index_pictures(sources):
     return picture, list(numbers)
 
 
-def _take(rows_of, rows, whole):
-    """A dataclass of columns with some of its rows."""
+def _take(table, rows, whole):
+    """Some rows of a dataclass of columns; the fields in `whole` are kept."""
     columns = {}
-    for field in fields(rows_of):
-        column = getattr(rows_of, field.name)
+    for field in fields(table):
+        column = getattr(table, field.name)
         if column is None or field.name in whole:
             continue
         is_list = isinstance(column, list)
         columns[field.name] = (
             [column[row] for row in rows] if is_list else column[rows]
         )
-    return replace(rows_of, **columns)
+    return replace(table, **columns)

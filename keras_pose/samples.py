@@ -1,9 +1,9 @@
-"""Draws training samples as the network gets them, with joints and limbs.
+"""Draws training samples as the network receives them, with joints and limbs.
 
-Each tile is one augmented crop: turned, zoomed, mirrored, recoloured and, with
---masking, with a patch copied within it. A red square is where the patch was
-pasted, the thin white one at the other end of the line is where it was copied
-from. Hollow joints are occluded.
+Each tile is one augmented crop: rotated, zoomed, mirrored, recoloured and, with
+--masking, with a patch copied within it. A red square marks the pasted patch;
+the thin white square at the other end of the line marks its source. Hollow
+joints are occluded.
 
 Run      python -m keras_pose.samples --data DIR --masking 1
 """
@@ -22,26 +22,26 @@ from keras_pose.data.augment import Augmentation
 from keras_pose.data.dataset import open_dataset
 
 TILE, COLUMNS = 288, 6
-"""Height of a crop on the sheet at least, crops per row, pixels between."""
+"""Smallest height of a crop on the sheet, and crops per row."""
 SOURCE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Config:
-    """What is drawn."""
+    """What to draw."""
 
     data: Path
     """Folder of records with a dataset.json."""
     split: str = "train"
     """Split of the data."""
     people: int = 24
-    """How many of the first samples of the first epoch are drawn."""
+    """Number of samples, from the start of the first epoch."""
     image_size: tuple[int, int] = (256, 256)
     """Height and width of the crops, pixels."""
     rotation: float = Augmentation.rotation
-    """Degrees: deviation, clipped at twice that, or (uniform) the largest."""
+    """Degrees: deviation, clipped at twice that, or (uniform) the maximum."""
     rotation_chance: float = Augmentation.rotation_chance
-    """Share of the samples that are rotated at all."""
+    """Share of the samples that are rotated."""
     zoom: float = Augmentation.zoom
     """Deviation in octaves, or 0.25 for 0.75 to 1.25, by --distribution."""
     distribution: Literal["octaves", "normal", "uniform"] = "octaves"
@@ -49,7 +49,7 @@ class Config:
     flip_chance: float = Augmentation.flip_chance
     """Share of the samples that are mirrored."""
     color: float = Augmentation.color
-    """Gains of red, green and blue are in 1 - color to 1 + color."""
+    """Gains of red, green and blue lie in 1 - color to 1 + color."""
     masking: float = Augmentation.masking
     """Share of the samples with a covered or copied joint."""
     masking_size: float = Augmentation.masking_size
@@ -61,7 +61,7 @@ class Config:
 
 
 def main(config):
-    """Writes the sheet and says how many of the samples are masked."""
+    """Writes the sheet and prints how many of the samples are masked."""
     if config.people < 1 or min(config.image_size) < 1:
         raise ValueError(
             "people and image_size must be at least 1, "
@@ -75,7 +75,7 @@ def main(config):
         config.image_size,
         people,
         seed=config.seed,
-        augmentation=Augmentation.told(config),
+        augmentation=Augmentation.from_config(config),
     )
     batch = {k: v.numpy() for k, v in next(iter(batches)).items()}
     tiles = [
@@ -89,7 +89,7 @@ def main(config):
 
 
 def draw_sample(sample, skeleton):
-    """One training sample, enlarged to see what was done: (h, w, 3) uint8.
+    """One training sample, enlarged and annotated: (h, w, 3) uint8.
 
     Args:
         sample: dict of image (H, W, 3) uint8, labels (1, K, 4) and, if patches

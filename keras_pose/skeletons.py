@@ -1,9 +1,9 @@
-"""Which joints a data set names, in which order, and which limbs join them.
+"""Skeletons: the joints of a data set, their order, and the limbs.
 
-A skeleton is data: `dataset.json`, the `.keras` file and `serving.json` carry
-it whole, so that any set of joints (a hand, a dog) works everywhere. Left and
-right are the subject's own. Everything else that depends on the joints (mirror
-pairs, column groups of a table, the torso) is derived from the names.
+A skeleton is data: `dataset.json`, the `.keras` file and `serving.json` store
+it completely, so that any set of joints (a hand, a dog) works everywhere. Left
+and right are the subject's own. Everything else that depends on the joints
+(mirror pairs, column groups of a table, the torso) is derived from the names.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ class Skeleton:
     """Joint names in the order of the labels, and limbs as pairs of names.
 
     Raises:
-        ValueError: no joints, two of one name, a limb of unknown joints, or
-            other than one positive sigma for each joint.
+        ValueError: no joints, duplicate names, a limb with unknown joints, or
+            not one positive sigma for each joint.
     """
 
     name: str
     joints: tuple[str, ...]
     limbs: tuple[tuple[str, str], ...] = ()
     sigmas: tuple[float, ...] | None = None
-    """Of OKS, for each joint: deviation of its annotators / root of the
-    subject's area. None: `metrics.oks` knows COCO's, and has a default."""
+    """OKS deviation of each joint: that of its annotators / root of the
+    subject's area. None: COCO's, or the default of `metrics.oks`."""
     kind: str = "person"
-    """What has these joints, for reports: "person", "hand", "dog"."""
+    """The kind of subject, for reports: "person", "hand", "dog"."""
 
     def __post_init__(self):
         for field in ("joints", "limbs", "sigmas"):
             value = getattr(self, field)
-            if value is not None:  # of JSON they are lists
+            if value is not None:  # lists in JSON
                 value = tuple(
                     tuple(v) if field == "limbs" else v for v in value
                 )
@@ -56,21 +56,21 @@ class Skeleton:
             len(self.sigmas) != len(self.joints) or not min(self.sigmas) > 0
         ):
             raise ValueError(
-                f"skeleton {self.name}: one positive sigma for each of its "
-                f"{len(self.joints)} joints wanted, got {self.sigmas}"
+                f"skeleton {self.name}: expected one positive sigma for each "
+                f"of its {len(self.joints)} joints, got {self.sigmas}"
             )
 
     @property
     def kinds(self):
-        """Several of its kind: people, hands, dogs."""
+        """Plural of its kind: people, hands, dogs."""
         return "people" if self.kind == "person" else f"{self.kind}s"
 
     @property
     def mirror(self):
-        """Index of each joint's opposite: gather with it after a flip.
+        """Index of each joint's mirror image, to gather with after a flip.
 
-        A joint without an opposite (the midline's, or all of one hand) is its
-        own.
+        A joint without one (on the midline, or of a single hand) has its own
+        index.
         """
         swap = dict(zip(SIDES, SIDES[::-1], strict=True))
         opposite = (
@@ -90,14 +90,14 @@ class Skeleton:
     @property
     def groups(self):
         """Joint indices by name without its side: {"ankle": (0, 5), ...}."""
-        found = {}
+        groups = {}
         for index, joint in enumerate(self.joints):
-            found.setdefault(without_side(joint), []).append(index)
-        return {name: tuple(indices) for name, indices in found.items()}
+            groups.setdefault(without_side(joint), []).append(index)
+        return {name: tuple(indices) for name, indices in groups.items()}
 
     @property
     def neighbours(self):
-        """Joint -> the joints that a limb joins it to."""
+        """Joint -> the joints connected to it by a limb."""
         near = {joint: [] for joint in self.joints}
         for a, b in self.limbs:
             near[a].append(b)
@@ -105,7 +105,7 @@ class Skeleton:
         return near
 
     def index(self, joint):
-        """Index of a joint by name; ValueError names the joints there are."""
+        """Index of a joint by name; ValueError lists the known joints."""
         if joint not in self.joints:
             raise ValueError(
                 f"skeleton {self.name} has no {joint}: {', '.join(self.joints)}"
@@ -113,17 +113,17 @@ class Skeleton:
         return self.joints.index(joint)
 
     def described(self):
-        """As JSON keeps it: the name of a known one, or a dict of all of it."""
+        """In JSON's form: the name of a known skeleton, else a dict."""
         if self == SKELETONS.get(self.name):
             return self.name
         return {k: v for k, v in vars(self).items() if v is not None}
 
 
 def find(described):
-    """A `Skeleton` of what `described` returns; a `Skeleton` as it is.
+    """The inverse of `Skeleton.described`; a `Skeleton` is returned as it is.
 
     Raises:
-        ValueError: an unknown name, or a dict that is no skeleton.
+        ValueError: an unknown name, or a dict that is not a skeleton.
     """
     if isinstance(described, Skeleton):
         return described
@@ -139,13 +139,13 @@ def find(described):
 
 
 def side(joint):
-    """left, right, or "" on the midline; the word may stand anywhere."""
+    """left, right, or "" on the midline; the word may be anywhere."""
     words = joint.split("_")
     return next((name for name in SIDES if name in words), "")
 
 
 def without_side(joint):
-    """front_paw of front_left_paw."""
+    """A joint's name without its side: front_paw for front_left_paw."""
     words = joint.split("_")
     return "_".join(w for w in words if w not in SIDES) or joint
 

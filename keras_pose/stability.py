@@ -1,13 +1,13 @@
-"""How much a model suffers when the box around the person is wrong.
+"""Measures how the score depends on errors of the person's box.
 
     python -m keras_pose.stability --data DIR --split val --output stability
         --models runs/a/best.keras runs/b/best.keras
 
 L. Ke et al., "Multi-Scale Structure-Aware Network for Human Pose Estimation",
-ECCV 2018, https://arxiv.org/abs/1803.09894, begins with a claim it does not
-measure: hourglass models depend on the scale of the box, and slight errors of a
-detector change the pose abruptly. Here it is measured: the data set's metric
-against the error of the box's side and of its centre, a curve per model, in
+ECCV 2018, https://arxiv.org/abs/1803.09894, claims without measuring it that
+hourglass models depend on the scale of the box, and that slight errors of a
+detector change the pose abruptly. This command measures it: the data set's
+metric against errors of the box's side and centre, one curve per model, in
 stability.csv and stability.png.
 """
 
@@ -27,7 +27,7 @@ from keras_pose.people import Poses
 from keras_pose.report import charts
 
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
-"""A shift's score is the mean over left, right, up and down."""
+"""The score of a shift is the mean over left, right, up and down."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Config:
     output: Path
     """Folder of stability.csv and stability.png."""
     split: str = "val"
-    """Whose people are scored."""
+    """Split to score."""
     people: int | None = None
-    """At most so many of them, evenly spread; all if not given."""
+    """Largest number of people, evenly spaced; all by default."""
     scales: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
-    """Side of the box / the right side."""
+    """Side of the box / the correct side."""
     shifts: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
-    """Error of the centre in sides of the person's square, each way."""
+    """Error of the centre, in sides of the person's square."""
     flip: bool = False
-    """Average with the mirrored picture: twice the time."""
+    """Average with the mirrored picture; takes twice the time."""
     batch_size: int = 32
     """Crops per step."""
 
@@ -63,7 +63,7 @@ def measure(
         model: ends in `PoseMaps`; of the data set's skeleton.
         dataset: `data.dataset.Dataset`.
         split: name of the split.
-        scales: side of the box / the right side.
+        scales: side of the box / the correct side.
         shifts: error of the centre in sides of the person's square.
         batch_size: crops per step.
         who: indices of the people; all by default.
@@ -78,15 +78,13 @@ def measure(
     people = annotations.read_subjects(dataset, split).take(who)
     protocol = metrics.find(dataset.protocol)
     protocol.countable(people, dataset.skeleton)
+    settings = {"batch_size": batch_size, "people": who, "flip": flip}
     joints, heights = top_down.predict_boxes(
-        *(model, dataset, split, boxes),
-        batch_size=batch_size,
-        people=who,
-        flip=flip,
+        model, dataset, split, boxes, **settings
     )
     tables = [
-        protocol.table(Poses(*found), people, dataset.skeleton)
-        for found in zip(joints, heights, strict=True)
+        protocol.table(Poses(*pose), people, dataset.skeleton)
+        for pose in zip(joints, heights, strict=True)
     ]
     scores = np.array([table.loc["Mean"].iloc[0] for table in tables])
     shifted = scores[len(scales) :].reshape(-1, len(DIRECTIONS))
@@ -101,10 +99,10 @@ def measure(
 
 
 def main(config):
-    """Measures, prints, writes; returns the long table."""
+    """Measures, prints and writes; returns the table, a row per value."""
     paths = named(config.models)
     if not config.scales or not config.shifts:
-        raise ValueError("--scales and --shifts: one number each at least")
+        raise ValueError("--scales and --shifts need at least one number each")
     if not min(config.scales) > 0:
         raise ValueError(f"scales must be positive, got {min(config.scales)}")
     dataset = open_dataset(config.data)
@@ -114,7 +112,11 @@ def main(config):
     for name, model in networks.items():
         print(f"{name}:")
         tables[name] = measure(
-            *(model, dataset, config.split, config.scales, config.shifts),
+            model,
+            dataset,
+            config.split,
+            config.scales,
+            config.shifts,
             batch_size=config.batch_size,
             who=who,
             flip=config.flip,
@@ -146,24 +148,24 @@ def main(config):
 
 def named(models):
     """{name: path} of "path" (named after its folder) and "name=path"."""
-    found = {}
+    paths = {}
     for model in models:
         name, _, path = model.rpartition("=")
         path = Path(path)
         name = name or path.absolute().parent.name
-        if name in found:
+        if name in paths:
             raise ValueError(
-                f"two models are called {name}: {found[name]} and {path}; "
+                f"two models are called {name}: {paths[name]} and {path}; "
                 f"write other={path}"
             )
-        found[name] = path
-    if not found:
-        raise ValueError("--models: at least one .keras file wanted")
-    return found
+        paths[name] = path
+    if not paths:
+        raise ValueError("--models needs at least one .keras file")
+    return paths
 
 
 def spread(count, most=None):
-    """Indices of `most` of `count` people, evenly spread; of all if None."""
+    """Indices of at most `most` of `count` people, evenly spaced."""
     if most is not None and most < 1:
         raise ValueError(f"people must be 1 or more, got {most}")
     kept = min(count, most or count)

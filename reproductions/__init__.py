@@ -1,3 +1,3 @@
-"""One module per paper, and `flow`: what all of them begin and end with."""
+"""One module per paper, and `flow`: what all runs have in common."""
 
 import keras_pose  # noqa: F401  before TensorFlow: how it is imported

@@ -3,15 +3,15 @@
 T. Hu, "Hard Sample Mining Loss for Human Pose Estimation". Code by the authors:
 none released.
 
-New here   a loss that weighs each pixel exponentially by its own error
+New here   a loss that weights each pixel exponentially by its own error
 Run        python -m reproductions.hsm_loss --beta 1 --gamma 2
 Compare    python -m reproductions.hsm_loss --compare --seeds 3
 Reported   curves only (figure 3, PCKh@0.5 on 480 people of MPII)
 Measured   reproductions/README.md
-Departs    eq. (1) has its sign mended (`keras_pose.losses.HSM`); the last bias
-           starts at -4 under a sigmoid; validation is a fixed split; section
-           IV-A names scaling, rotation, flipping and colour noise without
-           figures: Newell's code's, but 60 % are rotated (there 40 %)
+Departs    the sign of eq. (1) is corrected (`keras_pose.losses.HSM`); the last
+           bias starts at -4 under a sigmoid; validation is a fixed split;
+           section IV-A names scaling, rotation, flipping and colour noise
+           without numbers: as in Newell's code, but 60 % rotated (not 40 %)
 """
 
 from dataclasses import dataclass
@@ -36,31 +36,31 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     gamma: float = 2.0
     """Power of the error, eq. 1."""
     form: Literal["expm1", "saturating", "literal"] = "expm1"
-    """How eq. 1 is read; literal is refused, with the reason."""
+    """How to read eq. 1; literal is refused with an explanation."""
     stacks: int = 2  # section IV-B
     bias: float = -4.0
-    """First bias of the maps under a sigmoid (paper: unsaid)."""
+    """Initial bias of the maps under a sigmoid (not stated in the paper)."""
     drop_epochs: tuple[int, ...] | None = None
     drop_factor: float = 0.2  # ours
     pairs: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     """beta and gamma of each HSM in a comparison: --pairs 1 2 1 1 0.5 2."""
 
     PRESETS: ClassVar[dict] = {
-        "paper": {  # section IV-A; warm-up of Goyal et al.; patience unsaid
+        "paper": {  # section IV-A; warm-up of Goyal et al.; patience not stated
             **training.PAPER,
             "epochs": 200,
             "batch_size": 16,
             "learning_rate": 2.5e-4,
             "warmup_epochs": 5,
             "patience": 5,
-            "drop_epochs": (),  # it waits for a plateau
+            "drop_epochs": (),  # the rate drops on a plateau
             "filters": 256,
         },
         "laptop": {
             **training.LAPTOP,
             "epochs": 10,
             "learning_rate": 4e-3,
-            "warmup_epochs": 0,  # with 93 steps an epoch, one is too dear
+            "warmup_epochs": 0,  # one of 93 steps costs too much of the run
             "drop_epochs": (8, 9),
             "filters": 64,
         },
@@ -86,7 +86,7 @@ def build_model(config, skeleton):
 
 
 def build_loss(config, model):
-    """HSM, or the squared error: of a sigmoid where the codec has logits."""
+    """HSM, or the squared error (after a sigmoid if the codec has logits)."""
     if config.loss == "hsm":
         shape = config.beta, config.gamma, config.form
         return losses.HSM(model.codec, *shape, unlabelled=config.unlabelled)
@@ -95,7 +95,7 @@ def build_loss(config, model):
 
 def variants(config):
     """{name: settings} of the comparison, the baseline first (figure 3)."""
-    hsm = {"loss": "hsm", "pairs": Config.pairs}  # one run: without the others
+    hsm = {"loss": "hsm", "pairs": Config.pairs}  # a run has one pair
     return {
         "MSE (baseline)": hsm | {"loss": "mse"},
         "MSE + sigmoid": hsm | {"loss": "mse_sigmoid"},
@@ -107,7 +107,7 @@ def variants(config):
 
 
 def paper():
-    """What is of this paper; the rest of a run is shared."""
+    """The parts specific to this paper; `flow` has the rest of a run."""
     return flow.Paper("hsm_loss", __doc__, build_model, build_loss)
 
 

@@ -4,7 +4,7 @@ Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
 paper under double-blind review. Code by the authors: none released.
 
 New here   hourglasses that work at 32, 64 and 128 cells, inception-resnet
-           blocks, a loss that passes on which joints were hard
+           blocks, a loss that tells the next hourglass which joints were hard
 Run        python -m reproductions.multi_scale_stacked_hourglass
 Ablations  python -m reproductions.multi_scale_stacked_hourglass --seeds 3
            --ablation weights (also figure 6), or blocks, lateral, fusion
@@ -18,7 +18,7 @@ Departs    the layers are ours (`keras_pose.models.inception_resnet`,
            `keras_pose.models.multi_scale_stacked_hourglass`); eq. (4) is read
            as AdaBoost.R2 (`keras_pose.losses.joint_weights`); half of eq. (2);
            section 5.1.3 names scaling, rotation, flipping and colour noise
-           without figures: Newell's code's, but 60 % are rotated (there 40 %)
+           without numbers: as in Newell's code, but 60 % rotated (not 40 %)
 """
 
 from dataclasses import dataclass, replace
@@ -44,43 +44,43 @@ NETWORKS = {
     "With lateral connections": {"lateral": True},
     "Concatenation": {"fusion": "concat"},
 }
-"""What differs from `Config`; all but the first are MSSH."""
+"""Settings that differ from `Config`; all but the first are MSSH."""
 ABLATIONS = {
     "weights": ("Hourglass", "Residual, even weights", "Residual"),  # 5.2.1
     "blocks": ("Residual", "Inception-resnet-A", "Inception-resnet-B"),  # 5.2.2
     "lateral": ("Inception-resnet-A", "With lateral connections"),  # 5.2.3
     "fusion": ("Inception-resnet-A", "Concatenation"),  # 5.2.4
 }
-"""What each ablation compares, the paper's baseline first."""
+"""Networks that each ablation compares, the paper's baseline first."""
 
 
 @dataclass(frozen=True)
 class Config(training.Hourglasses, training.Config):
-    """Inception-resnet-A, sums, no lateral connections: section 5.2's 89.91."""
+    """Inception-resnet-A, sums, no lateral connections (section 5.2: 89.91)."""
 
     method: Literal["mssh", "hourglass"] = "mssh"
     """hourglass: Newell's, the paper's baseline, with as many stacks."""
     block: Literal["residual", "inception_resnet_a", "inception_resnet_b"] = (
         "inception_resnet_a"
     )
-    """What the network is made of (section 5.2.2)."""
+    """Building block of the network (section 5.2.2)."""
     lateral: bool = False
     """Connections between the branches of the pre-processing (figure 5)."""
     fusion: Literal["add", "concat"] = "add"
-    """How features and the hourglass before meet (section 5.2.4)."""
+    """How features and the previous hourglass are joined (section 5.2.4)."""
     adaptive: bool = True
-    """Joint weights of algorithm 1; otherwise every joint weighs the same."""
+    """Joint weights of algorithm 1; otherwise all joints weigh the same."""
     occluded_amplitude: Literal[1, -1] = 1
-    """Peak of an occluded joint's Gaussian (eq. 1); -1: the sign of a peak says
-    whether the joint is occluded."""
+    """Peak of an occluded joint's Gaussian (eq. 1); with -1 the sign of a peak
+    says whether the joint is occluded."""
     sigma: float | None = None
-    """Width of the Gaussians at every scale, cells (paper: unsaid)."""
+    """Width of the Gaussians at every scale, cells (not stated)."""
     scales: int | None = None
-    """Scales, the coarsest left out first; None: 3, or as many as stacks."""
+    """Number of scales, from the finest; None: 3, or the number of stacks."""
     drop_epochs: tuple[int, ...] | None = None
     ablation: Literal["weights", "blocks", "lateral", "fusion"] | None = None
-    """Train the networks of one part of section 5.2, equally long. The parts
-    share an --output, and the networks that several of them compare."""
+    """Train the networks of one part of section 5.2 for equally many epochs.
+    With the same --output a network of several parts is trained once."""
     seeds: int = 1
     """Seeds per variant of an ablation, counted up from --seed."""
 
@@ -92,12 +92,12 @@ class Config(training.Hourglasses, training.Config):
             "learning_rate": 2.5e-4,
             "drop_epochs": (150, 175, 200),
             "warmup_epochs": 0,
-            "patience": 8,  # only of --drop-epochs without an epoch
+            "patience": 8,  # used if --drop-epochs is empty
             "filters": 256,
             "stacks": 8,
             "sigma": 1.0,
         },
-        "laptop": {  # drops at the paper's shares of the epochs
+        "laptop": {  # drops at the same fractions of the epochs as the paper
             **training.LAPTOP,
             "epochs": 20,
             "learning_rate": 4e-3,
@@ -105,12 +105,12 @@ class Config(training.Hourglasses, training.Config):
             "warmup_epochs": 1,  # RMSprop's first steps are ten times as long
             "filters": 32,
             "stacks": 3,
-            "sigma": 2.0,  # of 1, maps of 64 cells are empty for epochs
+            "sigma": 2.0,  # with 1, maps of 64 cells stay empty for epochs
         },
     }
 
     def check(self):
-        """What the shared settings check, and the paper's own."""
+        """Checks the shared settings and the paper's own."""
         super().check()
         if self.block == "inception_resnet_b" and self.method == "mssh":
             step = 2 * mssh.STEP
@@ -125,7 +125,7 @@ class Config(training.Hourglasses, training.Config):
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> maps (B, T, h, w, K) per scale, the finest last.
 
-    T: how many of the hourglasses work at that scale.
+    T: number of hourglasses at that scale.
     """
     joints = len(skeleton.joints)
     images = keras.Input((*config.image_size, 3), dtype="uint8")
@@ -169,14 +169,14 @@ def build_loss(config, model):
 
 
 def watch(config, model, loss):
-    """The joint weights, kept for figure 6."""
+    """Logs the joint weights for figure 6."""
     weights = losses.JointWeights(loss, config.stacks)
     joints = model.codec.skeleton.joints
     return [weights], [callbacks.JointWeightLog(config.output, weights, joints)]
 
 
 def paper():
-    """What is of this paper; the rest of a run is shared."""
+    """The parts specific to this paper; `flow` has the rest of a run."""
     return flow.Paper(
         NAME,
         __doc__,
@@ -188,7 +188,7 @@ def paper():
 
 
 def main(config):
-    """Trains one network and reports on it, or those of an ablation."""
+    """Trains one network and reports on it, or runs an ablation."""
     if config.ablation:
         output = Path(config.output or Path("runs") / f"{NAME}-ablations")
         one = replace(config, output=output, ablation=None, seeds=1)

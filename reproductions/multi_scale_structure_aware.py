@@ -5,7 +5,7 @@ L. Ke, M.-C. Chang, H. Qi, S. Lyu,
 https://arxiv.org/abs/1803.09894. Code by the authors: none released.
 
 New here   supervision at every scale (MSS-net), a regression network over all
-           heatmaps (MSR-net), a loss on joined joints, keypoint masking
+           heatmaps (MSR-net), a loss on connected joints, keypoint masking
 Run        python -m reproductions.multi_scale_structure_aware
 One stage  python -m reproductions.multi_scale_structure_aware --stage msr
 Compare    python -m reproductions.multi_scale_structure_aware --compare
@@ -13,11 +13,11 @@ Reported   PCKh@0.5 on MPII val (section 4.3), by --method: hourglass 87.1,
            mss 87.6, msr 88.1, structure 88.3, full 88.4
 Measured   reproductions/README.md
 Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
-           the start of stages 2 and 3 are ours: the paper gives none; zoom
+           the start of stages 2 and 3 are ours: the paper states none; zoom
            and rotation are uniform in section 4.1's ranges, every sample is
            rotated; colour gains and mirroring are those of Newell's code, whose
-           augmentation section 4.1 takes over and does not list; the
-           laptop preset has Adam; eq. (1)'s sum over pixels is kept
+           augmentation section 4.1 adopts without listing it; the laptop
+           preset uses Adam; eq. (1)'s sum over pixels is kept
 """
 
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ from keras_pose.models import msr_net as msr
 from reproductions import flow
 
 METHODS = ("hourglass", "mss", "msr", "structure", "full")
-"""Rows of section 4.3; each has what those before it have."""
+"""Rows of section 4.3; each adds a part to the one before."""
 SHARES = {"mss": 2, "msr": 1, "joint": 1}
-"""Parts of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
+"""Shares of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
 SAME = {
     ("mss", "msr"): "mss",
     ("mss", "full"): "structure",
     ("msr", "full"): "structure",
 }
-"""(stage, method) -> simplest method with the same stage, whose run it is."""
+"""(stage, method) -> simplest method with the same stage, whose run is used."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +48,31 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     """All four parts in three stages."""
 
     stage: Literal["all", "mss", "msr", "joint"] = "all"
-    """Train one stage alone; msr and joint begin where the one before ended."""
+    """Train one stage; msr and joint start where the previous stage ended."""
     method: Literal["hourglass", "mss", "msr", "structure", "full"] = "full"
-    """Parts, cumulative (section 4.3): Newell's baseline, + MSS-net, + MSR-net,
-    + structure-aware loss, + keypoint masking. The first two have one stage of
-    all the epochs."""
+    """Cumulative parts (section 4.3): Newell's baseline, + MSS-net, + MSR-net,
+    + structure-aware loss, + keypoint masking. The first two have one stage
+    with all the epochs."""
     alpha: float = 0.5
-    """Weight of the structure term, eq. 2 (paper: unsaid)."""
+    """Weight of the structure term, eq. 2 (not stated in the paper)."""
     norm: Literal["squared", "l2"] = "squared"
-    """Error of a map: squares, or eq. 2's norm as printed."""
+    """Error of a map: squared, or eq. 2's norm as printed."""
     pixels: Literal["half_sum", "mean"] = "half_sum"
-    """Squares over the pixels of a map. With their mean an error at 1/8 weighs
-    64 times as much as one at full size; with half their sum, the same."""
+    """Reduction over the pixels of a map. With mean, an error at 1/8 weighs 64
+    times as much as one at full size; with half_sum, the same."""
     masking: float = 0.5
-    """Share of masked samples in the joint stage (paper: unsaid)."""
+    """Share of masked samples in the joint stage (not stated)."""
     optimizer: Literal["sgd", "adam"] | None = None
     """SGD as in section 4.1, or Adam."""
     momentum: float = 0.9
-    """Of SGD (paper: unsaid)."""
+    """Of SGD (not stated in the paper)."""
     plateau_factor: float = 0.2
-    """The rate is divided by 5 (section 4.1)."""
+    """Factor on the rate on a plateau (section 4.1: divided by 5)."""
     rotation_chance: float = 1.0
-    """Share of the samples that are rotated (paper: the range alone)."""
+    """Share of the samples that are rotated (only the range is stated)."""
     distribution: Literal["octaves", "normal", "uniform"] = "uniform"
-    """Of zoom and rotation: section 4.1 gives ranges, 0.75 to 1.25 and 30
-    degrees either way."""
+    """Of zoom and rotation; section 4.1 gives the ranges 0.75 to 1.25 and -30
+    to 30 degrees."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4.1; no warm-up
@@ -89,7 +89,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
         "laptop": {
             **training.LAPTOP,
             "epochs": 28,
-            "optimizer": "adam",  # SGD hardly leaves the start in so few steps
+            "optimizer": "adam",  # SGD hardly improves in so few steps
             "learning_rate": 2e-3,
             "warmup_epochs": 1,
             "filters": 64,
@@ -98,7 +98,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     }
 
     def check(self):
-        """What the shared settings check, and the paper's own."""
+        """Checks the shared settings and the paper's own."""
         super().check()
         if not self.alpha >= 0:
             raise ValueError(f"alpha must not be negative, got {self.alpha}")
@@ -109,33 +109,33 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
 
 
 def stages(config):
-    """Section 4.1's three, or one where there is no MSR-net."""
+    """The three stages of section 4.1, or one without MSR-net."""
     unmasked = {"masking": (0.0, "joint stage of full only")}
     if not has(config.method, "msr"):
         return (training.Stage("mss", changes=unmasked),)
-    found = []
+    declared = []
     for name, share in SHARES.items():
         same = SAME.get((name, config.method))
         changes = {"method": (same, f"part of {config.method}")} if same else {}
-        if found:
+        if declared:
             changes["warmup_epochs"] = 0, "first stage only"
         if name != "joint" or not has(config.method, "full"):
             changes |= unmasked
-        found.append(training.Stage(name, share, changes))
-    return tuple(found)
+        declared.append(training.Stage(name, share, changes))
+    return tuple(declared)
 
 
 def has(method, part):
-    """Whether a method comprises a part."""
+    """Whether a method includes a part."""
     return METHODS.index(method) >= METHODS.index(part)
 
 
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> maps (B, T, h, w, K) per scale, the finest last.
 
-    T is `stacks` in the first stage, 1 in the second (MSR-net alone is
-    supervised, the MSS-net is frozen, its batch statistics too), and
-    `stacks` + 1 in the joint one.
+    T is `stacks` in the first stage, 1 in the second (only MSR-net is
+    supervised; the MSS-net and its batch statistics are frozen), and
+    `stacks` + 1 in the joint stage.
     """
     joints, width, stage = len(skeleton.joints), config.filters, config.stage
     images = keras.Input((*config.image_size, 3), dtype="uint8")
@@ -162,7 +162,7 @@ def build_model(config, skeleton):
 
 
 def build_loss(config, model):
-    """Eq. (2) at every scale, added."""
+    """Sum of eq. (2) over all scales."""
     alpha = config.alpha if has(config.method, "structure") else 0.0
     settings = alpha, config.norm, config.pixels
     return losses.PerOutput(
@@ -172,7 +172,7 @@ def build_loss(config, model):
 
 
 def build_optimizer(config):
-    """SGD of section 4.1, or Adam where there are few steps."""
+    """SGD as in section 4.1, or Adam if there are few steps."""
     if config.optimizer == "adam":
         return training.optimizers.adam(config)
     return training.optimizers.SGD(
@@ -183,19 +183,19 @@ def build_optimizer(config):
 
 
 def paper():
-    """What is of this paper; the rest of a run is shared."""
+    """The parts specific to this paper; `flow` has the rest of a run."""
     parts = build_model, build_loss, build_optimizer, None, stages
     return flow.Paper("multi_scale_structure_aware", __doc__, *parts)
 
 
 def variants(config):
-    """{name: settings} of section 4.3, and MSS-net as long as in its stage."""
+    """{name: settings} of section 4.3, and MSS-net for its stage's epochs."""
+    baseline, *others = METHODS
     half = config.resolved()[0].epochs // 2
-    found = {method: {"method": method} for method in METHODS}
     return {
-        "hourglass": found.pop("hourglass"),
+        baseline: {"method": baseline},
         "mss, half": {"method": "mss", "epochs": half},
-    } | found
+    } | {method: {"method": method} for method in others}
 
 
 def main(config):

@@ -4,17 +4,18 @@ Y. Wang, C. Hao, "Human Pose Estimation from a Single Image", a student report.
 Code by the authors: none released.
 
 New here   each deconvolution becomes a block of 1x1, 3x3, 1x1 convolutions,
-           with three 1x1 convolutions behind
+           followed by three 1x1 convolutions
 Run        python -m reproductions.resnet_fcn
 Compare    python -m reproductions.resnet_fcn --compare --seeds 3
-Reported   no figure; the claim: a simpler network that "improves" the baseline
+Reported   no number; the claim: a simpler network that "improves" the baseline
            (B. Xiao et al., https://arxiv.org/abs/1804.06208)
 Measured   reproductions/README.md
 Departs    widths, upsampling, depth, batch and epochs are ours: the report
-           names none (`keras_pose.models.resnet_fcn`); rotation and zoom are
-           uniform in section 3's ranges, every sample is rotated (it says only
-           the ranges); half of the samples are mirrored, as in Simple Baselines
-           (the report names no mirroring, but tests with it); no colour gains
+           states none (`keras_pose.models.resnet_fcn`); rotation and zoom are
+           uniform in section 3's ranges, every sample is rotated (it states
+           only the ranges); half of the samples are mirrored, as in Simple
+           Baselines (the report does not mention mirroring in training, but
+           tests with it); no colour gains
 """
 
 from dataclasses import dataclass
@@ -39,28 +40,28 @@ class Config(training.ResNets, training.Comparison, training.Config):
     """ResNet-50 (depth not stated in the report) with the report's head."""
 
     head: Literal["fcn", "deconvolution"] = "fcn"
-    """The report's, or the one that it replaces (4x4 kernels)."""
+    """The report's head, or the one that it replaces (4x4 kernels)."""
     output_stride: Literal[2, 4, 8, 16, 32] = 4
-    """Input pixels per cell of the maps; a block of the head per halving."""
+    """Input pixels per cell of the maps; each block of the head halves it."""
     upsampling: Literal["nearest", "bilinear"] = "nearest"
-    """How a block of the FCN doubles the size (report: unsaid)."""
+    """How a block of the FCN doubles the size (not stated in the report)."""
     filters: int | None = None
     """Channels of the head (4.1.1: 256)."""
     plateau_factor: float = 0.2
-    """The rate is divided by 5 (section 5.1)."""
+    """Factor on the rate on a plateau (section 5.1: divided by 5)."""
     plateau_drops: int | None = 1
-    """Times that a plateau lowers the rate (section 5.1: once)."""
+    """How often a plateau lowers the rate (section 5.1: once)."""
     rotation_chance: float = 1.0
-    """Share of the samples that are rotated (section 3: the range alone)."""
+    """Share of the samples that are rotated (section 3 states only a range)."""
     distribution: Literal["octaves", "normal", "uniform"] = "uniform"
-    """Of zoom and rotation: section 3 gives ranges, 0.75 to 1.25 and 30 degrees
-    either way."""
+    """Of zoom and rotation; section 3 gives the ranges 0.75 to 1.25 and -30 to
+    30 degrees."""
     color: float = 0.0
-    """Gains of red, green and blue are in 1 - color to 1 + color (section 3
-    names none)."""
+    """Gains of red, green and blue lie in 1 - color to 1 + color (section 3
+    mentions none)."""
 
     PRESETS: ClassVar[dict] = {
-        "paper": {  # sections 3 and 5.1; batch, epochs and patience unsaid
+        "paper": {  # sections 3 and 5.1; batch, epochs, patience not stated
             **training.PAPER,
             "epochs": 140,
             "batch_size": 32,
@@ -71,7 +72,7 @@ class Config(training.ResNets, training.Comparison, training.Config):
             "width": 1.0,
             "filters": 256,
         },
-        "laptop": {  # a thin ResNet-50, for which there are no weights
+        "laptop": {  # a narrow ResNet-50; no pretrained weights exist for it
             **training.LAPTOP,
             "epochs": 20,
             "learning_rate": 1e-3,
@@ -114,7 +115,7 @@ def build_loss(config, model):
 
 
 def paper():
-    """What is of this paper; the rest of a run is shared."""
+    """The parts specific to this paper; `flow` has the rest of a run."""
     parts = build_model, build_loss, training.optimizers.torch_rmsprop
     return flow.Paper("resnet_fcn", __doc__, *parts, costs=True)
 

@@ -14,10 +14,10 @@ Reported   COCO val AP of R50, R101, R152: 70.4, 71.4, 72.0 at 256 x 192 and
            72.2, 73.6, 74.3 at 384 x 288; MPII val PCKh@0.5: 88.5, 89.1, 89.6
 Measured   reproductions/README.md
 Departs    Keras' ImageNet weights halve in the first 1x1 of a block
-           (`keras_pose.models.resnet`); batch 32 on one GPU where the authors
-           have 32 on each of four; augmentation as in the authors' code (60 %
-           are rotated, zoom and rotation are clipped normal numbers; section
-           4.1 says the ranges alone: 30 %, 40 degrees, mirroring); Gaussians
+           (`keras_pose.models.resnet`); batch 32 on one GPU, the authors have
+           32 on each of four; augmentation as in the authors' code (60 % are
+           rotated, zoom and rotation are clipped normal numbers; section 4.1
+           states only the ranges: 30 %, 40 degrees, mirroring); Gaussians
            centred on the joint, not on its cell
 """
 
@@ -37,12 +37,12 @@ class Config(training.ResNets, training.Config):
     """ResNet-50 with three deconvolutions of 256 filters (table 1, row a)."""
 
     deconvolutions: int = 3
-    """Transposed convolutions, each doubles the maps (table 1, rows a, b)."""
+    """Transposed convolutions; each doubles the maps (table 1, rows a, b)."""
     filters: int | None = None
     """Channels of the deconvolutions (rows a, d, e)."""
     kernel: Literal[2, 3, 4] = 4
-    """Side of the deconvolutions' kernels (rows a, c)."""
-    distribution: Literal["octaves", "normal", "uniform"] = "normal"  # the same
+    """Kernel size of the deconvolutions (rows a, c)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "normal"  # code
     color: float = 0.0  # authors' code
     unlabelled: Literal["zero", "ignore"] = "ignore"
     sigma: float = 2.0  # authors' code
@@ -61,7 +61,7 @@ class Config(training.ResNets, training.Config):
             "width": 1.0,
             "filters": 256,
         },
-        "laptop": {  # a thin ResNet-50, for which there are no weights
+        "laptop": {  # a narrow ResNet-50; no pretrained weights exist for it
             **training.LAPTOP,
             "epochs": 20,
             "drop_epochs": (13, 17),
@@ -103,7 +103,7 @@ def build_optimizer(config):
 
 
 def paper():
-    """What is of this paper; the rest of a run is shared."""
+    """The parts specific to this paper; `flow` has the rest of a run."""
     parts = build_model, build_loss, build_optimizer
     return flow.Paper("simple_baselines", __doc__, *parts)
 

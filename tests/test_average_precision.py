@@ -248,7 +248,7 @@ def test_the_command_scores_coco_by_oks(model, data, tmp_path, capsys):
     np.testing.assert_allclose(
         [row["score"] for row in rows], [0.72, 0.24, 0.72, 0.24], rtol=1e-6
     )
-    with pytest.raises(ValueError, match="nobody knows whose poses"):
+    with pytest.raises(ValueError, match="not assigned to people"):
         run(split="detected", protocol="pck-bbox")
 
 

@@ -182,12 +182,12 @@ def test_a_file_of_thresholds_is_read_as_it_was(written):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"skeleton": "lsp"}, "joints of lsp, mpii wanted"),
+        ({"skeleton": "lsp"}, "for lsp, expected mpii"),
         ({"tau_c": {"head_top": 0.5}}, "the 16 joints of mpii .* got 1: head"),
-        ({"tau_s": None}, "holds no thresholds"),
+        ({"tau_s": None}, "has no thresholds"),
         ({"tau_s": float("nan")}, "must be finite"),
         ({"trials": [[0, 0.1, 0.1]]}, "positive zooms"),
-        ({"trials": [[1, 0.1]]}, "holds no thresholds"),
+        ({"trials": [[1, 0.1]]}, "has no thresholds"),
     ],
     ids=str,
 )
@@ -200,12 +200,12 @@ def test_other_thresholds_are_refused(written, change, message):
 
 def test_a_file_that_is_not_there_or_is_no_json_is_refused(written, tmp_path):
     path, _ = written
-    with pytest.raises(ValueError, match="joints of mpii, lsp wanted"):
+    with pytest.raises(ValueError, match="for mpii, expected lsp"):
         conditional.load(path, LSP)
     path.write_text("tau_c = 0.3")
-    with pytest.raises(ValueError, match="holds no thresholds"):
+    with pytest.raises(ValueError, match="has no thresholds"):
         conditional.load(path, MPII)
-    with pytest.raises(FileNotFoundError, match="keras_pose.conditional makes"):
+    with pytest.raises(FileNotFoundError, match="conditional writes it"):
         conditional.load(tmp_path / "other.json", MPII)
 
 
@@ -224,10 +224,10 @@ def test_chosen_and_evaluated(wrists_model, wrists_data, tmp_path, capsys):
     (single,) = evaluate.main(config).values()
     config = replace(config, conditional=tmp_path / "conditional.json")
     (found,) = evaluate.main(config).values()
-    assert "again at 1 of 2 people: 4.00" in capsys.readouterr().out
+    assert "1 of 2 people were predicted again: 4.00" in capsys.readouterr().out
     heads = [t.loc["head_top", "PCKh@0.5"] for t in (single, found)]
     assert heads == [50, 100]
     with pytest.raises(ValueError, match="chosen without --flip"):
         evaluate.main(replace(config, flip=True))
-    with pytest.raises(ValueError, match="--conditional or --scales"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         evaluate.main(replace(config, scales=6))

@@ -271,7 +271,7 @@ def test_what_cannot_be_scored_is_named():
             table_of(predicted, people, MPII, protocol)
 
     refused("one of pckh, .* got 'pck'", good, protocol="pck")
-    refused("poses of 16 joints wanted, got 14", good, truth[:, :14])
+    refused("expected poses of 16 joints, got 14", good, truth[:, :14])
     refused("OKS-AP has nothing to score", good, protocol="oks")
     nobody = people_of(truth[:0], flags[:0], [])
     refused("there are no people", nobody, truth[:0])
@@ -301,7 +301,7 @@ def test_the_command_scores_prints_and_writes(
     printed = capsys.readouterr().out
     assert "3 people, 2 counted; 9 joints labelled" in printed
     assert "39 not labelled" in printed
-    assert "1 not counted for want of a head size: photo.jpg#2." in printed
+    assert "1 not counted, without a head size: photo.jpg#2." in printed
     assert "without pelvis and thorax" in printed
     assert "split val" in printed
     assert printed.strip().splitlines()[-1].startswith("Next: python -m keras")
@@ -383,7 +383,7 @@ def test_a_bad_request_ends_before_anything_is_predicted(
         with pytest.raises(ValueError, match=match):
             evaluate.main(evaluate.Config(model, dataset.folder, **settings))
 
-    refused("joints of lsp, but .* holds mpii")
+    refused("joints of lsp, but .* has mpii")
     refused("no split 'tset'", split="tset")
     refused("'test' holds no people", split="test")
     refused("protocol: one of pckh", protocol="pck")

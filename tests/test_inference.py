@@ -141,7 +141,7 @@ def test_a_cell_is_averaged_over_the_views_that_show_it():
 
 def test_another_skeleton_or_split_is_refused(wrists_model, wrists_data):
     dataset, _ = wrists_data()
-    with pytest.raises(ValueError, match="joints of lsp, but .* holds mpii"):
+    with pytest.raises(ValueError, match="joints of lsp, but .* has mpii"):
         model = wrists_model(skeleton="lsp")
         top_down.predict_people(model, dataset, "val", batch_size=2)
     model = wrists_model()
@@ -166,10 +166,10 @@ def test_a_model_of_nan_is_refused_by_name(wrists_data):
 
 def test_files_that_are_no_models_are_refused(tmp_path):
     path = tmp_path / "model.keras"
-    with pytest.raises(FileNotFoundError, match="model.keras is not there"):
+    with pytest.raises(FileNotFoundError, match="model.keras does not exist"):
         saved.load_model(path)
     path.write_bytes(b"no zip")
-    with pytest.raises(ValueError, match="damaged or no .keras file"):
+    with pytest.raises(ValueError, match="damaged or not a .keras file"):
         saved.load_model(path)
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     plain.save(path)

@@ -107,7 +107,7 @@ def resolved(name, **settings):
 def test_a_paper_augments_as_its_text_or_code_says(name):
     config = resolved(name, preset="paper")
     many = 20_000
-    found = draw(Augmentation.told(config), many, 0, 0)
+    found = draw(Augmentation.from_config(config), many, 0, 0)
     found = {key: value.numpy() for key, value in found.items()}
     zooms, degrees, share, color = AUGMENTATIONS[name]
     zoom, turned = found["zoom"], np.degrees(found["angle"])
@@ -123,7 +123,7 @@ def test_a_paper_augments_as_its_text_or_code_says(name):
 def test_every_augmentation_is_turned_off_by_flags(name):
     off = {"rotation": 0.0, "zoom": 0.0, "flip_chance": 0.0, "color": 0.0}
     config = resolved(name, preset="paper", **off)
-    found = draw(Augmentation.told(config), 99, 0, 0)
+    found = draw(Augmentation.from_config(config), 99, 0, 0)
     assert not np.any(found["angle"]) and not np.any(found["flip"])
     assert np.all(found["zoom"] == 1) and np.all(found["gain"] == 1)
 
@@ -136,5 +136,5 @@ def test_records_hold_every_papers_strongest_sample(name):
         settings.append({"preset": "paper", **coco})
     for each in settings:
         config = resolved(name, **each)
-        shown = Augmentation.told(config).context(config.image_size)
+        shown = Augmentation.from_config(config).context(config.image_size)
         assert 1 < shown <= CONTEXT * (1 + 1e-9)

@@ -55,8 +55,8 @@ def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):
     __main__.main(__main__.Config(run_folder, data.folder, batch_size=2))
     page = (run_folder / "report.html").read_text()
     # Three dots, all found: 100 % now, 3.4 % before, epoch 2 was the best.
-    for said in ("100.0 %", "3.4 %", "2 of 2", "for 2 epochs, in 60 s", "1.5"):
-        assert said in page
+    for text in ("100.0 %", "3.4 %", "2 of 2", "for 2 epochs, in 60 s", "1.5"):
+        assert text in page
     assert "--name &#x27;&lt;b&gt;&amp;&#x27;" in page  # escaped
     assert page.count("data:image/jpeg;base64,") >= 2 * 3
     assert page.count("<svg") == 3
@@ -81,11 +81,11 @@ def test_a_wrong_joint_makes_a_person_the_worst(run_folder, wrists_data):
     page = (run_folder / "report.html").read_text()
     worst = page[page.index("<h3>Worst") : page.index("<h3>Typical")]
     first, second = re.findall("<figcaption><b>(.*?)</b>", worst)
-    assert first == "2 of 3 right; farthest off: head top"
-    assert second == "3 of 3 right"
+    assert first == "2 of 3 correct; largest error: head top"
+    assert second == "3 of 3 correct"
     assert "83.3 %" in page  # 5 of 6 joints
     assert "50.0 %" not in worst
-    assert "threshold of 0.80 finds 100.0 % of them, and 100.0 %" in page
+    assert "threshold of 0.80 finds 100.0 % of them; 100.0 %" in page
 
 
 def test_a_score_before_training_is_of_the_same_people(run_folder, wrists_data):
@@ -110,7 +110,7 @@ def test_without_people_the_page_says_so(run_folder, wrists_data):
     for split in ("test", "dev"):
         write.write_report(run_folder, data, split)
         page = (run_folder / "report.html").read_text()
-        assert f"nobody in a split &#x27;{split}&#x27;" in page
+        assert f"no people in a split &#x27;{split}&#x27;" in page
         assert "<svg" in page  # the curves are there all the same
     with pytest.raises(ValueError, match="no split 'dev'"):
         __main__.main(__main__.Config(run_folder, data.folder, split="dev"))
@@ -165,8 +165,8 @@ def test_figures_4_and_5_choose_their_people(wrists_data):
         data, "val", {"MSE": bad, "HSM": good}, count=1, size=(32, 48)
     )
     for figure, notes in (
-        (four, ["0 of 3 right", "3 of 3 right"]),
-        (five, ["0 of 3 right", "0 of 3 right"]),
+        (four, ["0 of 3 correct", "3 of 3 correct"]),
+        (five, ["0 of 3 correct", "0 of 3 correct"]),
     ):
         found = [a.texts[0].get_text() for a in figure.axes if a.texts]
         assert found == notes
@@ -207,11 +207,12 @@ def test_joint_weights_are_a_section_of_the_page(run_folder, wrists_data):
         return (run_folder / "report.html").read_text()
 
     text = page([0.25, 0.75])
-    assert "left hip (1.50) most" in text and "neck (0.50) least" in text
+    assert "the most weight to the left hip (1.50) and the least to" in text
+    assert "the neck (0.50); 1 is the even weight" in text
     assert "Hourglass 2" in text and "Hourglass 1" not in text
     links = re.findall(r'href="([^"]*)', text)
     assert all(link.startswith(("#", "data:")) for link in links)
-    assert "weighed the same in every hourglass" in page([0.5, 0.5])
+    assert "had the same weight in every hourglass" in page([0.5, 0.5])
     assert "within 0.6 % of even" in page([0.503, 0.497])
 
 

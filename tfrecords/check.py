@@ -1,10 +1,10 @@
-"""Reads a data set back: is every shard what its writer meant it to be?
+"""Checks a converted data set.
 
-Checks the checksums of every shard and of COCO's truth, decodes every record,
-compares the index of each split with what its shards hold, counts people and
-joints per split against dataset.json, and draws a contact sheet: people as a
-network sees them, in the square that their centre and scale give. Left limbs
-are orange, right limbs blue, others white; hollow joints are occluded.
+Checks the checksums of every shard and of COCO's ground truth, decodes every
+record, compares the index of each split with its shards, compares the counts of
+people and joints per split with dataset.json, and draws a contact sheet: people
+as a network sees them, in the square given by their centre and scale. Left
+limbs are orange, right limbs blue, others white; hollow joints are occluded.
 
 Run      python -m tfrecords.check --data records/mpii
 """
@@ -22,35 +22,35 @@ from keras_pose.data import dataset, reading, records
 from tfrecords import crops
 
 TILE, COLUMNS = 192, 8
-"""Side of a person on the contact sheet in pixels, and people per row."""
+"""Side of a tile on the contact sheet in pixels, and tiles per row."""
 
 SHOWN = 20
-"""Failures that are printed one by one."""
+"""Failures that are printed; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Reads every shard of a data set."""
+    """What to check."""
 
     data: Path
     """Folder with shards and dataset.json."""
     output: Path | None = None
-    """The contact sheet; default: contact_sheet.png in the data's folder."""
+    """Contact sheet; by default contact_sheet.png in the data's folder."""
     people: int = 48
-    """How many people the contact sheet shows, evenly spaced."""
+    """Number of people on the contact sheet, evenly spaced."""
 
 
 def main(config):
     """Prints counts and writes the sheet; returns {split: counts}.
 
     Raises:
-        ValueError: something is not as dataset.json says.
+        ValueError: something differs from dataset.json.
     """
     data = dataset.open_dataset(config.data)
     splits = data.description["splits"]
     total = sum(entry["people"] for entry in splits.values())
     step = max(1, -(-total // max(1, config.people)))
-    failures, tiles, found, seen = [], [], {}, 0
+    failures, tiles, counts, seen = [], [], {}, 0
     with progress(total=total, unit=" people") as bar:
         for split, entry in splits.items():
             joints, people = np.zeros(3, int), 0  # by flag
@@ -65,7 +65,7 @@ def main(config):
                     people, seen = people + 1, seen + 1
                     bar.update()
             unlabelled, occluded, visible = joints.tolist()
-            found[split] = {
+            counts[split] = {
                 "people": people,
                 "joints": {
                     "visible": visible,
@@ -73,9 +73,11 @@ def main(config):
                     "unlabelled": unlabelled,
                 },
             }
-            wanted = {key: entry[key] for key in found[split]}
-            if wanted != found[split]:
-                failures.append(f"{split}: wanted {wanted}, got {found[split]}")
+            expected = {key: entry[key] for key in counts[split]}
+            if expected != counts[split]:
+                failures.append(
+                    f"{split}: expected {expected}, got {counts[split]}"
+                )
             if len(failures) == earlier:
                 failures += _wrong_index(data, split)
     for truth in data.description.get("truth", {}).values():
@@ -84,25 +86,26 @@ def main(config):
             failures.append(f"{path}: the file is missing")
         elif files.checksum(path) != truth["sha256"]:
             failures.append(f"{path}: wrong checksum")
-    for split, counts in found.items():
-        text = ", ".join(f"{n:,} {k}" for k, n in counts["joints"].items())
-        print(f"{split}: {counts['people']:,} people; joints: {text}")
+    for split, count in counts.items():
+        text = ", ".join(f"{n:,} {k}" for k, n in count["joints"].items())
+        print(f"{split}: {count['people']:,} people; joints: {text}")
     if tiles:
         path = config.output or config.data / "contact_sheet.png"
         drawing.save(drawing.sheet(tiles, COLUMNS), path)
-        print(f"contact sheet: {path}")
+        print(f"Wrote the contact sheet {path}.")
     if failures:
         print(*failures[:SHOWN], sep="\n")
         raise ValueError(
-            f"{config.data}: {len(failures):,} failures, first {failures[0]}"
+            f"{config.data}: {len(failures):,} failures, the first: "
+            f"{failures[0]}"
         )
-    print("all records are sound")
-    print("next: train with --data", config.data)
-    return found
+    print("All records are valid.")
+    print(f"Next: train with --data {config.data}")
+    return counts
 
 
 def _pictures(data, shard, failures):
-    """Yields (Picture, its pixels) of one shard; appends what is wrong."""
+    """Yields (Picture, pixels) of one shard; appends errors to `failures`."""
     path = data.folder / shard["file"]
     if not path.is_file():
         failures.append(f"{path}: the file is missing")
@@ -122,27 +125,27 @@ def _pictures(data, shard, failures):
         return
     if index + 1 != shard["records"]:
         failures.append(
-            f"{path}: {shard['records']} records wanted, got {index + 1}"
+            f"{path}: expected {shard['records']} records, got {index + 1}"
         )
 
 
 def _wrong_index(data, split):
-    """What is wrong with the index of a split whose shards are sound."""
+    """Errors of the index of a split with valid shards."""
     path = reading.path_of(data.folder, split)
     shards = data.description["splits"][split]["shards"]
-    if not path.is_file() or not shards:  # an older data set, or nobody
+    if not path.is_file() or not shards:  # an older or empty data set
         return []
     paths, joints = data.shards(split), len(data.skeleton.joints)
     index = reading.load(path, paths, shards, joints)
-    again = "it is made again where it is deleted"
+    hint = "delete it to rebuild it"
     if index is None:
-        return [f"{path}: is damaged or of other shards; {again}"]
-    held = reading.build(paths, shards, joints)
-    same = (index.names, index.sources) == (held.names, held.sources) and all(
+        return [f"{path} is damaged or belongs to other shards; {hint}"]
+    built = reading.build(paths, shards, joints)
+    same = (index.names, index.sources) == (built.names, built.sources) and all(
         np.array_equal(index.columns[name], column, equal_nan=True)
-        for name, column in held.columns.items()
+        for name, column in built.columns.items()
     )
-    return [] if same else [f"{path}: the shards hold others; {again}"]
+    return [] if same else [f"{path} differs from its shards; {hint}"]
 
 
 def inspect(record, data):
@@ -159,20 +162,20 @@ def inspect(record, data):
         raise ValueError(f"{who}: {error}") from None
     if image.shape[:2] != picture.size:
         raise ValueError(
-            f"{who}: size {picture.size} wanted, got {image.shape[:2]}"
+            f"{who}: expected size {picture.size}, got {image.shape[:2]}"
         )
     if max(picture.size) > data.max_side:
         raise ValueError(
-            f"{who}: sides up to {data.max_side} wanted, got {picture.size}"
+            f"{who}: expected sides up to {data.max_side}, got {picture.size}"
         )
     if not picture.people:
-        raise ValueError(f"{who}: nobody in it")
+        raise ValueError(f"{who}: the record has no people")
     for person in picture.people:
         if not np.isin(person.flags, (0, 1, 2)).all():
             raise ValueError(f"{who}: unknown flags {person.flags}")
         place = [*person.joints[person.flags > 0].ravel(), *person.center]
         if not np.isfinite(place).all() or not 0 < person.scale < np.inf:
-            raise ValueError(f"{who}: joints, centre or scale not finite")
+            raise ValueError(f"{who}: joints, centre or scale are not finite")
     return picture, image
 
 
@@ -182,7 +185,7 @@ def draw_tile(picture, image, skeleton):
     Args:
         picture: the `records.Picture`.
         image: its pixels (H, W, 3), BGR.
-        skeleton: whose joints these are.
+        skeleton: names the joints.
 
     Returns:
         (TILE, TILE, 3) uint8 RGB.

@@ -1,17 +1,17 @@
-"""Drawn people: the data set that needs no download.
+"""Synthetic (drawn) people: a data set that needs no download.
 
-Stylised people of MPII's 16 joints before cluttered backgrounds, behind things,
-cut off by the border, at times beside somebody else. Each picture knows the
-exact truth: a joint's flag is 2 where it can be seen, 1 where another part of
-the body, an object or the other person covers it, and 0 where it lies outside
-the picture. Head size, centre and scale are MPII's. What is
-drawn depends on the seed only, not on the number of workers.
+Stylised people with MPII's 16 joints on cluttered backgrounds, behind objects,
+truncated by the border, sometimes beside another person. The labels are exact:
+a joint's flag is 2 if it is visible, 1 if another part of the body, an object
+or the other person covers it, and 0 if it lies outside the picture. Head size,
+centre and scale are defined as in MPII. The drawings depend only on the seed,
+not on the number of workers.
 
-Two harder kinds: `--occlusion heavy` puts more and larger things and a nearer
-companion before people; `--box-shift` and `--box-zoom` spoil centre, scale and
-box in the records of every split, as a careless person detector would, while
-picture and joints stay the same. Such a crop may look past the picture's
-border: the pictures are about 1/3 larger than a person's square.
+Two options make the people harder: `--occlusion heavy` puts more and larger
+objects and a nearer second person in front; `--box-shift` and `--box-zoom` add
+errors to centre, scale and box in the records of every split, like those of an
+inaccurate detector, and leave picture and joints unchanged. Such a crop may
+extend beyond the picture, which is about 1/3 larger than a person's square.
 
 Run      python -m tfrecords.synthetic --output data/synthetic
 
@@ -35,39 +35,39 @@ from tfrecords.drawn.canvas import FINE, Canvas
 
 PADDING = 1.25  # room around a person's box, as around MPII's
 FILL = (0.66, 0.84)  # side of the padded person over that of the picture
-TRUNCATED = 0.2  # how many people reach beyond the border
+TRUNCATED = 0.2  # share of people that extend beyond the border
 QUALITY = 92  # of the JPEG
-DETECTOR = 1  # ends the seed of its errors: they do not change the drawing
+DETECTOR = 1  # last part of the seed of box errors, apart from the drawing
 
 _OFTEN = {"wrist": 3, "ankle": 3, "knee": 2, "elbow": 2, "hip": 1}
 COVER = np.array([_OFTEN.get(group, 0.3) for group in figure.GROUPS])
-"""(16,) how often something stands before each joint, relative."""
-NOTED = 4  # joints of a neighbour in the picture that make them worth a record
+"""(16,) relative frequency of an object in front of each joint."""
+NOTED = 4  # fewest labelled joints of a neighbour that is recorded
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What stands before the people."""
+    """What occludes the people."""
 
     covered: float
-    """Share of people who stand behind things."""
+    """Share of people behind objects."""
     things: tuple[int, int]
-    """How many things then: at least, and fewer than."""
+    """Number of objects: from the first, below the second."""
     size: float
-    """Of the things; 1 is about that of a body's part."""
+    """Size of the objects; 1 is about the size of a body part."""
     accompanied: float
-    """Share of people who have somebody beside them."""
+    """Share of people with a second person beside them."""
     nearer: float
-    """Share of these companions who stand nearer to the viewer."""
+    """Share of these second people that are nearer to the viewer."""
     away: tuple[float, float]
-    """How far to the side the companion stands, in statures."""
+    """Sideways distance of the second person, in statures."""
 
 
 OCCLUSIONS = {
     "usual": Occlusion(0.55, (1, 3), 1.0, 0.25, 0.38, (0.28, 0.6)),
     "heavy": Occlusion(0.95, (2, 4), 1.4, 0.5, 0.75, (0.25, 0.5)),
 }
-"""By the name of the flag; "usual" has about as much as MPII."""
+"""By the value of --occlusion; "usual" is about as much as in MPII."""
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,24 @@ class Config:
     size: int = 160
     """Side of the pictures in pixels; a person's square is about 3/4 of it."""
     seed: int = 0
-    """Another seed, other people."""
+    """Seed of the drawings."""
     occlusion: Literal["usual", "heavy"] = "usual"
-    """How much stands before people."""
+    """Amount of occlusion."""
     box_shift: float = 0.0
-    """Deviation of the recorded centre each way, in sides of a person's square;
-    a mediocre detector's is about 0.1."""
+    """Standard deviation of the recorded centre per axis, in sides of a
+    person's square; about 0.1 for a mediocre detector."""
     box_zoom: float = 0.0
-    """Deviation of the recorded scale, in octaves; 0.25 for that detector."""
+    """Standard deviation of the recorded scale, in octaves; about 0.25 for that
+    detector."""
     workers: int | None = None
-    """Processes that draw; one per core if not given."""
+    """Number of processes; by default one per core."""
 
 
 def draw(seed, size=160, occlusion="usual"):
     """Draws one picture.
 
     Args:
-        seed: what `numpy.random.default_rng` takes.
+        seed: an argument of `numpy.random.default_rng`.
         size: side of the picture in pixels.
         occlusion: a name in `OCCLUSIONS`.
 
@@ -148,7 +149,7 @@ def _empty(rng, size, bodies):
 
 
 def truth(canvas, body, name=""):
-    """The `Person` that a drawn body is, with what hides its joints."""
+    """The `Person` of a drawn body; occluded joints are flagged."""
     height, width = (side // FINE for side in canvas.depths.shape)
     points = body.joints[:, :2]
     # pixel centres lie on whole numbers: the picture spans -0.5 ... width - 0.5
@@ -168,7 +169,7 @@ def truth(canvas, body, name=""):
 
 
 def _place(rng, size):
-    """A person of random pose, as large as `FILL` says, near the middle."""
+    """A person in a random pose near the middle, sized by `FILL`."""
     angles = pose.random_angles(rng)
     joints, frames = pose.seen(angles, pose.random_view(rng))
     outline = figure.Body(joints, frames, 1, 1)
@@ -188,7 +189,7 @@ def _place(rng, size):
 
 
 def _neighbour(rng, subject, occlusion):
-    """Somebody beside the subject, in front of them or behind."""
+    """A second person beside the subject, nearer or farther."""
     angles = pose.random_angles(rng)
     view = pose.random_view(rng, lying=0)
     joints, frames = pose.seen(angles, view)
@@ -201,13 +202,13 @@ def _neighbour(rng, subject, occlusion):
 
 
 def careless(person, shift, zoom, rng):
-    """The person with the centre, scale and box of a careless detector.
+    """The person with the centre, scale and box of an inaccurate detector.
 
     Args:
         person: `Person`.
-        shift: deviation of the centre each way, sides of the person's square.
+        shift: deviation of the centre per axis, sides of the person's square.
         zoom: deviation of the scale, octaves.
-        rng: three numbers are drawn.
+        rng: numpy generator; draws three numbers.
     """
     *moved, octaves = rng.standard_normal(3) * (shift, shift, zoom)
     step = np.array(moved) * person.scale * PERSON_PIXELS
@@ -223,7 +224,7 @@ def careless(person, shift, zoom, rng):
 
 
 def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
-    """(seed, split, index, size) -> `Picture`; splits share no seed."""
+    """(seed, split, index, size) -> `Picture`; no two splits share a seed."""
     seed, split, index, size = task
     image, people = draw((seed, split, index), size, occlusion)
     rng = np.random.default_rng((seed, split, index, DETECTOR))
@@ -244,7 +245,7 @@ def main(config):
     """Draws all splits; returns the folder."""
     counts = {"train": config.train, "val": config.val, "test": config.test}
     if min(counts.values()) < 0 or not sum(counts.values()):
-        raise ValueError(f"at least one person wanted, got {counts}")
+        raise ValueError(f"expected at least one person, got {counts}")
     if config.size < 32:
         raise ValueError(f"size must be at least 32, got {config.size}")
     for name in ("box_shift", "box_zoom"):

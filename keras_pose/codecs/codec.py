@@ -1,4 +1,4 @@
-"""What every codec shares: a skeleton, and how it is kept in a file."""
+"""Base of all codecs: the skeleton, and serialisation."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from keras_pose.skeletons import MPII, Skeleton
 
 @dataclass(frozen=True)
 class Codec:
-    """What a network's outputs mean; nobody else knows.
+    """What a network's outputs mean; no other code knows.
 
-    The last layer of a model carries one (`models.heads.PoseMaps`), losses and
-    metrics are given it, and inference, export and report ask it. Its verbs, of
-    B people and K joints:
+    The last layer of a model carries a codec (`models.heads.PoseMaps`), losses
+    and metrics receive it, and inference, export and report use it. Methods,
+    for B people and K joints:
 
-    target(labels, outputs)   what the outputs should be, and where it is known
+    target(labels, outputs)   the outputs' target, and where it is known
     seen(outputs)             what inference keeps of the last stage
-    mirror(seen)              a mirrored picture's, mirrored back
-    merge(views, zooms, size) of several views of one person, in one frame
+    mirror(seen)              undoes the mirroring of the picture
+    merge(views, zooms, size) merges several views of a person in one frame
     joints(seen, decoding)    points (B, K, 2) in input pixels, scores (B, K),
-                              and which joints are occluded, where it is known
+                              and occluded (B, K) or None
     """
 
     skeleton: Skeleton = MPII
-    """Whose joints the outputs are; of a known one the name does."""
+    """Names the joints; a known skeleton may be given by name."""
 
     def __post_init__(self):
         object.__setattr__(self, "skeleton", skeletons.find(self.skeleton))
@@ -39,7 +39,7 @@ class Codec:
         return len(self.skeleton.joints)
 
     tells_occlusion = False
-    """Whether `joints` says which joints are occluded."""
+    """Whether `joints` predicts which joints are occluded."""
 
     def get_config(self):
         """Everything `__init__` takes."""
@@ -49,12 +49,12 @@ class Codec:
 
     @classmethod
     def from_config(cls, config):
-        """As `get_config` says."""
+        """The inverse of `get_config`."""
         return cls(**config)
 
 
 class HasCodec:
-    """Of layers, losses and metrics with a `codec`: their config holds it."""
+    """Mixin for layers, losses and metrics that serialises their `codec`."""
 
     def get_config(self):
         """Everything `__init__` takes."""
@@ -63,20 +63,20 @@ class HasCodec:
 
     @classmethod
     def from_config(cls, config):
-        """The codec comes as its settings."""
+        """Deserialises the codec."""
         codec = keras.saving.deserialize_keras_object(config["codec"])
         return cls(**config | {"codec": codec})
 
 
 def last_stage(outputs):
-    """Of outputs (B, S, ...), or a list of them, the last of the last."""
+    """The last stage of outputs (B, S, ...), or of the last in a list."""
     if isinstance(outputs, (list, tuple)):
         outputs = outputs[-1]
     return outputs[:, -1]
 
 
 def swap_sides(values, skeleton):
-    """Channels (..., n K) of a mirrored picture in the order of the picture."""
+    """Channels (..., n K) of a mirrored picture with left and right swapped."""
     mirror = np.array(skeleton.mirror)
     first = np.arange(0, values.shape[-1], len(mirror))
     return ops.take(values, (first[:, None] + mirror).ravel(), axis=-1)

@@ -1,7 +1,7 @@
-"""Coordinates: two numbers for each joint, where it lies in the crop.
+"""Coordinates: two numbers for each joint, its position in the crop.
 
 A. Toshev, C. Szegedy, "DeepPose: Human Pose Estimation via Deep Neural
-Networks", CVPR 2014, eq. (1): relative to the middle of the box and in units of
+Networks", CVPR 2014, eq. (1): relative to the centre of the box, in units of
 its sides, so that a joint in the box lies within -0.5 ... 0.5.
 """
 
@@ -16,9 +16,9 @@ from keras_pose.codecs.codec import Codec, last_stage
 
 @dataclass(frozen=True)
 class Points(Codec):
-    """A point for each joint: what codecs without Gaussians share.
+    """A point for each joint: base of the codecs without Gaussians.
 
-    What inference keeps, `seen`, is (B, K, 3): x and y relative to the middle
+    `seen`, what inference keeps, is (B, K, 3): x and y relative to the centre
     of the crop, in its sides, and a score.
     """
 
@@ -39,24 +39,24 @@ class Points(Codec):
         return ops.convert_to_tensor(self.size[::-1], "float32")
 
     def to_box(self, points):
-        """Input pixels (..., 2) relative to the middle, in sides."""
+        """Input pixels (..., 2) relative to the centre, in sides."""
         points = ops.cast(points, "float32")
         return (points - (self._sides - 1) / 2) / self._sides
 
     def to_pixels(self, points):
-        """Undoes `to_box`."""
+        """The inverse of `to_box`."""
         return points * self._sides + (self._sides - 1) / 2
 
     def target(self, labels, outputs):
-        """Where the joints are, and for which that is known.
+        """Positions of the joints, and which are known.
 
         Args:
             labels: (B, P, K, 3 or more) x, y in input pixels, flag, the subject
                 first.
-            outputs: not looked at.
+            outputs: not used.
 
         Returns:
-            target (B, 1, K, 2) relative to the middle, in sides, and known
+            target (B, 1, K, 2) relative to the centre, in sides, and known
             (B, K), 1 or 0.
         """
         labels = ops.cast(labels, "float32")[:, 0]
@@ -65,7 +65,7 @@ class Points(Codec):
         return (points * known[..., None])[:, None], known
 
     def mirror(self, seen):
-        """(B, K, 3) of mirrored pictures as that of the pictures."""
+        """Undoes the mirroring of the pictures: (B, K, 3) -> (B, K, 3)."""
         seen = ops.take(seen, np.array(self.skeleton.mirror), axis=1)
         return seen * ops.convert_to_tensor([-1.0, 1.0, 1.0])
 
@@ -78,11 +78,11 @@ class Points(Codec):
         return total / len(views)
 
     def joints(self, seen, decoding=None):
-        """Where the joints are; there is nothing to decode.
+        """Positions of the joints; there is nothing to decode.
 
         Returns:
-            points (B, K, 2) x, y in input pixels, scores (B, K), and None: it
-            is not known which joints are occluded.
+            points (B, K, 2) x, y in input pixels, scores (B, K), and None:
+            occlusion is not predicted.
         """
         return self.to_pixels(seen[..., :2]), seen[..., 2], None
 
@@ -92,12 +92,12 @@ class Points(Codec):
 class Coordinates(Points):
     """Outputs (B, S, K, 2 or 3) of S stages; the last stage is the result.
 
-    x and y relative to the middle of the input, in its sides, and a score; 1
-    where there is none.
+    x and y relative to the centre of the input, in its sides, and a score,
+    which is 1 if the network has none.
     """
 
     def values(self, outputs):
-        """Outputs as what a loss compares with the target: (B, S, K, 2)."""
+        """Outputs in the form of the target: (B, S, K, 2)."""
         return outputs[..., :2]
 
     def seen(self, outputs):

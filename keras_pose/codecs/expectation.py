@@ -1,10 +1,10 @@
-"""Expectation: the mean place under the softmax of a joint's whole map.
+"""Expectation: the mean position under the softmax of a joint's map.
 
 X. Sun et al., "Integral Human Pose Regression", ECCV 2018, eq. (2); its 2D form
-in the cells of `center` alignment is ours. Freed of the bias towards the
-middle: K. Gu, L. Yang, A. Yao, "Removing the Bias of Integral Pose Regression",
-ICCV 2021. Neither defines a score: ours is what the softmax has in the 5 x 5
-cells around the joint.
+in the cells of `center` alignment is ours. The bias towards the centre is
+removed as in K. Gu, L. Yang, A. Yao, "Removing the Bias of Integral Pose
+Regression", ICCV 2021. Neither defines a score: ours is the probability of the
+5 x 5 cells around the joint.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from keras_pose.codecs.codec import last_stage
 from keras_pose.codecs.coordinates import Points
 
 AROUND = 2
-"""Cells on each side of the joint's own whose probability is its score."""
+"""Cells on each side of the joint's cell that its score covers."""
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -26,13 +26,12 @@ class Expectation(Points):
     """Outputs (B, S, h, w, K) of S stages; the last stage is the result."""
 
     beta: float = 1.0
-    """Factor on the maps before the softmax; the larger, the more the highest
-    cell counts."""
+    """Factor on the maps before the softmax; a larger one sharpens it."""
     debias: bool = False
-    """Subtract what a background of zeros gives the softmax. With N cells of
-    which all but few are 0, and C the sum of exp(beta map), the mean place J is
-    drawn to the middle M: J C = J' (C - N) + M N. Solved for J', which is used
-    where C > N, as it is above a background of zeros."""
+    """Subtract the contribution of a background of zeros to the softmax. With N
+    cells of which all but few are 0, and C the sum of exp(beta map), the mean
+    position J is biased towards the centre M: J C = J' (C - N) + M N. Solved
+    for J', which is used where C > N, as above a background of zeros."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -40,9 +39,9 @@ class Expectation(Points):
             raise ValueError(f"beta must be positive, got {self.beta}")
 
     def probabilities(self, outputs):
-        """Softmax over the cells of maps (..., h, w, K), the background off.
+        """Softmax over the cells of maps (..., h, w, K), without background.
 
-        Their sum over the cells is 1; those of `debias` may be negative.
+        The sum over the cells is 1; with `debias` values may be negative.
         """
         logits = self.beta * ops.cast(outputs, "float32")
         rank = len(logits.shape)
@@ -52,14 +51,14 @@ class Expectation(Points):
             return shares
         cells = outputs.shape[-3] * outputs.shape[-2]
         total = ops.logsumexp(logits, axis=over, keepdims=True)
-        each = ops.exp(-total)  # what a zero has of the softmax
+        each = ops.exp(-total)  # probability of a zero
         rest = 1 - cells * each
         clear = rest > keras.config.epsilon()
-        freed = (shares - each) / ops.where(clear, rest, 1.0)
-        return ops.where(clear, freed, shares)
+        unbiased = (shares - each) / ops.where(clear, rest, 1.0)
+        return ops.where(clear, unbiased, shares)
 
     def values(self, outputs):
-        """Outputs as what a loss compares with the target: (B, S, K, 2)."""
+        """Outputs in the form of the target: (B, S, K, 2)."""
         return self._mean(self.probabilities(outputs))
 
     def seen(self, outputs):
@@ -82,7 +81,7 @@ class Expectation(Points):
         return self.size[1] / maps.shape[-2]
 
     def _mean(self, shares):
-        """Mean place (..., K, 2) under probabilities (..., h, w, K)."""
+        """Mean position (..., K, 2) under probabilities (..., h, w, K)."""
         stride, (height, width) = self._stride(shares), shares.shape[-3:-1]
         places = []
         for count, summed in ((width, -3), (height, -2)):

@@ -1,11 +1,11 @@
-"""Gaussians on the cells of a map: where a pixel lies, and where a peak is.
+"""Gaussians on heatmaps: encoding, decoding, and the alignment of cells.
 
-A map of stride s has its cell c over input pixels s*c ... s*c + s - 1, so a
-pixel x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping
-the image flips the map and no one-pixel shift is needed when the two are
-averaged. "corner" (x / s) and "udp" (the first cell on the first pixel, the
-last one on the last: x (w - 1) / (W - 1), J. Huang et al., "The Devil is in the
-Details", CVPR 2020) are for weights trained that way.
+Cell c of a map of stride s covers input pixels s*c ... s*c + s - 1, so a pixel
+x lies at cell (x + 0.5) / s - 0.5 (`alignment="center"`). Then flipping the
+image flips the map, and averaging the two needs no one-pixel shift. "corner"
+(x / s) and "udp" (the first cell on the first pixel, the last one on the last:
+x (w - 1) / (W - 1), J. Huang et al., "The Devil is in the Details", CVPR 2020)
+are for weights trained that way.
 """
 
 import math
@@ -27,7 +27,7 @@ def to_cells(points, stride, alignment="center", size=None):
         points: (..., 2) x, y.
         stride: input pixels per cell.
         alignment: one of `ALIGNMENTS`.
-        size: (height, width) of the map, which "udp" has to know.
+        size: (height, width) of the map, required by "udp".
     """
     slope, start = _line(points, stride, alignment, size)
     return (points - start) / slope
@@ -47,7 +47,7 @@ def _line(points, stride, alignment, size):
     if alignment == "corner":
         return stride, 0.0
     if size is None:
-        raise ValueError("udp: (height, width) of the map wanted, got None")
+        raise ValueError("udp needs the (height, width) of the map, got None")
     slope = [(stride * n - 1) / max(n - 1, 1) for n in size[::-1]]
     if isinstance(points, np.ndarray):
         return np.array(slope), 0.0
@@ -76,7 +76,7 @@ def encode(points, size, sigma=1.0):
 
 
 def decode(maps, method="quarter", sigma=1.0):
-    """Where each map is highest, and how high.
+    """Position and height of the highest peak of each map.
 
     Args:
         maps: (B, H, W, K), larger is more certain.
@@ -84,9 +84,9 @@ def decode(maps, method="quarter", sigma=1.0):
             the higher neighbour on each axis, Newell), "argmax", "dark"
             (second-order Taylor step on the logarithm, Zhang et al., CVPR 2020;
             the maps must not be negative) or "soft" (the centre of mass of the
-            window within 2 sigma of the argmax, freed of its bias). Of a
-            Gaussian of sigma 1 or more, "soft" misses each coordinate by less
-            than 0.001 cells; where the border cuts the window, by at most 0.08
+            window within 2 sigma of the argmax, with bias correction). On a
+            Gaussian of sigma 1 or more, the error of "soft" per coordinate is
+            below 0.001 cells; where the border cuts the window, at most 0.08
             cells (sigma 1), 0.04 (1.5), 0.03 (2), 0.02 (3).
         sigma: width of the Gaussians in cells, for "dark" and "soft".
 
@@ -108,7 +108,7 @@ def decode(maps, method="quarter", sigma=1.0):
 
 
 def _at(flat, column, row, size):
-    """Values (B, K) of flat maps; the border counts as its own neighbour."""
+    """Values (B, K) of flat maps; the border is repeated outside."""
     height, width = size
     x, y = ops.clip(column, 0, width - 1), ops.clip(row, 0, height - 1)
     index = ops.expand_dims(y * width + x, -1)
@@ -121,7 +121,7 @@ def _no_step(flat, column, row, size, sigma):
 
 
 def _quarter_step(flat, column, row, size, sigma):
-    """A quarter cell to the higher neighbour, (B, K, 2); none at the border."""
+    """A quarter cell to the higher neighbour, (B, K, 2); 0 at the border."""
     height, width = size
 
     def slope(dx, dy):
@@ -137,7 +137,7 @@ def _quarter_step(flat, column, row, size, sigma):
 
 
 def _dark_step(flat, column, row, size, sigma):
-    """To the top of the parabola through the smoothed logarithm, (B, K, 2)."""
+    """To the maximum of the parabola through the smoothed log, (B, K, 2)."""
     flat = _log_smoothed(flat, size, sigma)
 
     def at(dx, dy):
@@ -168,17 +168,18 @@ DECODINGS = {
     "dark": _dark_step,
     "soft": _soft_step,
 }
-"""Ways from a map to a point."""
+"""Functions that refine the argmax, by name."""
 
 
 def _center_of_mass(flat, column, row, size, sigma):
     """Offset (B, K, 2) of the centre from the peak's cell, cells.
 
-    The mean of a window is biased, for the window lies around the peak's cell
-    and ends there or at the border. So it is compared with the mean of a
-    Gaussian on the middle of that cell, in the same window: one that lies a
-    little further has its mean further by variance / sigma^2 of that. That
-    Gaussian weighs both means: what lies far from the peak hardly counts.
+    The mean of a window is biased, because the window is centred on the peak's
+    cell or cut by the border. It is therefore compared with the mean of a
+    Gaussian at the centre of that cell in the same window: shifting this
+    Gaussian a little shifts its mean by variance / sigma^2 of the shift. The
+    same Gaussian weights both means, so that values far from the peak hardly
+    count.
     """
     joints, (height, width) = flat.shape[1], size
     radius = math.ceil(2 * sigma)
@@ -196,7 +197,7 @@ def _center_of_mass(flat, column, row, size, sigma):
     down = ops.where((y >= 0) & (y < height), gaussian, 0.0)
 
     def center(mass):
-        """Mean of a window's line (B, K, side), and its variance."""
+        """Mean and variance of one line (B, K, side) of a window."""
         mass = mass / ops.maximum(ops.sum(mass, -1, keepdims=True), 1e-30)
         mean = ops.sum(mass * distance, -1)
         return mean, ops.sum(mass * ops.square(distance), -1) - mean**2

@@ -11,12 +11,12 @@ from keras_pose.codecs import gaussians
 from keras_pose.codecs.codec import Codec, last_stage, swap_sides
 
 REACH = 3
-"""Sigmas beyond which a Gaussian, below 0.012, shows nothing on the map."""
+"""Sigmas beyond which a Gaussian (below 0.012) does not reach the map."""
 
 
 @dataclass(frozen=True)
 class Maps(Codec):
-    """A map (h, w) for each joint: the geometry that its codecs share."""
+    """A map (h, w) for each joint: the geometry of map codecs."""
 
     stride: int = 4
     """Input pixels per cell."""
@@ -34,17 +34,17 @@ class Maps(Codec):
         return gaussians.to_cells(points, self.stride, self.alignment, size)
 
     def to_pixels(self, cells, size):
-        """Cells (..., 2) in input pixels; undoes `to_cells`."""
+        """Cells (..., 2) in input pixels; the inverse of `to_cells`."""
         return gaussians.to_pixels(cells, self.stride, self.alignment, size)
 
     def mirror(self, seen):
-        """(B, h, w, C) of mirrored pictures as that of the pictures.
+        """Undoes the mirroring of the pictures: (B, h, w, C) -> (B, h, w, C).
 
-        With corner alignment the two do not meet: a joint at x / s is seen at
-        (W - 1 - x) / s, and mirrored back it lies 1 - 1 / s of a cell too far
-        left. The maps are moved by exactly that, between the cells; the field's
-        whole cell leaves a bias of 1 / s. With the other alignments nothing is
-        to be moved.
+        With corner alignment the two maps do not coincide: a joint at x / s is
+        seen at (W - 1 - x) / s, and after mirroring back it lies 1 - 1 / s of a
+        cell too far left. The maps are shifted by exactly that, interpolating
+        between cells; the usual shift by a whole cell leaves a bias of 1 / s.
+        The other alignments need no shift.
         """
         seen = swap_sides(ops.flip(seen, axis=2), self.skeleton)
         if self.alignment == "corner":
@@ -56,11 +56,11 @@ class Maps(Codec):
     def merge(self, views, zooms, size):
         """Mean of views (B, h, w, C) in the frame of zoom 1.
 
-        A cell is averaged over the views that show it: a small crop says
-        nothing about what lies beside it.
+        A cell is averaged over the views that show it: a small crop does not
+        show what lies outside.
 
         Args:
-            views: what was seen of crops of the same people.
+            views: `seen` of crops of the same people.
             zooms: of each view, factor on the side of the crop.
             size: (height, width) of the network's input, pixels.
         """
@@ -75,10 +75,10 @@ class Maps(Codec):
         return total / np.maximum(coverage, keras.config.epsilon())
 
     def _resampling(self, cells, size, zoom):
-        """Of both axes (n, n) weights: line i reads a view where cell i lies.
+        """Weights (n, n) of each axis: row i samples a view at cell i.
 
-        Views differ in zoom about the middle of the crop alone, so one bilinear
-        matrix per axis does for every person.
+        Views differ only by a zoom about the centre of the crop, so one
+        bilinear matrix per axis serves all people.
         """
         middle = self.to_cells((np.array(size[::-1]) - 1) / 2, cells)
         for count, around in zip(cells, middle[::-1], strict=True):
@@ -92,23 +92,22 @@ class Maps(Codec):
 class Heatmaps(Maps):
     """Outputs (B, S, h, w, C) of S stages; the last stage is the result.
 
-    C is K, or K + 1 with a background. What inference keeps of it, `seen`, is
-    (B, h, w, K): heights of Gaussians; and behind them, where a sign has a
-    meaning, the K raw maps. A background is never kept.
+    C is K, or K + 1 with a background. `seen`, what inference keeps, is
+    (B, h, w, K): heights of Gaussians, followed by the K raw maps if their sign
+    has a meaning. A background is not kept.
     """
 
     sigma: float = 1.0
     """Width of the Gaussians, cells."""
     logits: bool = False
-    """The outputs are logits of the heights, which are 0 ... 1; else heights
-    themselves."""
+    """Whether the outputs are logits of the heights (0 ... 1), or heights."""
     occluded_amplitude: int = 1
     """Peak of an occluded joint's Gaussian (flag 1), 1 or -1. With -1 the sign
-    of a map says whether its joint is occluded, its absolute value where it is
-    (MSSH, eq. 1)."""
+    of a map says whether its joint is occluded, and its absolute value where
+    the joint is (MSSH, eq. 1)."""
     background: bool = False
-    """A last map is 1 where no joint is: 1 - the highest of the others (S.-E.
-    Wei et al., "Convolutional Pose Machines", CVPR 2016)."""
+    """Whether there is a last map for the background: 1 - the maximum of the
+    others (S.-E. Wei et al., "Convolutional Pose Machines", CVPR 2016)."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -118,7 +117,7 @@ class Heatmaps(Maps):
         choices.check("occluded_amplitude", amplitude, (1, -1))
         if self.logits and amplitude < 0:
             raise ValueError(
-                "occluded_amplitude -1 needs maps that can be negative: those "
+                "occluded_amplitude -1 needs maps that can be negative; maps "
                 "of logits are 0 ... 1"
             )
 
@@ -129,15 +128,15 @@ class Heatmaps(Maps):
 
     @property
     def tells_occlusion(self):
-        """Whether `joints` says which joints are occluded."""
+        """Whether `joints` predicts which joints are occluded."""
         return self.occluded_amplitude < 0
 
     def values(self, outputs):
-        """Outputs of any shape as what a loss compares with the target."""
+        """Outputs (any shape) in the form of the target."""
         return ops.sigmoid(outputs) if self.logits else outputs
 
     def target(self, labels, outputs):
-        """What the maps should be, and for which that is known.
+        """Target maps, and which of them are known.
 
         Args:
             labels: (B, P, K, 3 or more) x, y in input pixels, flag, the subject
@@ -147,12 +146,12 @@ class Heatmaps(Maps):
         Returns:
             target (B, 1, h, w, C): a Gaussian of peak 1 for each labelled
             joint of the subject, occluded or not (see `occluded_amplitude`);
-            and known (B, C), 1 or 0: is the joint labelled, and its Gaussian on
-            the map? A background is always known.
+            and known (B, C), 1 if the joint is labelled and its Gaussian
+            reaches the map, else 0. A background is always known.
         """
         if outputs.shape[-1] != self.channels:
             raise ValueError(
-                f"{self.channels} maps wanted for the {self.count} joints of "
+                f"expected {self.channels} maps for the {self.count} joints of "
                 f"{self.skeleton.name}, got outputs {tuple(outputs.shape)}"
             )
         labels = ops.cast(labels, "float32")[:, 0]
@@ -175,8 +174,8 @@ class Heatmaps(Maps):
     def seen(self, outputs):
         """What inference keeps: (B, h, w, K), or with signs (B, h, w, 2 K).
 
-        Views are averaged like this: with their signs, two that disagree would
-        cancel, and with them the joint.
+        Absolute values are averaged over views: with signs, two views that
+        disagree on the occlusion would cancel.
         """
         last = last_stage(outputs)[..., : self.count]
         if not self.tells_occlusion:
@@ -184,7 +183,7 @@ class Heatmaps(Maps):
         return ops.concatenate([ops.abs(last), last], axis=-1)
 
     def joints(self, seen, decoding="quarter"):
-        """Where the joints are.
+        """Decodes the positions of the joints.
 
         Args:
             seen: (B, h, w, K or 2 K).
@@ -192,7 +191,7 @@ class Heatmaps(Maps):
 
         Returns:
             points (B, K, 2) x, y in input pixels; scores (B, K), heights of the
-            peaks; occluded (B, K) bool, or None where the codec does not tell.
+            peaks; occluded (B, K) bool, or None if it is not predicted.
         """
         maps = seen[..., : self.count]
         cells, scores = gaussians.decode(maps, decoding, self.sigma)
@@ -204,7 +203,7 @@ class Heatmaps(Maps):
 
     @classmethod
     def from_config(cls, config):
-        """As `get_config` says; earlier files name an activation."""
+        """The inverse of `get_config`; earlier files name an activation."""
         config = dict(config)
         activation = config.pop("activation", None)
         if activation is not None:

@@ -1,10 +1,10 @@
-"""What chance does to a training sample; `pipeline` applies it in one warp.
+"""Random augmentation of training samples; `pipeline` applies it in one warp.
 
 Newell, Yang, Deng, "Stacked Hourglass Networks for Human Pose Estimation", ECCV
 2016, https://arxiv.org/abs/1603.06937, section 3.1, and the authors' released
-code; what other papers say or do instead is a setting. All numbers of an epoch
-are drawn here at once, as a function of the seed and the epoch only, so that
-neither threads nor a resumed run change a sample.
+code; settings select what other papers do. All random numbers of an epoch are
+drawn at once, as a function of seed and epoch only, so that neither threads nor
+resuming change a sample.
 """
 
 import math
@@ -15,17 +15,18 @@ import tensorflow as tf
 from keras_pose import choices
 
 SPOTS = 32
-"""Places per sample that are tried as background for keypoint masking."""
+"""Positions per sample that keypoint masking tries as background."""
 
 
 DISTRIBUTIONS = {"octaves": (2, 2), "normal": (1, 2), "uniform": (1, 1)}
-"""How zoom and rotation are drawn, and the most of either in units of `zoom`
-and `rotation`. The zoom multiplies the side of the square that the crop shows,
+"""How zoom and rotation are drawn, and their limits in units of `zoom` and
+`rotation`. The zoom multiplies the side of the square that the crop shows,
 which is 200 pixels times the person's scale: at 1.25 the person appears
 1 / 1.25 as large.
 
-octaves   zoom 2^n, n of deviation `zoom`, clipped at twice that; rotation of
-          deviation `rotation`, clipped at twice that (Newell's code)
+octaves   zoom 2^n, n normal with deviation `zoom`, clipped at twice that;
+          rotation normal with deviation `rotation`, clipped at twice that
+          (Newell's code)
 normal    zoom 1 + n, n clipped at its deviation `zoom`; rotation as above
           (Simple Baselines' code)
 uniform   zoom in 1 - `zoom` ... 1 + `zoom`; rotation up to +-`rotation`
@@ -34,13 +35,13 @@ uniform   zoom in 1 - `zoom` ... 1 + `zoom`; rotation up to +-`rotation`
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Newell's distribution, unless told otherwise."""
+    """Settings of the augmentation; the defaults are Newell's."""
 
     rotation: float = 30.0
     """Degrees, see DISTRIBUTIONS."""
     rotation_chance: float = 0.6
-    """Share of samples that are turned at all: 0.4 in Newell's code, 0.6 in the
-    PyTorch ports that later papers trained with."""
+    """Share of samples that are rotated: 0.4 in Newell's code, 0.6 in the
+    PyTorch ports that later papers used."""
     zoom: float = 0.25
     """Octaves or a share of the side, see DISTRIBUTIONS."""
     distribution: str = "octaves"
@@ -49,8 +50,8 @@ class Augmentation:
     """Share of samples that are mirrored."""
     color: float = 0.4
     """Each channel is multiplied by a gain in 1 - color ... 1 + color. Newell's
-    code has 0.6 ... 1.4: a gain per channel imitates another white balance and
-    exposure, the two ways in which photographs of one scene differ most."""
+    code has 0.6 ... 1.4: gains per channel imitate changes of white balance and
+    exposure, in which photographs of one scene differ most."""
     masking: float = 0.0
     """Share of samples with a covered or copied joint, see `masking`."""
     masking_size: float = 0.15
@@ -80,19 +81,19 @@ class Augmentation:
             )
 
     @classmethod
-    def told(cls, settings):
-        """Of what has all these as attributes, a command's settings."""
+    def from_config(cls, settings):
+        """From a command's settings, which have attributes of these names."""
         return cls(**{f.name: getattr(settings, f.name) for f in fields(cls)})
 
     def context(self, size):
-        """What the strongest sample shows / the side of the person's square.
+        """Extent of the strongest augmentation / side of the person's square.
 
         Args:
             size: (height, width) of the crops; their height shows the square.
 
         Returns:
-            the side of the upright square around all that the most zoomed and
-            turned sample can show, in sides of the person's square.
+            the side of the upright square around everything that the largest
+            zoom and rotation can show, in sides of the person's square.
         """
         most = DISTRIBUTIONS[self.distribution]
         zoom = most[0] * self.zoom
@@ -108,11 +109,11 @@ class Augmentation:
 
 
 NONE = Augmentation(rotation=0.0, zoom=0.0, flip_chance=0.0, color=0.0)
-"""The crop as it is tested."""
+"""No augmentation: the crop as in a test."""
 
 
 def draw(augmentation, count, seed, epoch):
-    """The chances of `count` samples in one epoch.
+    """The random numbers of `count` samples in one epoch.
 
     Args:
         augmentation: `Augmentation`.
@@ -124,9 +125,9 @@ def draw(augmentation, count, seed, epoch):
         dict of zoom (N,): factor on the side of the crop, angle (N,): radians,
         flip (N,): 0 or 1, gain (N, 3): factor on red, green, blue; float32.
         With masking also patch (N,): side of the patch / side of the person's
-        square, 0 for none, covers (N,): 1 for background over a joint, 0 for a
-        joint on background, and in 0 ... 1 pick (N,): which joint, and spots
-        (N, SPOTS, 2): where background may be, x and y.
+        square, 0 for none; covers (N,): 1 for background over a joint, 0 for a
+        joint on background; and, in 0 ... 1, pick (N,): which joint, and spots
+        (N, SPOTS, 2): x and y of candidates for background.
     """
     a = augmentation
     seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -136,8 +137,8 @@ def draw(augmentation, count, seed, epoch):
         spread = tf.random.stateless_uniform((2, count), streams[0], -1.0, 1.0)
     else:
         spread = tf.random.stateless_normal((2, count), streams[0])
-    # Clipped last: in another order a graph rounds differently, and a run that
-    # was stopped would continue with other samples.
+    # Clipped last: in another order a graph rounds differently, and a resumed
+    # run would continue with other samples.
     zoom, degrees = (
         tf.clip_by_value(numbers * unit, -limit * unit, limit * unit)
         for numbers, unit, limit in zip(
@@ -155,7 +156,7 @@ def draw(augmentation, count, seed, epoch):
         "gain": 1.0 + a.color * (2.0 * tf.transpose(chance[2:]) - 1.0),
     }
     if a.masking > 0:
-        # Of a stream of its own: all else is as without masking.
+        # A separate stream: the other numbers are the same without masking.
         stream = tf.random.fold_in(seed, 2)
         chance = tf.random.stateless_uniform((3 + 2 * SPOTS, count), stream)
         spots = tf.reshape(tf.transpose(chance[3:]), (count, SPOTS, 2))

@@ -1,16 +1,17 @@
-"""Keypoint masking: a joint covered with background, or copied beside itself.
+"""Keypoint masking: covers a joint with background, or copies it beside itself.
 
 Ke, Chang, Qi, Lyu, "Multi-Scale Structure-Aware Network for Human Pose
 Estimation", ECCV 2018, https://arxiv.org/abs/1803.09894, section 3.4. The paper
-gives neither size nor share of the patches, nor what is background; ours:
+states neither the size nor the share of the patches, nor what is background.
+Here:
 
-* a patch is a square, as large a part of the person wherever it appears;
-* background is a square of the photograph that keeps clear of the joints and
-  limbs of everybody who is labelled in it;
-* a joint is covered, or copied, where it is visible: an occluded one is covered
+* a patch is a square of constant size relative to the person;
+* background is a square of the photograph that touches no joint or limb of any
+  labelled person;
+* only visible joints are covered or copied: an occluded joint is covered
   already, and its patch shows what covers it.
 
-Here is decided where; `crop.cut_out` copies within the crop.
+This module decides where; `crop.cut_out` copies within the crop.
 """
 
 import tensorflow as tf
@@ -19,26 +20,26 @@ import tensorflow.experimental.numpy as tnp
 from keras_pose import geometry
 
 VISIBLE = 2
-"""COCO's flag v of a joint that can be seen."""
+"""COCO's flag v of a visible joint."""
 BODY = 0.05
-"""What is person around a limb or joint, on each side / side of the person's
-square: half as wide as a thigh. At least half a patch is kept clear, too, so
-that no copy lies on the patch of another joint."""
+"""Half the width of the body around a limb or joint / side of the person's
+square: half the width of a thigh. Patches also keep at least half a patch away,
+so that no copy lies on the patch of another joint."""
 NEARBY = 2.0
-"""How far beyond that clearance a joint is copied at most, in patch sides."""
+"""Largest distance beyond that clearance to copy a joint, in patch sides."""
 
 
 def place(chances, joints, flags, limbs, back, picture, size):
-    """Where to copy a patch of each crop from and to.
+    """Source and target of the patch to copy in each crop.
 
-    A crop stays as it is where chance says so, where no visible joint of the
-    subject lies in it, or where none of the spots that were drawn is background
-    (too little is left of it beside a person who fills the crop).
+    A crop is not changed if it was not chosen, if it shows no visible joint of
+    the subject, or if none of the drawn spots is background (there is little
+    background in a crop that the person fills).
 
     Args:
         chances: dict of zoom and the masking numbers of `augment.draw`, for B
             crops.
-        joints: (B, P, K, 2) x, y of everybody in pixels of the crop, the
+        joints: (B, P, K, 2) x, y of all people in pixels of the crop, the
             subject first.
         flags: (B, P, K) COCO's v.
         limbs: (L, 2) joint indices.
@@ -60,7 +61,7 @@ def place(chances, joints, flags, limbs, back, picture, size):
     joints = tf.where(flags[..., None] > 0, tf.round(joints), 0.0)
 
     def whole(points):
-        """Which patches around (B, N, 2) show nothing but the photograph."""
+        """Which patches around (B, N, 2) lie within the photograph."""
         inside = (points >= half) & (points <= limit - half)
         signs = tf.constant([(-1, -1), (-1, 1), (1, -1), (1, 1)], tf.float32)
         corners = points[:, :, None] + signs * half[..., None]
@@ -100,16 +101,16 @@ def _choose(points, usable, pick):
 
 
 def touches(spots, room, joints, flags, limbs):
-    """Which squares (B, N) around spots meet a joint or limb of anybody.
+    """Which squares (B, N) around spots touch a joint or limb of anyone.
 
-    Separating axes: a square and a line are apart if their shadows on x, on y
-    or across the line are. A joint is a line without length.
+    Separating axes: a square and a line are disjoint if their projections on x,
+    on y or across the line are. A joint is a line of length 0.
 
     Args:
         spots: (B, N, 2) x, y of the squares' middles.
         room: (B,) half the side of a square.
         joints: (B, P, K, 2).
-        flags: (B, P, K) 0 is not there, and neither are its limbs.
+        flags: (B, P, K); joints of flag 0 and their limbs are ignored.
         limbs: (L, 2) joint indices.
     """
     ends = list(limbs) + [(k, k) for k in range(joints.shape[2])]

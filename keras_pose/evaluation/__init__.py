@@ -1,1 +1,1 @@
-"""What is made of poses and the truth: files for others, and failures."""
+"""Evaluation of poses: files for other tools, and failures."""

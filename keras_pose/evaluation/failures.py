@@ -1,7 +1,7 @@
-"""Where and how a model fails: the numbers behind the report's pictures.
+"""Where and how a model fails: the numbers of the report.
 
-A *reach* is a joint's distance from the truth divided by the distance that the
-protocol allows: up to 1 is right, NaN is not counted.
+A *reach* is a joint's distance from the ground truth divided by the distance
+that the protocol allows: up to 1 is correct, NaN is not counted.
 """
 
 import keras
@@ -11,12 +11,12 @@ import pandas as pd
 from keras_pose import metrics
 
 NEARLY = 2.0
-"""A miss of up to this reach is nearly right."""
+"""A miss up to this reach is nearly right."""
 KINDS = ("nearly right", "left for right", "another joint", "elsewhere")
 
 
 def joint_protocol(name):
-    """The protocol that judges single joints: PCP scores only limbs."""
+    """The protocol for single joints: PCP scores only limbs."""
     protocol = metrics.PROTOCOLS[name]
     return (
         protocol
@@ -26,7 +26,7 @@ def joint_protocol(name):
 
 
 def hits(joints, people, skeleton, protocol):
-    """Which parts are right (N, P) and counted (N, P), as float64 0 or 1.
+    """Which parts are correct (N, P) and counted (N, P), as float64 0 or 1.
 
     joints (N, K, 2) and people (`people.People`) are in the same pixels; the
     protocol is a name in `metrics.PROTOCOLS`.
@@ -35,13 +35,13 @@ def hits(joints, people, skeleton, protocol):
         people.labels, np.asarray(joints, "float64"), skeleton
     )
     return [
-        keras.ops.convert_to_numpy(seen).astype("float64")
-        for seen in (correct[0], counted)
+        keras.ops.convert_to_numpy(values).astype("float64")
+        for values in (correct[0], counted)
     ]
 
 
 def reaches(joints, labels, skeleton, protocol):
-    """How far off each joint is, in units of what `protocol` allows.
+    """Error of each joint in units of the distance that `protocol` allows.
 
     Args:
         joints: (N, K, 2) predictions.
@@ -50,26 +50,26 @@ def reaches(joints, labels, skeleton, protocol):
         protocol: a `metrics.PCK`.
 
     Returns:
-        (N, K): up to 1 is right; NaN where a joint is not counted; infinite
-        where the prediction is not a number.
+        (N, K): up to 1 is correct; NaN where a joint is not counted; infinite
+        where the prediction is NaN.
     """
     lengths = keras.ops.convert_to_numpy(protocol.lengths(labels, skeleton))
     distances = np.linalg.norm(joints - labels[..., :2], axis=-1)
-    found = distances / (protocol.threshold * lengths[:, None])
+    reach = distances / (protocol.threshold * lengths[:, None])
     counted = (labels[..., 2] > 0) & (lengths[:, None] > 0)
-    return np.where(counted, np.where(np.isnan(found), np.inf, found), np.nan)
+    return np.where(counted, np.where(np.isnan(reach), np.inf, reach), np.nan)
 
 
 def rank(reach, least=0.5):
-    """People from worst to best: fewest joints right, then farthest off.
+    """People from worst to best: by share of correct joints, then by error.
 
     Args:
-        reach: (N, K) of the joints that matter.
-        least: who has fewer counted joints than this share of the most that
-            anybody has is left out.
+        reach: (N, K) of the joints to rank by.
+        least: people with fewer counted joints than this share of the largest
+            number are left out.
 
     Returns:
-        indices of people; empty when nobody has enough joints.
+        indices of people; empty if no one has enough joints.
     """
     counted = ~np.isnan(reach)
     number = counted.sum(axis=1)
@@ -80,7 +80,7 @@ def rank(reach, least=0.5):
 
 
 def by_visibility(reach, flags, skeleton):
-    """Score of each kind of joint where it is visible and where it is occluded.
+    """Score of each type of joint, visible and occluded.
 
     Args:
         reach: (N, K).
@@ -88,17 +88,17 @@ def by_visibility(reach, flags, skeleton):
         skeleton: the order of the joints.
 
     Returns:
-        DataFrame, a row per kind of joint ("ankle") and one for all: visible
-        and occluded are shares that are right (NaN where there are none), and
-        visible_joints, occluded_joints how many there are.
+        DataFrame, a row per type of joint ("ankle") and one for all: visible
+        and occluded are shares of correct joints (NaN where there are none),
+        visible_joints and occluded_joints their numbers.
     """
     groups = skeleton.groups | {"all joints": tuple(range(reach.shape[1]))}
     rows = {}
     for name, members in groups.items():
-        part, seen = reach[:, members], flags[:, members]
+        part, state_flags = reach[:, members], flags[:, members]
         row = {}
         for flag, state in ((2, "visible"), (1, "occluded")):
-            chosen = part[(seen == flag) & ~np.isnan(part)]
+            chosen = part[(state_flags == flag) & ~np.isnan(part)]
             row[state] = (chosen <= 1).mean() if chosen.size else np.nan
             row[f"{state}_joints"] = chosen.size
         rows[name.replace("_", " ")] = row
@@ -106,14 +106,14 @@ def by_visibility(reach, flags, skeleton):
 
 
 def kinds_of_miss(joints, labels, skeleton, protocol):
-    """What is at the place that a wrong joint was put.
+    """What lies at the position of each wrong joint.
 
     Nearly right: within `NEARLY` times the allowed distance. Otherwise the
-    truth of the joint's mirror image, or of another joint of the person, lies
-    within the allowed distance; or none does.
+    joint's mirror image, or another joint of the person, lies within the
+    allowed distance of the prediction; or none does.
 
     Returns:
-        Series, one number of joints per `KINDS`.
+        Series, the number of joints of each of `KINDS`.
     """
     reach = reaches(joints, labels, skeleton, protocol)
     lengths = keras.ops.convert_to_numpy(protocol.lengths(labels, skeleton))
@@ -136,10 +136,10 @@ def kinds_of_miss(joints, labels, skeleton, protocol):
 
 
 def missing_joint_curve(scores, flags, missing=(0,)):
-    """Precision and recall of "this joint is missing" against the threshold.
+    """Precision and recall of missing joints against the threshold.
 
-    HSM, section VII, names this threshold as future work: better to say that a
-    joint is missing than to take the highest pixel of an empty map.
+    HSM, section VII, names this threshold as future work: a joint should be
+    reported as missing instead of placed at the highest pixel of an empty map.
 
     Args:
         scores: (N, K) height of each joint's peak.
@@ -147,23 +147,23 @@ def missing_joint_curve(scores, flags, missing=(0,)):
         missing: which flags count as missing.
 
     Returns:
-        DataFrame by rising threshold: a joint is called missing when its score
-        is *below* it. precision, recall, f1; one row per distinct score that
-        calls at least one joint missing.
+        DataFrame by increasing threshold: a joint is reported as missing if its
+        score is *below* it. precision, recall, f1; one row per distinct score
+        that reports at least one joint as missing.
     """
     scores, flags = np.ravel(scores), np.ravel(flags)
     if scores.shape != flags.shape:
         raise ValueError(
-            f"one flag per score wanted, got {scores.size} and {flags.size}"
+            f"expected one flag per score, got {scores.size} and {flags.size}"
         )
     truly = np.isin(flags, missing)
     if not truly.any():
         raise ValueError(f"no joint has one of the flags {missing}")
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
-    found = np.cumsum(truly[order])
+    true_positives = np.cumsum(truly[order])
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    called, hits = last + 1, found[last]
+    called, hits = last + 1, true_positives[last]
     above = np.append(ordered[last[1:]], np.nextafter(ordered[-1], np.inf))
     precision, recall = hits / called, hits / truly.sum()
     f1 = 2 * hits / (called + truly.sum())

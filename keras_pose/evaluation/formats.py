@@ -1,8 +1,8 @@
-"""Files of what was found, for other tools: each whole or not at all.
+"""Prediction files for other tools, each written completely or not at all.
 
-predictions.json is a list like COCO's results, which COCO's server takes as it
-is; predictions-header.json beside it says what its numbers mean.
-predictions.npz holds the same as arrays, predictions.mat in MPII's layout.
+predictions.json is a list in COCO's results format, which COCO's server accepts
+unchanged; predictions-header.json beside it explains its numbers.
+predictions.npz has the same as arrays, predictions.mat in MPII's layout.
 """
 
 import io
@@ -17,15 +17,15 @@ from keras_pose import files
 
 PREDICTIONS = "predictions.json"
 FIRST_PIXEL = 1
-"""MATLAB's, and so MPII's, name of the first pixel."""
+"""Number of the first pixel in MATLAB, and so in MPII."""
 PIXELS = "the centre of the first pixel of the upright photograph is (0, 0)"
 
 
 def save(folder, tables, poses, people, skeleton):
-    """Writes tables and poses into a folder, which is made if need be.
+    """Writes tables and poses into a folder, which is created if necessary.
 
     Args:
-        folder: where to.
+        folder: to write to.
         tables: {file name: DataFrame}.
         poses: `people.Poses`, all of them.
         people: `people.People` of the same split.
@@ -36,10 +36,10 @@ def save(folder, tables, poses, people, skeleton):
     names = names_of(poses, people)
     pictures = pictures_of(poses, people)
     sources = [people.pictures[number] for number in pictures]
-    said = {} if poses.occluded is None else {"occluded": poses.occluded}
+    optional = {} if poses.occluded is None else {"occluded": poses.occluded}
     np.savez_compressed(
         arrays,
-        **said,
+        **optional,
         joints=poses.joints,
         scores=poses.scores,
         names=np.array(names, "U"),
@@ -60,12 +60,12 @@ def save(folder, tables, poses, people, skeleton):
 
 
 def save_results(path, results, skeleton):
-    """Writes a list of results, and its header beside it.
+    """Writes a list of results and its header file.
 
     Args:
         path: of the .json.
         results: of `as_results`.
-        skeleton: whose joints the keypoints are.
+        skeleton: names the keypoints.
 
     Returns:
         path of the header.
@@ -77,8 +77,8 @@ def save_results(path, results, skeleton):
         "joints": skeleton.joints,
         "keypoints": "x, y, score of each joint, in their order",
         "pixels": PIXELS,
-        "bbox": "x, y, width, height of what was looked at",
-        "missing, occluded": "of each joint, where the model says so",
+        "bbox": "x, y, width, height of the input box",
+        "missing, occluded": "of each joint, if the model predicts it",
     }
     for name, value in ((header, content), (path, results)):
         with files.whole(name) as temporary:
@@ -87,21 +87,21 @@ def save_results(path, results, skeleton):
 
 
 def as_results(poses, people, names=None):
-    """Poses as a list like COCO's results.
+    """Poses as a list in COCO's results format.
 
     Args:
         poses: `people.Poses`.
-        people: `people.People`, whose photographs these are.
-        names: of each pose, if they are to be told.
+        people: `people.People` with the photographs.
+        names: of each pose, optional.
 
     Returns:
         [{image_id, file_name, category_id, keypoints, score, bbox}]; image_id
-        is the source's number of the photograph, or its file name.
+        is the source's id of the photograph, or its file name.
     """
     keypoints = np.dstack([poses.joints, poses.scores])
     keypoints = keypoints.astype("float64").round(3)  # 133.195, no more digits
     ids = people.image_ids or people.pictures
-    found = []
+    results = []
     for number, picture in enumerate(pictures_of(poses, people)):
         pose = {
             "image_id": ids[picture],
@@ -116,11 +116,11 @@ def as_results(poses, people, names=None):
         if names is not None:
             pose["person"] = names[number]
         for name in ("occluded", "missing"):
-            said = getattr(poses, name)
-            if said is not None:
-                pose[name] = said[number].tolist()
-        found.append(pose)
-    return found
+            values = getattr(poses, name)
+            if values is not None:
+                pose[name] = values[number].tolist()
+        results.append(pose)
+    return results
 
 
 def as_mpii(poses, names, sources, skeleton):
@@ -128,15 +128,16 @@ def as_mpii(poses, names, sources, skeleton):
 
     Args:
         poses: `people.Poses`.
-        names: (N,) who each is in the source.
+        names: (N,) name of each person in the source.
         sources: (N,) file names of the photographs.
         skeleton: names the joints.
 
     Returns:
         dict for `scipy.io.savemat`. `pred.annolist(i).annorect(j).annopoints`
-        is the toolkit's struct; image.name and, where the person's name ends in
-        it ("im.jpg#1"), ridx say who it is. `pos_pred_src` (K, 2, N), `scores`
-        (K, N), `joints` and `names` hold the same as arrays.
+        is the toolkit's struct; image.name and ridx identify the person, ridx
+        being the number at the end of the name ("im.jpg#1"), if there is one.
+        `pos_pred_src` (K, 2, N), `scores` (K, N), `joints` and `names` have the
+        same as arrays.
     """
     joints = poses.joints + FIRST_PIXEL
     index = np.arange(len(skeleton.joints), dtype="float64")
@@ -152,8 +153,8 @@ def as_mpii(poses, names, sources, skeleton):
         )
         images.setdefault(source, []).append((rect, {"point": points}))
     rects = [
-        _structs(ridx=[r for r, _ in found], annopoints=[p for _, p in found])
-        for found in images.values()
+        _structs(ridx=[r for r, _ in rows], annopoints=[p for _, p in rows])
+        for rows in images.values()
     ]
     annolist = _structs(
         image=[{"name": source} for source in images],
@@ -169,14 +170,14 @@ def as_mpii(poses, names, sources, skeleton):
 
 
 def pictures_of(poses, people):
-    """(N,) index of each pose's photograph, also where only the person is."""
+    """(N,) index of each pose's photograph, or else of its person's."""
     if poses.picture is not None:
         return poses.picture
     return people.picture[poses.person]
 
 
 def names_of(poses, people):
-    """(N,) names of the people who were looked at; else a running number."""
+    """(N,) name of each pose's person, or a running number."""
     return [
         people.names[person] if person >= 0 else f"#{number + 1}"
         for number, person in enumerate(poses.person)

@@ -1,1 +1,1 @@
-"""From a trained model to poses in the pixels of the photographs."""
+"""Inference: from a trained model to poses in pixels of the photographs."""

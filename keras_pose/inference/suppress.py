@@ -1,8 +1,8 @@
-"""Poses that are one person: which of them stays.
+"""Suppresses duplicate poses of the same person.
 
 Rescoring and OKS-NMS of B. Xiao, H. Wu, Y. Wei, "Simple Baselines for Human
-Pose Estimation and Tracking", ECCV 2018, https://arxiv.org/abs/1804.06208, in
-the form of the authors' code,
+Pose Estimation and Tracking", ECCV 2018, https://arxiv.org/abs/1804.06208, as
+in the authors' code,
 https://github.com/microsoft/human-pose-estimation.pytorch.
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 from keras_pose import metrics
 
 CERTAIN = 0.2
-"""Joints above this score make up a pose's score (Simple Baselines' code)."""
+"""A pose's score uses joints above this score (Simple Baselines' code)."""
 SAME_PERSON = 0.9
-"""Poses more alike than this are one person (Simple Baselines' code)."""
+"""Poses with a higher OKS are one person (Simple Baselines' code)."""
 
 
 def rescore(box_scores, joint_scores, certain=CERTAIN):
-    """Scores (N,) of poses: the box's times the mean of the certain joints'.
+    """Scores (N,) of poses: the box's score times the mean of certain joints.
 
     Args:
         box_scores: (N,) the detector's; 1 for an annotated box.
         joint_scores: (N, K) heights of the joints' peaks.
-        certain: the mean is of joints above this; 0 if there are none.
+        certain: the mean is over joints above this; 0 if there are none.
     """
     chosen = np.asarray(joint_scores) > certain
     total = np.where(chosen, joint_scores, 0).sum(axis=-1)
@@ -30,17 +30,17 @@ def rescore(box_scores, joint_scores, certain=CERTAIN):
 
 
 def suppress(points, scores, areas, sigmas, threshold=SAME_PERSON):
-    """OKS-NMS: of poses that are one person only the best is kept.
+    """OKS-NMS: keeps only the best of several poses of one person.
 
     Args:
         points: (N, K, 2) x, y of the poses in one picture.
         scores: (N,).
-        areas: (N,) pixels; two poses are compared by the mean of theirs.
+        areas: (N,) pixels; two poses are compared with the mean of theirs.
         sigmas: (K,).
-        threshold: more alike than this is one person.
+        threshold: poses with a higher OKS are one person.
 
     Returns:
-        indices of those kept, best first.
+        indices of the poses kept, best first.
     """
     points, areas = np.asarray(points), np.asarray(areas)
     alike = metrics.oks.similarity(
@@ -51,30 +51,26 @@ def suppress(points, scores, areas, sigmas, threshold=SAME_PERSON):
         sigmas,
     )
     alone = alike <= threshold
-    left = np.argsort(-np.asarray(scores), kind="stable")
+    rest = np.argsort(-np.asarray(scores), kind="stable")
     kept = []
-    while left.size:
-        kept.append(left[0])
-        left = left[1:][alone[left[0], left[1:]]]
+    while rest.size:
+        kept.append(rest[0])
+        rest = rest[1:][alone[rest[0], rest[1:]]]
     return np.array(kept, int)
 
 
 def suppress_poses(poses, skeleton):
-    """`people.Poses` of all pictures, those left of `suppress` in each.
+    """`suppress` in each picture: `people.Poses` -> `people.Poses`.
 
-    Compared by the area of the crop, as in the authors' code; picture by
-    picture, best first.
+    Poses are compared with the area of the crop, as in the authors' code. The
+    result is ordered by picture, best first.
     """
     sigmas = metrics.oks.sigmas(skeleton)
     order = np.argsort(poses.picture, kind="stable")
     borders = np.flatnonzero(np.diff(poses.picture[order])) + 1
-    kept = [
-        group[
-            suppress(
-                *(poses.joints[group], poses.score[group], poses.area[group]),
-                sigmas,
-            )
-        ]
-        for group in np.split(order, borders)
-    ]
+    kept = []
+    for group in np.split(order, borders):
+        chosen = poses.take(group)
+        best = suppress(chosen.joints, chosen.score, chosen.area, sigmas)
+        kept.append(group[best])
     return poses.take(np.concatenate(kept))

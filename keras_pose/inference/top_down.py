@@ -1,9 +1,9 @@
-"""From a trained model to joints in the pixels of the photograph.
+"""Top-down inference: from crops of people to joints in the photographs.
 
 Flip test: the mirrored picture's maps are mirrored back, left and right joints
-swapped, and averaged with the others. Pyramid test: several crops of the same
-person, larger and smaller, their maps brought to one frame and averaged as
-probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
+swapped, and averaged with the originals. Pyramid test: the maps of several
+crops of a person, larger and smaller, are resampled to one frame and averaged
+as probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
 https://arxiv.org/abs/1708.01101).
 """
 
@@ -17,11 +17,11 @@ from keras_pose.models.heads import codec_of
 from keras_pose.people import Poses
 
 PYRAMID = 0.7, 1.3
-"""Smallest and largest side of the crop in a pyramid test, times the usual."""
+"""Smallest and largest side of the crop in a pyramid test / the usual side."""
 
 
 def probabilities(model, images, flip=False, batch_size=None):
-    """Heights of the Gaussians that a model sees.
+    """Heights of the Gaussians that a model predicts.
 
     Args:
         model: ends in `PoseMaps` of heatmaps.
@@ -42,7 +42,7 @@ def probabilities(model, images, flip=False, batch_size=None):
 
 
 def _seen(model, images, flip):
-    """What the codec keeps of images, the mirrored ones merged: numpy."""
+    """The codec's `seen` of images, averaged with the mirrored ones: numpy."""
     codec = codec_of(model)
     images = np.asarray(images)
     seen = codec.seen(model.predict_on_batch(images))
@@ -79,32 +79,35 @@ def predict_people(
         decoding: one of `gaussians.DECODINGS`.
         keep_maps: also return the maps.
         zoom: factor on the side of the box, see `pipeline.views`.
-        shift: how far the box is moved, as there.
-        people: indices of whom to look at, as there.
+        shift: shift of the box, as there.
+        people: indices of the people to predict, as there.
 
     Returns:
-        `people.Poses`; the score of each is that of its box times the mean of
-        its certain joints (`suppress.rescore`).
+        `people.Poses`; a pose's score is that of its box times the mean of its
+        certain joints (`suppress.rescore`).
 
     Raises:
         ValueError: other skeleton, unknown or empty split, or the model's maps
-            are not numbers (names the first person).
+            are not finite (names the first person).
     """
     codec = codec_of(model)
     if codec.skeleton != dataset.skeleton:
         raise ValueError(
-            f"{model.name} finds the joints of {codec.skeleton.name}, but "
-            f"{dataset.folder} holds {dataset.skeleton.name}"
+            f"{model.name} predicts joints of {codec.skeleton.name}, but "
+            f"{dataset.folder} has {dataset.skeleton.name}"
         )
     if scales < 1:
         raise ValueError(f"scales must be 1 or more, got {scales}")
-    count = dataset.people(split)  # first of all: is there such a split?
+    count = dataset.people(split)  # fails early if there is no such split
     count = count if people is None else len(people)
     size = model.input_shape[1:3]
     zooms = np.linspace(*PYRAMID, scales) if scales > 1 else [1.0]
     views = [
         pipeline.views(
-            *(dataset, split, size, batch_size),
+            dataset,
+            split,
+            size,
+            batch_size,
             zoom=np.multiply(zoom, step),
             shift=shift,
             people=people,
@@ -156,7 +159,7 @@ def predict_people(
 def predict_boxes(
     model, dataset, split, boxes, *, batch_size, people=None, **settings
 ):
-    """Joints of each subject as seen in T perturbed boxes.
+    """Joints of each subject in T perturbed boxes.
 
     Args:
         model: ends in `PoseMaps`; of the data set's skeleton.
@@ -165,18 +168,20 @@ def predict_boxes(
         boxes: T of (zoom, x, y): factor on the side, and shift in sides of the
             person's square, see `pipeline.views`.
         batch_size: crops per step.
-        people: indices of the N people to look at; all by default.
+        people: indices of the N people to predict; all by default.
         settings: of `predict_people`.
 
     Returns:
-        joints (T, N, K, 2), photograph pixels, and scores (T, N, K).
+        joints (T, N, K, 2) in pixels of the photographs, and scores (T, N, K).
     """
     if people is None:
         people = np.arange(dataset.people(split))
     boxes = np.tile(np.asarray(boxes, "float64"), (len(people), 1))
     each = len(boxes) // len(people)
-    found = predict_people(
-        *(model, dataset, split),
+    poses = predict_people(
+        model,
+        dataset,
+        split,
         batch_size=batch_size,
         zoom=boxes[:, 0],
         shift=boxes[:, 1:],
@@ -185,13 +190,13 @@ def predict_boxes(
     )
     return [
         values.reshape(-1, each, *values.shape[1:]).swapaxes(0, 1)
-        for values in (found.joints, found.scores)
+        for values in (poses.joints, poses.scores)
     ]
 
 
 def _padded(model, images, flip, count):
-    """`_seen` in a batch of `count`: another size is traced anew, which
-    takes a two-stack hourglass longer than some hundred people."""
+    """`_seen` in a batch of `count`: another size would be traced again, which
+    takes a two-stack hourglass longer than a few hundred people."""
     images = np.asarray(images)
     padding = np.repeat(images[-1:], count - len(images), axis=0)
     maps = _seen(model, np.concatenate([images, padding]), flip)
@@ -199,7 +204,7 @@ def _padded(model, images, flip, count):
 
 
 def _usual(matrices, zoom, size):
-    """(B, 2, 3) crop -> photograph at zoom 1, from those at another zoom."""
+    """(B, 2, 3) crop -> photograph at zoom 1, from matrices at another zoom."""
     height, width = size
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     usual = np.concatenate(
@@ -209,7 +214,7 @@ def _usual(matrices, zoom, size):
 
 
 def _check_finite(maps, dataset, split, first, people=None):
-    """ValueError that names the first person whose maps are not numbers."""
+    """ValueError that names the first person whose maps are not finite."""
     bad = np.flatnonzero(~np.isfinite(maps.reshape(len(maps), -1)).all(axis=1))
     if bad.size:
         person = first + bad[0]

@@ -1,4 +1,4 @@
-"""What every heatmap loss shares: it draws its own target from the joints."""
+"""Base of heatmap losses: they render their own targets from the joints."""
 
 from keras import ops
 
@@ -14,16 +14,16 @@ PIXELS = ("half_sum", "mean")
 class HeatmapLoss(HasCodec, PoseLoss):
     """Base class: labels (B, P, K, 3 or more), maps (B, S, h, w, C) -> (B, C).
 
-    A subclass says what one pixel costs. The target is the codec's, rendered at
-    the size of the maps; occluded joints count like visible ones.
+    A subclass defines the cost of a pixel. The codec renders the target at the
+    size of the maps; occluded joints count like visible ones.
 
     Args:
         codec: `codecs.Heatmaps`: what the maps mean.
-        unlabelled: "zero": the map of a joint without a label should be empty,
-            and it counts (Newell, HSM); "ignore": it has weight 0, as has a
+        unlabelled: "zero": the target of a joint without a label is an empty
+            map, and it counts (Newell, HSM); "ignore": it has weight 0, like a
             joint whose Gaussian lies outside the map (Simple Baselines).
         pixels: "half_sum": half the sum over stages and pixels, as in HSM's
-            eq. (4), which `reduction="sum"` completes; "mean": their mean.
+            eq. (4) (with `reduction="sum"`); "mean": their mean.
     """
 
     def __init__(self, codec, unlabelled="zero", pixels="half_sum", **kwargs):
@@ -40,7 +40,7 @@ class HeatmapLoss(HasCodec, PoseLoss):
 
     @property
     def codecs(self):
-        """Its one codec."""
+        """A list of its codec."""
         return [self.codec]
 
     def pixel_loss(self, values, target):

@@ -10,9 +10,9 @@ from keras_pose.losses.heatmap_loss import HeatmapLoss
 class HeatmapMSE(HeatmapLoss):
     """(p - y)^2 (Newell et al. 2016, section 3.3; HSM, eq. 4).
 
-    Where the codec says that outputs are logits, p is their sigmoid: HSM's
-    controlled comparison. HSM changes two things against its baseline, the
-    sigmoid and the weight on hard pixels; this changes the first alone.
+    If the outputs are logits, p is their sigmoid. This is the control of HSM,
+    which changes two things in its baseline: it adds the sigmoid and the weight
+    on hard pixels. Here only the sigmoid is added.
     """
 
     def __init__(self, codec, name="mse", **kwargs):

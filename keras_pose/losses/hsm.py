@@ -22,11 +22,11 @@ TINY = 1e-12
 class HSM(HeatmapLoss):
     """(e^(beta D) - 1) D^gamma of D = |sigmoid(p) - y|, per pixel.
 
-    As printed, eq. (1) is (1 - e^(beta D)) D^gamma. For beta > 0 that is never
-    positive, and minimising it would maximise the error; the prose wants hard
-    pixels augmented by an exponential weight on the squared error. Hence the
-    sign used here; `form="saturating"`, (1 - e^(-beta D)) D^gamma, is the other
-    possible repair.
+    As printed, eq. (1) is (1 - e^(beta D)) D^gamma. For beta > 0 this is never
+    positive, and minimising it would maximise the error; the text describes an
+    exponential weight on the squared error that emphasises hard pixels. Hence
+    the sign used here; `form="saturating"`, (1 - e^(-beta D)) D^gamma, is the
+    other possible correction.
 
     Args:
         codec: `codecs.Heatmaps` of logits.
@@ -40,12 +40,12 @@ class HSM(HeatmapLoss):
     ):
         super().__init__(codec, name=name, **kwargs)
         if not codec.logits:
-            raise ValueError("hsm has a sigmoid: its codec must say logits")
+            raise ValueError("hsm applies a sigmoid: its codec needs logits")
         if form == "literal":
             raise ValueError(
                 "form 'literal', (1 - e^(beta D)) D^gamma, is never positive "
                 "for beta > 0: minimising it would maximise the error. Use "
-                "expm1 (the sign mended) or saturating"
+                "expm1 (corrected sign) or saturating"
             )
         choices.check("form", form, FORMS)
         if not 0 < beta <= MAX_BETA:

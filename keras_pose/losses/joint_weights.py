@@ -1,4 +1,4 @@
-"""Adaptive joint weights: each hourglass minds what the one before found hard.
+"""Adaptive joint weights: hourglasses emphasise the previous one's hard joints.
 
 Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
 paper under double-blind review, section 4, eqs. (3) to (6), algorithm 1. The
@@ -10,12 +10,12 @@ regressors:
     L_j = sum over joints of w_ji L_ji          alpha_j = L_j / (1 - L_j)
     w_j+1,i = w_ji alpha_j^(1 - L_ji), divided by the sum over joints
 
-Drucker wants losses in 0 ... 1: L_ji is divided by the largest of the sample.
-L_j is kept within 0.001 ... 0.499, because above 0.5 alpha exceeds 1 and the
-rule turns round: then easy joints would gain weight. (So says the sentence
-behind eq. 6, against the section's introduction and the rule itself. The
-paper's sums of squares exceed 1, which makes alpha negative.) Weights are
-constants to the gradient.
+Drucker requires losses in 0 ... 1: L_ji is divided by the sample's largest.
+L_j is clipped to 0.001 ... 0.499, because above 0.5 alpha exceeds 1 and the
+rule reverses: easy joints would gain weight. (The sentence after eq. 6 says
+this, in contradiction to the section's introduction and the rule itself. The
+paper's sums of squares exceed 1, which makes alpha negative.) No gradient flows
+through the weights.
 """
 
 import keras
@@ -51,13 +51,13 @@ class JointWeighted(PerOutput):
     """Sum over all hourglasses of the weighted losses of the joints, eq. (3).
 
     labels (B, P, K, 3 or more) and maps (B, S, h, w, K), or a list of them, one
-    for each scale, coarse to fine -> (B, K). It is N times eq. (3), so that
-    with even weights it is the plain loss of each joint, and its mean over
-    joints that of the network.
+    for each scale, coarse to fine -> (B, K). It is N times eq. (3): with even
+    weights it is the unweighted loss of each joint, and its mean over joints
+    is that of the network.
 
     Args:
         losses: a `HeatmapLoss` for each scale, coarse to fine.
-        adaptive: False: every joint weighs 1 / N in every hourglass.
+        adaptive: False: every joint has weight 1 / N in every hourglass.
     """
 
     def __init__(self, losses, adaptive=True, name="joint_weighted", **kwargs):
@@ -91,14 +91,14 @@ class JointWeighted(PerOutput):
 
 @keras.saving.register_keras_serializable("keras_pose")
 class JointWeights(keras.metrics.Metric):
-    """Mean weight of each joint in each hourglass, of a `JointWeighted`.
+    """Mean weight of each joint in each hourglass of a `JointWeighted`.
 
-    labels and all outputs -> `mean` (T, K). The log of training has no room for
-    so many numbers: `result`, what Keras logs, is empty.
+    labels and all outputs -> `mean` (T, K). `result`, which Keras logs, is
+    empty, because these are too many numbers for the training log.
 
     Args:
         loss: the `JointWeighted`.
-        stacks: T, how many hourglasses there are.
+        stacks: T, number of hourglasses.
     """
 
     def __init__(self, loss, stacks, name="joint_weights", **kwargs):
@@ -137,6 +137,6 @@ class JointWeights(keras.metrics.Metric):
 
     @classmethod
     def from_config(cls, config):
-        """The loss comes as its settings."""
+        """Deserialises the loss."""
         loss = keras.losses.deserialize(config["loss"])
         return cls(**config | {"loss": loss})

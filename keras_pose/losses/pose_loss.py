@@ -1,4 +1,4 @@
-"""What a loss is: named terms that see the labels and all the outputs."""
+"""Base of losses: named terms of the labels and all outputs."""
 
 import keras
 from keras import ops
@@ -11,10 +11,10 @@ REDUCTIONS = ("sum_over_batch_size", "sum")
 class PoseLoss(keras.losses.Loss):
     """Base class: labels (B, P, K, 3 or more) and outputs -> one number.
 
-    A subclass says what the codecs of the outputs are, and what each term costs
-    for each person and joint. `models.PoseModel` hands it all the outputs (a
-    list if there are several) and logs the terms by name; the loss is their
-    sum. In plain Keras it is a loss like others.
+    A subclass defines the codecs of the outputs, and each term's cost for each
+    person and joint. `models.PoseModel` passes all outputs (a list if there are
+    several) and logs the terms by name; the loss is their sum. Plain Keras can
+    use it like any other loss.
 
     Args:
         reduction: "sum_over_batch_size": mean over people and joints; "sum".
@@ -26,11 +26,11 @@ class PoseLoss(keras.losses.Loss):
 
     @property
     def codecs(self):
-        """What it takes the outputs for, a list."""
+        """The codecs it expects of the outputs, a list."""
         raise NotImplementedError
 
     def terms(self, labels, outputs):
-        """{name: (B, K)}: what adds up to the cost of each person and joint."""
+        """{name: (B, K)}: terms of the cost of each person and joint."""
         raise NotImplementedError
 
     def call(self, labels, outputs):
@@ -38,16 +38,16 @@ class PoseLoss(keras.losses.Loss):
         return sum(self.terms(labels, outputs).values())
 
     def __call__(self, labels, outputs, sample_weight=None):
-        """One number; as `reduced_terms`."""
+        """One number, the sum of `reduced_terms`."""
         return sum(self.reduced_terms(labels, outputs, sample_weight).values())
 
     def reduced_terms(self, labels, outputs, sample_weight=None):
-        """{name: one number}, whose sum is the loss.
+        """{name: number}, whose sum is the loss.
 
         Args:
             labels: (B, P, K, 3 or more).
-            outputs: as the model gives them.
-            sample_weight: (B,) of people; None: all the same.
+            outputs: as the model returns them.
+            sample_weight: (B,) of people; None: equal weights.
         """
         terms = self.terms(labels, outputs)
         if sample_weight is not None:
@@ -59,7 +59,7 @@ class PoseLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_pose")
 class PerOutput(PoseLoss):
-    """A loss for each output; terms of one name are added.
+    """A loss for each output; terms of the same name are added.
 
     Args:
         losses: a `PoseLoss` of one output each, in the order of the outputs.
@@ -71,11 +71,11 @@ class PerOutput(PoseLoss):
 
     @property
     def codecs(self):
-        """Of all the losses."""
+        """The codecs of all losses."""
         return [codec for loss in self.losses for codec in loss.codecs]
 
     def paired(self, outputs):
-        """[(loss, output)]; ValueError unless there are as many."""
+        """[(loss, output)]; ValueError if their numbers differ."""
         if not isinstance(outputs, (list, tuple)):
             outputs = [outputs]
         if len(outputs) != len(self.losses):
@@ -100,6 +100,6 @@ class PerOutput(PoseLoss):
 
     @classmethod
     def from_config(cls, config):
-        """The losses come as their settings."""
+        """Deserialises the losses."""
         losses = [keras.losses.deserialize(loss) for loss in config["losses"]]
         return cls(**config | {"losses": losses})

@@ -1,4 +1,4 @@
-"""Structure-aware loss: joints, and the joints they hang on, must be right.
+"""Structure-aware loss: errors of joints and of groups of connected joints.
 
 L. Ke, M.-C. Chang, H. Qi, S. Lyu, "Multi-Scale Structure-Aware Network for
 Human Pose Estimation", ECCV 2018, section 3.3, eq. (2).
@@ -24,24 +24,24 @@ class StructureAware(HeatmapLoss):
 
     labels (B, P, K, 3 or more) and maps (B, S, h, w, K) -> (B, K), whose mean
     over joints is eq. (2) of one scale. As printed, (2) uses the index i twice
-    and lacks 1/N before the second sum: read as a mean in both terms.
+    and lacks 1/N before the second sum; here both terms are means.
 
     A group is a pair or a triplet of connected joints (`pairs`, `triplets`).
-    Its map, in the paper "the combination of the heatmaps", is their sum. So
-    its error is the sum of its members' errors, and where two neighbours err at
-    the same pixels it costs more than both alone:
-    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. A pair that is swapped is right
-    as a sum: the keypoint term tells the two apart. A group with an unlabelled
-    member is dropped, whatever `unlabelled` says (under "ignore" also one with
-    a member off the map).
+    Its map, in the paper "the combination of the heatmaps", is the sum of its
+    members' maps, and its error the sum of their errors. Where two neighbours
+    have errors at the same pixels, it costs more than both alone:
+    |e1 + e2|^2 = |e1|^2 + |e2|^2 + 2 <e1, e2>. The sum of a swapped pair is
+    correct: only the keypoint term separates the two. A group with an
+    unlabelled member is dropped for any `unlabelled` (with "ignore" also a
+    group with a member off the map).
 
     Args:
         codec: `codecs.Heatmaps`, whose skeleton has limbs.
-        alpha: weight of the structure term, at least 0 (paper: not given).
+        alpha: weight of the structure term, at least 0 (not stated).
         norm: "squared": squared error over `pixels`; "l2": the norm as printed,
             the root of the sum of squares of each map, mean over stages.
-        unlabelled: of the keypoint term (paper: unsaid).
-        pixels: what becomes of squared errors, see `HeatmapLoss`.
+        unlabelled: for the keypoint term (not stated in the paper).
+        pixels: reduction of squared errors, see `HeatmapLoss`.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class StructureAware(HeatmapLoss):
         choices.check("norm", norm, NORMS)
         if norm == "l2" and pixels != "mean":
             raise ValueError(
-                "norm l2 sums the pixels of each map itself and averages the "
-                f"stages: it needs pixels mean, got {pixels!r}"
+                "norm l2 sums the pixels of each map and averages the stages: "
+                f"it needs pixels mean, got {pixels!r}"
             )
         skeleton = codec.skeleton
         groups = pairs(skeleton) + triplets(skeleton)
         if alpha and not groups:
             raise ValueError(
                 "the structure term needs limbs that connect joints within a "
-                f"side of the body, skeleton {skeleton.name} has none"
+                f"side of the body; skeleton {skeleton.name} has none"
             )
         self.alpha = float(alpha)
         self.norm = norm
@@ -92,7 +92,7 @@ class StructureAware(HeatmapLoss):
         return ops.sum(self.stage_costs(labels, maps), axis=1)
 
     def structure_term(self, labels, maps):
-        """Mean error of the groups that count, (B,); 0 if none does."""
+        """Mean error of the groups that count, (B,); 0 if none counts."""
         target, known = self.codec.target(labels, maps)
         joints = self.codec.count  # a background belongs to no group
         if self.unlabelled != "ignore":
@@ -125,25 +125,25 @@ def pairs(skeleton):
 
     The list of section 3.3, derived for any skeleton: limbs within one side of
     the body (shoulder-elbow, elbow-wrist, hip-knee, knee-ankle), the two hips,
-    and head-thorax, each free end of the midline with the joint where the sides
+    and head-thorax: each free end of the midline with the joint where the sides
     branch off.
     """
-    found = [(a, b) for a, b in skeleton.limbs if side(a) == side(b) != ""]
+    connected = [(a, b) for a, b in skeleton.limbs if side(a) == side(b) != ""]
     hips = ("left_hip", "right_hip")
     if set(hips) <= set(skeleton.joints):
-        found.append(hips)
+        connected.append(hips)
     near = skeleton.neighbours
     for joint in skeleton.joints:
         if not side(joint) and len(near[joint]) == 1:
-            found += _branching(joint, near)
-    return tuple((skeleton.index(a), skeleton.index(b)) for a, b in found)
+            connected += _branching(joint, near)
+    return tuple((skeleton.index(a), skeleton.index(b)) for a, b in connected)
 
 
 def triplets(skeleton):
     """Elbows and knees between their neighbours, as joint indices.
 
-    (a, centre, b) for every joint whose limbs are exactly two, both within its
-    own side of the body (section 3.3).
+    (a, centre, b) for every joint with exactly two limbs, both within its own
+    side of the body (section 3.3).
     """
     return tuple(
         (
@@ -157,7 +157,7 @@ def triplets(skeleton):
 
 
 def _branching(end, near):
-    """[(end, joint)], the first inwards with sided limbs; [] if none."""
+    """[(end, joint)]: the first joint inwards with sided limbs; or []."""
     passed, joint = [], end
     while not any(side(n) for n in near[joint]):
         passed.append(joint)
@@ -169,6 +169,6 @@ def _branching(end, near):
 
 
 def _root(x):
-    """Square root whose slope at 0 is 0, not infinite; x >= 0, any shape."""
+    """Square root with slope 0, not infinite, at 0; x >= 0, any shape."""
     positive = x > 0
     return ops.where(positive, ops.sqrt(ops.where(positive, x, 1.0)), 0.0)

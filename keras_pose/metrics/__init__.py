@@ -8,11 +8,11 @@ from keras_pose.metrics.peak import PeakHeight
 from keras_pose.metrics.shares import mean_score
 
 PROTOCOLS = pck.PROTOCOLS | pcp.PROTOCOLS | oks.PROTOCOLS
-"""Every named way to score a data set: `dataset.json` names some of these."""
+"""All protocols by name; `dataset.json` names some of them."""
 
 
 def find(name):
-    """A protocol by its name; ValueError lists the names there are."""
+    """A protocol by its name; ValueError lists the known names."""
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
         raise ValueError(f"protocol: one of {known}, got {name!r}")

@@ -1,13 +1,13 @@
-"""OKS, how alike two poses are, and COCO's average precision on it.
+"""OKS, the similarity of two poses, and COCO's average precision on it.
 
 M. R. Ronchi, P. Perona, "Benchmarking and Error Diagnosis in Multi-Instance
 Pose Estimation", ICCV 2017, and https://cocodataset.org/#keypoints-eval:
 
     OKS = mean over labelled joints of exp(-d^2 / (2 s^2 k^2)),
 
-d pixels apart, s^2 the person's area in pixels, k twice the deviation sigma of
-this kind of joint among annotators. Precision, recall and the ten thresholds
-are pycocotools' (https://github.com/cocodataset/cocoapi).
+where d is the distance in pixels, s^2 the person's area in pixels, and k twice
+the annotators' deviation sigma of this type of joint. Precision, recall and the
+ten thresholds are pycocotools' (https://github.com/cocodataset/cocoapi).
 """
 
 import contextlib
@@ -34,7 +34,7 @@ SIGMAS = {
 }
 """Deviation of COCO's annotators / square root of the person's area."""
 DEFAULT_SIGMA = 0.067
-"""Of a joint for which there is neither: the mean of COCO's 17 joints."""
+"""For joints without a sigma: the mean of COCO's 17 joints."""
 MEASURES = (
     "AP",
     "AP@0.50",
@@ -48,12 +48,12 @@ MEASURES = (
     "AR large",
 )
 """pycocotools' numbers, in its order. Medium people cover 32^2 ... 96^2 pixels,
-large ones more; AP and AR are means over OKS of 0.50, 0.55 ... 0.95."""
+large people more; AP and AR are means over OKS of 0.50, 0.55 ... 0.95."""
 COLUMN = "OKS, per cent"
 
 
 def sigmas(skeleton):
-    """(K,) deviations: the skeleton's own, or by its joints' names COCO's.
+    """(K,) deviations: the skeleton's own, or COCO's by the joints' names.
 
     A joint that COCO has not measured has `DEFAULT_SIGMA`.
     """
@@ -65,7 +65,7 @@ def sigmas(skeleton):
 
 
 def default_sigmas(skeleton):
-    """Names of the joints that have `DEFAULT_SIGMA`, to be told the reader."""
+    """Names of the joints that have `DEFAULT_SIGMA`, for messages."""
     if skeleton.sigmas is not None:
         return []
     return [j for j in skeleton.joints if without_side(j) not in SIGMAS]
@@ -90,53 +90,53 @@ def similarity(points, truth, labelled, area, sigmas):
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """A protocol: COCO's ten numbers, of all people in all photographs."""
+    """A protocol: COCO's ten numbers over all people in all photographs."""
 
     title: str = "OKS-AP"
-    """What a table calls it."""
+    """Name in tables."""
 
     suppresses = True
-    """Whether poses that are one person are scored as one."""
+    """Whether duplicate poses of a person are suppressed before scoring."""
     explanation = (
         "COCO's average precision and recall in per cent: the mean over "
-        "similarities (OKS) of 0.50 ... 0.95 or at one of them; medium and "
+        "similarities (OKS) of 0.50 ... 0.95, or at one of them; medium and "
         "large are sizes of people."
     )
-    """What a reader of the table has to know."""
+    """Explanation of the table for readers."""
 
     @property
     def needs(self):
-        """What a person must have to be counted, for messages."""
+        """What a person needs to be counted, for messages."""
         return "a labelled joint and an area"
 
     def countable(self, people, skeleton):
-        """Who has to be found: (N, K) bool, the labelled joints.
+        """Labelled joints of people that must be found: (N, K) bool.
 
         Raises:
-            ValueError: nobody; or it is not known what area a person covers.
+            ValueError: no such people, or none with a known area.
         """
         labelled = np.asarray(people.flags) > 0
-        wanted = labelled & ~np.asarray(people.crowd)[:, None]
-        if not (wanted.any(axis=1) & (people.area > 0)).any():
+        required = labelled & ~np.asarray(people.crowd)[:, None]
+        if not (required.any(axis=1) & (people.area > 0)).any():
             raise ValueError(
                 f"{self.title} has nothing to score: none of the {len(people)} "
                 f"{skeleton.kinds} has {self.needs}. Choose another --protocol"
             )
-        return wanted
+        return required
 
     def table(self, poses, people, skeleton):
         """The ten numbers.
 
-        Whoever is in a crowd or has no labelled joint need not be found, and
-        may be.
+        Crowds and people without labelled joints are ignored: finding them is
+        neither required nor an error.
 
         Args:
             poses: `people.Poses`, each with its picture.
-            people: `people.People`: everybody in these photographs.
+            people: `people.People`: all people in these photographs.
             skeleton: the order of the K joints.
 
         Returns:
-            DataFrame, per cent; a row per measure, NaN where there is nobody.
+            DataFrame, per cent; a row per measure, NaN without people.
         """
         self.countable(people, skeleton)
         labels = np.dstack([people.joints, people.flags])
@@ -154,7 +154,7 @@ class AveragePrecision:
             for number in range(len(people))
         ]
         keypoints = np.dstack([poses.joints, poses.scores]).round(3)
-        found = [
+        results = [
             {
                 "image_id": int(poses.picture[number]),
                 "category_id": 1,
@@ -171,7 +171,7 @@ class AveragePrecision:
                 "categories": [{"id": 1, "name": "person"}],
             }
             truth.createIndex()
-            scorer = COCOeval(truth, truth.loadRes(found), "keypoints")
+            scorer = COCOeval(truth, truth.loadRes(results), "keypoints")
             scorer.params.kpt_oks_sigmas = sigmas(skeleton)
             scorer.evaluate()
             scorer.accumulate()
@@ -181,29 +181,29 @@ class AveragePrecision:
         return pd.DataFrame({COLUMN: 100 * stats}, index=index)
 
     def describe(self, table, poses, people, skeleton, split):
-        """The table to read, and who is in it."""
-        wanted = self.countable(people, skeleton).any(axis=1).sum()
+        """The table as text, with the numbers of people."""
+        required = self.countable(people, skeleton).any(axis=1).sum()
         lines = [
             table.to_string(float_format="%.2f"),
             "",
-            f"{self.title}, split {split}: {wanted:,} {skeleton.kinds} with "
-            f"labelled joints, {len(people) - wanted:,} crowds and "
-            f"{skeleton.kinds} without in {len(people.pictures):,} "
+            f"{self.title}, split {split}: {required:,} {skeleton.kinds} with "
+            f"labelled joints, {len(people) - required:,} crowds and "
+            f"{skeleton.kinds} without, in {len(people.pictures):,} "
             f"photographs; {len(poses):,} poses.",
         ]
         unmeasured = default_sigmas(skeleton)
         if unmeasured:
             lines.append(
-                f"OKS deviation {DEFAULT_SIGMA:g} for want of a measured one: "
+                f"OKS uses the default deviation {DEFAULT_SIGMA:g} for: "
                 f"{', '.join(unmeasured)}."
             )
         return "\n".join(lines)
 
     def measures(self, table):
-        """{name: share, 0 ... 1} that a run's results keep of a table."""
-        found = table[COLUMN].dropna()  # NaN: nobody of that size
-        return {name: float(value) / 100 for name, value in found.items()}
+        """{name: share, 0 ... 1}: the numbers for a run's results."""
+        values = table[COLUMN].dropna()  # NaN: no people of that size
+        return {name: float(value) / 100 for name, value in values.items()}
 
 
 PROTOCOLS = {"oks": AveragePrecision()}
-"""Named ways to score poses by OKS."""
+"""Protocols that score poses by OKS, by name."""

@@ -1,4 +1,4 @@
-"""PCK and its relatives: the share of joints close enough to the truth.
+"""PCK and related metrics: the share of joints close to the ground truth.
 
 PCK    Y. Yang, D. Ramanan, "Articulated Human Detection with Flexible
        Mixtures of Parts", TPAMI 2013: within a fraction of the person's size.
@@ -6,13 +6,13 @@ PCKh   M. Andriluka et al., "2D Human Pose Estimation: New Benchmark and State
        of the Art Analysis", CVPR 2014, http://human-pose.mpi-inf.mpg.de:
        within a fraction of the head size, 0.6 x the diagonal of the head box.
 PDJ    B. Sapp, B. Taskar, "MODEC", CVPR 2013: within a fraction of the torso.
-       FLIC's tables call this PCK@0.2 and give elbows and wrists alone; the
-       torso is the authors' in https://github.com/bensapp/MODEC, left shoulder
-       to right hip.
+       FLIC's tables call this PCK@0.2 and list only elbows and wrists; the
+       torso is defined as in https://github.com/bensapp/MODEC, left shoulder to
+       right hip.
 AUC    mean of PCKh over the thresholds 0, 0.01 ... 0.5.
 
-A joint counts when it is labelled (flag above 0), occluded or not, and when
-its person has the length that the protocol divides by.
+A joint counts if it is labelled (flag above 0), occluded or not, and if its
+person has the length that the protocol divides by.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ COLUMNS = {
     "Knee": ("knee",),
     "Ankle": ("ankle",),
 }
-"""Columns of the field's tables: joints without their side. MPII's upper neck
-is in no column, though it is in the mean."""
+"""Columns of the usual tables: joints without their side. MPII's upper neck is
+in no column, but in the mean."""
 AUC_THRESHOLDS = tuple(step / 100 for step in range(51))
 """Fractions that the area under the curve averages, 0 and 0.5 included."""
 
@@ -50,17 +50,17 @@ class PCK(Shares):
     """A protocol: distance <= threshold x length of the person."""
 
     title: str
-    """What a table calls it."""
+    """Name in tables."""
     length: str | tuple[str, str]
     """"head" (column 3 of the labels), "box" (longer side of the box around the
     labelled joints) or the two joints that span the torso."""
     threshold: float
     """Fraction of the length."""
     left_out: tuple[str, ...] = ()
-    """Joints that are scored, but not part of the mean."""
+    """Joints that are scored but are not part of the mean."""
     mean: str = "counted"
-    """"counted": every counted joint weighs the same (official); "joints":
-    every kind of joint weighs the same."""
+    """"counted": all counted joints have the same weight (official); "joints":
+    all types of joint have the same weight."""
 
     curve = AUC_THRESHOLDS
 
@@ -70,14 +70,14 @@ class PCK(Shares):
 
     @property
     def needs(self):
-        """What a person must have to be counted, for messages."""
+        """What a person needs to be counted, for messages."""
         known = {"head": "a head size", "box": "two labelled joints"}
         if self.length in known:
             return known[self.length]
         return "both ends of the torso ({}, {}) labelled".format(*self.length)
 
     def meaning(self, skeleton):
-        """What it counts, in words."""
+        """What it measures, in words."""
         words = {
             "head": "head sizes",
             "box": f"times the {skeleton.kind}'s longer side",
@@ -91,62 +91,62 @@ class PCK(Shares):
         return skeleton.joints
 
     def in_mean(self, skeleton):
-        """(P,) bool: is it part of the mean?"""
+        """(P,) bool: which parts are in the mean."""
         return tuple(joint not in self.left_out for joint in skeleton.joints)
 
     def columns(self, skeleton):
-        """Column of the field's tables -> indices of the joints it averages.
+        """Column of the usual tables -> indices of the joints it averages.
 
-        Where most joints are in none of the field's columns: the joints that
-        there are of both sides.
+        If most joints are in none of these columns: a column for each joint
+        that has both sides.
         """
         inside = self.in_mean(skeleton)
-        found = columns(skeleton.joints, COLUMNS)
-        if 2 * sum(map(len, found.values())) < len(skeleton.joints):
-            # Not of a human body: left and right together, "Front paw".
-            found = {
+        groups = columns(skeleton.joints, COLUMNS)
+        if 2 * sum(map(len, groups.values())) < len(skeleton.joints):
+            # Not a human body: left and right together, "Front paw".
+            groups = {
                 name.replace("_", " ").capitalize(): indices
                 for name, indices in skeleton.groups.items()
                 if len(indices) > 1
             }
-        return {k: v for k, v in found.items() if any(inside[i] for i in v)}
+        return {k: v for k, v in groups.items() if any(inside[i] for i in v)}
 
     def lengths(self, labels, skeleton):
-        """(N, K, 4) -> (N,): pixels to divide by, NaN where not known."""
+        """(N, K, 4) -> (N,): pixels to divide by, NaN where unknown."""
         if self.length == "head":
             if labels.shape[-1] < 4:
                 raise ValueError(
                     "the head size is column 3 of the labels (N, K, 4), "
                     f"got shape {tuple(labels.shape)}"
                 )
-            found = labels[:, 0, 3]
+            lengths = labels[:, 0, 3]
         elif self.length == "box":
             labelled = labels[:, :, 2:3] > 0
             points = labels[:, :, :2]
             low = ops.min(ops.where(labelled, points, float("inf")), axis=1)
             high = ops.max(ops.where(labelled, points, float("-inf")), axis=1)
-            found = ops.max(high - low, axis=-1)
+            lengths = ops.max(high - low, axis=-1)
         else:
             a, b = (labels[:, skeleton.index(j)] for j in self.length)
-            found = ops.where(
+            lengths = ops.where(
                 (a[:, 2] > 0) & (b[:, 2] > 0),
                 ops.norm(a[:, :2] - b[:, :2], axis=-1),
                 float("nan"),
             )
-        return ops.where(found > 0, found, float("nan"))
+        return ops.where(lengths > 0, lengths, float("nan"))
 
     def hits(self, labels, points, skeleton, thresholds=None):
-        """Which joints are found.
+        """Which joints are correct.
 
         Args:
             labels: (N, K, 4) x, y in pixels, flag, head size in pixels.
             points: (N, K, 2) predictions in the same pixels; NaN is a miss.
             skeleton: the order of the K joints.
-            thresholds: T fractions; the protocol's own one by default.
+            thresholds: T fractions; by default the protocol's own.
 
         Returns:
-            correct (T, N, K) and counted (N, K), bool. All that is correct is
-            counted.
+            correct (T, N, K) and counted (N, K), bool. Correct joints are
+            always counted.
         """
         labels, points = same_type(labels, points)
         length = self.lengths(labels, skeleton)[:, None]
@@ -186,17 +186,17 @@ PROTOCOLS = {
         ),
     ),
 }
-"""Named ways to score joints, the thresholds as the field reports them."""
+"""Protocols that score joints by name, with the usual thresholds."""
 
 
 @keras.saving.register_keras_serializable("keras_pose")
 class PosePCK(HasCodec, keras.metrics.Metric):
-    """The data set's real metric while training: outputs in, PCK out.
+    """The data set's metric during training, from outputs.
 
     labels (B, P, K, 4) and outputs -> share of the subjects' joints from 0 to
     1. The result is decoded as in a single-crop test and compared in input
-    pixels; a crop scales joints and lengths alike, so this is the score in the
-    pixels of the photograph.
+    pixels. A crop scales joints and lengths equally, so the score equals that
+    in pixels of the photograph.
 
     Args:
         codec: what the result, the last output, means.
@@ -214,10 +214,10 @@ class PosePCK(HasCodec, keras.metrics.Metric):
         )
 
     def update_state(self, labels, outputs, sample_weight=None):
-        """Adds a batch; `sample_weight` (B,) weighs people."""
+        """Adds a batch; `sample_weight` (B,) weights people."""
         seen = ops.stop_gradient(ops.cast(self.codec.seen(outputs), "float32"))
         points, heights, _ = self.codec.joints(seen)
-        # What argmax makes of NaN is up to the backend: never found.
+        # The argmax of NaN depends on the backend: such joints are misses.
         finite = ops.isfinite(heights)[..., None]
         points = ops.where(finite, points, float("nan"))
         correct, counted = PROTOCOLS[self.protocol].hits(
@@ -234,7 +234,7 @@ class PosePCK(HasCodec, keras.metrics.Metric):
             state.assign_add(ops.sum(hits, axis=0))
 
     def result(self):
-        """The protocol's mean over everything seen; 0 when that is nothing."""
+        """The protocol's mean over all batches; 0 before the first."""
         protocol = PROTOCOLS[self.protocol]
         in_mean = protocol.in_mean(self.codec.skeleton)
         return mean_score(
@@ -256,14 +256,17 @@ class PosePCK(HasCodec, keras.metrics.Metric):
         return super().get_config() | {"protocol": self.protocol}
 
 
-def columns(parts, wanted):
-    """Column -> indices of `parts` that `wanted` puts there, sides together."""
+def columns(parts, names_of):
+    """Column -> indices of its `parts`, left and right together.
+
+    `names_of`: {column: names of its parts without their side}.
+    """
     bare = [without_side(part) for part in parts]
-    found = {
+    groups = {
         column: tuple(i for i, name in enumerate(bare) if name in names)
-        for column, names in wanted.items()
+        for column, names in names_of.items()
     }
-    return {column: indices for column, indices in found.items() if indices}
+    return {column: indices for column, indices in groups.items() if indices}
 
 
 def same_type(labels, points):

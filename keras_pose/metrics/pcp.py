@@ -1,7 +1,7 @@
-"""PCP: the share of limbs whose both ends lie close enough to the truth.
+"""PCP: the share of limbs with both ends close to the ground truth.
 
 V. Ferrari, M. Marin-Jimenez, A. Zisserman, "Progressive Search Space Reduction
-for Human Pose Estimation", CVPR 2008; its strict and loose readings:
+for Human Pose Estimation", CVPR 2008; its strict and loose definitions:
 L. Pishchulin et al., "Articulated People Detection and Pose Estimation:
 Reshaping the Future", CVPR 2012.
 """
@@ -23,9 +23,9 @@ COLUMNS = {
     "Forearm": ("forearm",),
     "Head": ("head",),
 }
-"""Columns of the field's tables: limbs without their side."""
+"""Columns of the usual tables: limbs without their side."""
 _NECKS = ("upper_neck", "neck")
-"""What the lower end of the head is called in MPII and in LSP."""
+"""Names of the lower end of the head in MPII and in LSP."""
 
 
 def limbs(skeleton):
@@ -34,7 +34,7 @@ def limbs(skeleton):
     An end is the middle of its joints: the torso goes from the middle of the
     shoulders to the middle of the hips, as in the published LSP evaluations.
     """
-    found = {"torso": (_SHOULDERS, _HIPS)}
+    ends = {"torso": (_SHOULDERS, _HIPS)}
     for limb, a, b in (
         ("upper_leg", "hip", "knee"),
         ("lower_leg", "knee", "ankle"),
@@ -42,10 +42,10 @@ def limbs(skeleton):
         ("forearm", "elbow", "wrist"),
     ):
         for side in ("left", "right"):
-            found[f"{side}_{limb}"] = ((f"{side}_{a}",), (f"{side}_{b}",))
+            ends[f"{side}_{limb}"] = ((f"{side}_{a}",), (f"{side}_{b}",))
     neck = [joint for joint in _NECKS if joint in skeleton.joints]
-    found["head"] = (tuple(neck) or _NECKS[:1], ("head_top",))
-    return found
+    ends["head"] = (tuple(neck) or _NECKS[:1], ("head_top",))
+    return ends
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class PCP(Shares):
     """A protocol: ends within threshold x the true length of the limb."""
 
     title: str
-    """What a table calls it."""
+    """Name in tables."""
     strict: bool
-    """Both ends must be close enough; otherwise the mean of their distances."""
+    """Whether both ends must be close, or only their mean distance small."""
     threshold: float = 0.5
     """Fraction of the limb's length."""
     mean: str = "counted"
@@ -67,11 +67,11 @@ class PCP(Shares):
 
     @property
     def needs(self):
-        """What a person must have to be counted, for messages."""
+        """What a person needs to be counted, for messages."""
         return "a limb with both ends labelled"
 
     def meaning(self, skeleton):
-        """What it counts, in words."""
+        """What it measures, in words."""
         return f"limbs within {self.threshold:g} limb lengths of the truth"
 
     def parts(self, skeleton):
@@ -79,20 +79,20 @@ class PCP(Shares):
         return tuple(limbs(skeleton))
 
     def in_mean(self, skeleton):
-        """(P,) bool: is it part of the mean?"""
+        """(P,) bool: which parts are in the mean."""
         return (True,) * len(limbs(skeleton))
 
     def columns(self, skeleton):
-        """Column of the field's tables -> indices of the limbs it averages."""
+        """Column of the usual tables -> indices of the limbs it averages."""
         return columns(limbs(skeleton), COLUMNS)
 
     def hits(self, labels, points, skeleton, thresholds=None):
-        """Which limbs are found; shapes as `PCK.hits` with limbs for joints.
+        """Which limbs are correct; shapes as in `PCK.hits`, limbs for joints.
 
-        A limb counts when all joints that span it are labelled.
+        A limb counts if all joints that span it are labelled.
         """
         labels, points = same_type(labels, points)
-        # An end of one joint is the middle of that joint and itself.
+        # An end with one joint is the middle of that joint and itself.
         spans = ops.convert_to_tensor(
             [
                 [
@@ -105,10 +105,10 @@ class PCP(Shares):
         )
         flags = ops.take(labels[:, :, 2], spans, axis=1)
         true = ops.mean(ops.take(labels[:, :, :2], spans, axis=1), axis=3)
-        found = ops.mean(ops.take(points, spans, axis=1), axis=3)
+        predicted = ops.mean(ops.take(points, spans, axis=1), axis=3)
         length = ops.norm(true[:, :, 0] - true[:, :, 1], axis=-1)
         counted = ops.all(flags > 0, axis=(2, 3)) & (length > 0)
-        distance = ops.norm(found - true, axis=-1)
+        distance = ops.norm(predicted - true, axis=-1)
         pick = ops.max if self.strict else ops.mean
         reach = fractions(thresholds, self.threshold, distance) * length
         return counted & (pick(distance, axis=-1) <= reach), counted
@@ -118,4 +118,4 @@ PROTOCOLS = {
     "pcp-strict": PCP("PCP@0.5, strict", strict=True),
     "pcp-loose": PCP("PCP@0.5, loose", strict=False),
 }
-"""Named ways to score limbs."""
+"""Protocols that score limbs, by name."""

@@ -1,4 +1,4 @@
-"""How high the predicted peaks are: near 0 when a network has collapsed."""
+"""Mean height of the predicted peaks: near 0 if a network has collapsed."""
 
 import keras
 from keras import ops
@@ -24,7 +24,7 @@ class PeakHeight(HasCodec, keras.metrics.Metric):
         self.number = self.add_weight(name="number", initializer="zeros")
 
     def update_state(self, labels, outputs, sample_weight=None):
-        """Labels are not looked at."""
+        """Adds a batch; labels are not used."""
         seen = self.codec.seen(outputs)
         _, scores, _ = self.codec.joints(seen, "argmax")
         self.total.assign_add(ops.sum(scores))

@@ -1,4 +1,4 @@
-"""Tables of shares: how many of the joints or limbs that count are right."""
+"""Tables of shares: how many of the counted joints or limbs are correct."""
 
 from dataclasses import replace
 
@@ -10,51 +10,51 @@ from keras import ops
 from keras_pose import choices
 
 COUNTS = ["counted", "people"]
-"""Columns of a table that are no scores."""
+"""Columns of a table that are not scores."""
 NAMED = 5
-"""How many people a message names."""
+"""Number of people that a message names."""
 
 
 class Shares:
     """Base of protocols that count parts of people: `PCK` and `PCP`.
 
-    A subclass has title, threshold, mean, needs, and says what the parts are
-    (`parts`, `in_mean`, `columns`), which of them are right (`hits`), and which
-    protocols there are of its kind (`family`).
+    A subclass has title, threshold, mean and needs, and defines the parts
+    (`parts`, `in_mean`, `columns`), which of them are correct (`hits`), and the
+    protocols of its kind (`family`).
     """
 
     suppresses = False
-    """Whether poses that are one person are scored as one."""
+    """Whether duplicate poses of a person are suppressed before scoring."""
     curve = ()
-    """Thresholds under whose curve the area is a column of the table."""
+    """Thresholds of the curve whose area is a column of the table."""
 
     def table(self, poses, people, skeleton):
-        """The shares that are right, per cent.
+        """The shares that are correct, per cent.
 
         Args:
-            poses: `people.Poses`; of nobody's only those count whose `person`
-                is known, and a person without a pose is missed.
+            poses: `people.Poses`; poses whose `person` is unknown are ignored,
+                and a person without a pose is a miss.
             people: `people.People`.
             skeleton: the order of the K joints.
 
         Returns:
-            DataFrame. Rows: the joints (or limbs); the columns of the field's
+            DataFrame. Rows: the joints (or limbs); the columns of the usual
             tables, "Head" ... "Ankle", each the mean of its joints; "Mean".
-            Columns: the title, then its relatives of other thresholds, "AUC"
-            (joints only), "counted": how many joints or limbs were scored, and
-            "people": of how many people.
+            Columns: the title, then the same protocol at other thresholds,
+            "AUC" (joints only), "counted": the number of joints or limbs
+            scored, and "people": the number of people scored.
         """
         if len(poses) and not (poses.person >= 0).any():
             raise ValueError(
-                f"{self.title} is about people who were looked at: nobody "
-                "knows whose poses these are"
+                f"{self.title} scores poses of known people, but these poses "
+                "are not assigned to people"
             )
         scored = self.countable(people, skeleton)
         counted = scored.sum(axis=0)
         labels, predicted = people.labels, poses.of_people(len(people))
         if predicted.shape != labels[..., :2].shape:
             raise ValueError(
-                f"poses of {labels.shape[1]} joints wanted, "
+                f"expected poses of {labels.shape[1]} joints, "
                 f"got {predicted.shape[1]}"
             )
         titles = self._relatives()
@@ -91,11 +91,11 @@ class Shares:
         ).rename_axis("joint")
 
     def countable(self, people, skeleton):
-        """Which joints (or limbs) of whom can be scored: (N, P) bool.
+        """Which joints (or limbs) of each person can be scored: (N, P) bool.
 
         Raises:
-            ValueError: no people, flags that are not 0, 1 or 2, labelled joints
-                that are not numbers, or nothing that can be scored.
+            ValueError: no people, flags other than 0, 1 or 2, labelled joints
+                that are not finite, or nothing that can be scored.
         """
         names = np.array(people.names, object)
         if not len(names):
@@ -127,14 +127,14 @@ class Shares:
         return counted
 
     def describe(self, table, poses, people, skeleton, split):
-        """The table to read, which mean it shows, and who is not in it."""
+        """The table as text, its kind of mean, and who is not counted."""
         columns = [*self.columns(skeleton), "Mean"]
         scores = table.drop(columns=COUNTS)
         left_out = getattr(self, "left_out", ())
         left_out = [part for part in left_out if part in table.index]
         mean = {
-            "counted": "everything that was counted weighs the same",
-            "joints": "every kind of joint weighs the same",
+            "counted": "all counted parts have the same weight",
+            "joints": "all types of joint have the same weight",
         }[self.mean]
         counted = self.countable(people, skeleton)
         labelled = np.asarray(people.flags) > 0
@@ -150,23 +150,23 @@ class Shares:
             f"{self.title} in per cent, split {split}. Mean: {mean}{without}.",
             f"{len(names):,} {skeleton.kinds}, "
             f"{(~nothing & ~lacking).sum():,} counted; "
-            f"{labelled.sum():,} joints labelled, occluded ones included, "
+            f"{labelled.sum():,} joints labelled, including occluded ones, "
             f"{(~labelled).sum():,} not labelled and not counted.",
         ]
         for who, why in ((lacking, self.needs), (nothing, "a labelled joint")):
             if who.any():
                 shown = some(names[who])
                 lines.append(
-                    f"{who.sum():,} not counted for want of {why}: {shown}."
+                    f"{who.sum():,} not counted, without {why}: {shown}."
                 )
         return "\n".join(lines)
 
     def measures(self, table):
-        """{name: share, 0 ... 1} that a run's results keep of a table."""
+        """{name: share, 0 ... 1}: the numbers for a run's results."""
         return {"mean": float(table.loc["Mean"].iloc[0]) / 100}
 
     def _relatives(self):
-        """{title: threshold} of this one and those that differ in it alone."""
+        """{title: threshold} of protocols that differ only in the threshold."""
 
         def bare(protocol):
             return replace(protocol, title="", threshold=0.0)
@@ -179,7 +179,7 @@ class Shares:
 
 
 def scores(correct, counted):
-    """Share of the counted that is correct, 0 where nothing is; any shape."""
+    """Share of the counted that is correct, 0 where none is; any shape."""
     counted = ops.cast(counted, correct.dtype)
     return correct / ops.maximum(counted, keras.config.epsilon())
 
@@ -208,7 +208,7 @@ def mean_score(correct, counted, in_mean, how="counted"):
 
 
 def some(names):
-    """The first few names, and how many more there are."""
+    """The first few names and the number of the others."""
     shown = ", ".join(str(name) for name in names[:NAMED])
     more = len(names) - NAMED
     return f"{shown} and {more:,} more" if more > 0 else shown

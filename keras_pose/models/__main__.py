@@ -1,8 +1,8 @@
-"""Prints what every network of the suite costs, beside the published figure.
+"""Prints the size and cost of every network, and the published figures.
 
-Counted in the graphs themselves, at their paper's sizes, with random weights.
-GMACs are 10^9 multiply-accumulates of the convolutions and dense layers for one
-picture, transposed convolutions on the pixels of their input; parameters are
+Counted in the graphs, at the papers' sizes, with random weights. GMACs are 10^9
+multiply-accumulates of the convolutions and dense layers for one picture;
+transposed convolutions are counted on the pixels of their input. Parameters are
 the trainable ones. A dash: no published figure.
 
 Run      python -m keras_pose.models
@@ -34,12 +34,12 @@ from keras_pose.models import (
 
 @dataclass(frozen=True)
 class Config:
-    """Which, and where to."""
+    """What to count, and where to write it."""
 
     fast: bool = False
-    """Leave out what takes long to build: 8 stacks, 101 and 152 layers."""
+    """Skip networks that are slow to build: 8 stacks, 101 and 152 layers."""
     output: Path | None = None
-    """Write the table to this file, too (CSV)."""
+    """Also write the table to this file (CSV)."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ def coarse(images, joints):
 
 
 def refined(images, joints):
-    """MSS-net and MSR-net behind it."""
+    """MSS-net followed by MSR-net."""
     maps, features = mss_net.mss_net(images, joints)
     return maps, msr_net.msr_net(maps, features, joints)
 
 
 def deconvolved(images, joints, depth):
-    """Simple Baselines on the backbone in the form of its published weights."""
+    """Simple Baselines; the backbone has the form of the published weights."""
     features = resnet.resnet_features(images, depth, weights="none")
     return simple_baselines.deconvolution_head(features, joints)
 
@@ -113,7 +113,7 @@ BASELINES = {
 ROWS = (
     *(
         Row(
-            f"Hourglass, {stacks} stack{'s' * (stacks > 1)}",
+            f"Hourglass, {stacks} {'stack' if stacks == 1 else 'stacks'}",
             partial(stacked, stacks=stacks),
             parameters=count,
             gmacs=gmacs,
@@ -144,7 +144,7 @@ ROWS = (
 def count(row):
     """The trainable parameters and the GMACs of a `Row`, from its graph."""
     try:
-        # Shapes are enough: to draw initial values takes as long as the rest.
+        # Shapes are enough: drawing initial values takes as long as the rest.
         with keras.StatelessScope(initialize_variables=False):
             images = keras.Input((*row.size, 3), dtype="uint8")
             maps = row.build(images, row.joints)
@@ -157,10 +157,10 @@ def count(row):
 def main(config):
     """Prints the table."""
     rows = [row for row in ROWS if not (config.fast and row.large)]
-    found = []
+    counts = []
     for row in progress(rows, desc="counting", unit=" networks"):
         trainable, gmacs = count(row)
-        found.append(
+        counts.append(
             {
                 "network": row.name,
                 "input": " x ".join(map(str, row.size)),
@@ -171,7 +171,7 @@ def main(config):
                 "published GMACs": row.gmacs,
             }
         )
-    table = pd.DataFrame(found).set_index("network")
+    table = pd.DataFrame(counts).set_index("network")
     numbers = {
         "parameters": "{:,}".format,
         "published": "{:,.0f}".format,
@@ -180,13 +180,13 @@ def main(config):
     }
     print(table.to_string(formatters=numbers, na_rep="-"))
     print(
-        "\nGMACs: 10^9 multiply-accumulates of convolutions and dense layers, "
-        "one picture;\ntransposed convolutions on the pixels of their input."
+        "\nGMACs: 10^9 multiply-accumulates of convolutions and dense layers "
+        "for one picture;\ntransposed convolutions are counted on input pixels."
     )
     if config.output:
         with files.whole(config.output) as temporary:
             table.to_csv(temporary)
-        print(f"The same as CSV: {config.output}")
+        print(f"Wrote {config.output}.")
     print("Next: python -m reproductions.simple_baselines --help")
 
 

@@ -1,4 +1,4 @@
-"""Convolutions as Torch has them: padding, and the values they begin with."""
+"""Convolutions with Torch's padding and initial values."""
 
 import math
 
@@ -8,9 +8,9 @@ from keras import initializers, layers
 def convolution(x, filters, kernel, name, strides=1, use_bias=True):
     """A convolution that pads kernel // 2 on every side.
 
-    "same" of Keras does so, too, while it does not stride. With strides it
-    pads the far side more: a 7x7 of stride 2 by (2, 3), and lies a pixel beside
-    the one of Torch.
+    Keras' "same" does so, too, at stride 1. With larger strides it pads the far
+    side more, a 7x7 of stride 2 by (2, 3), which shifts it by a pixel against
+    Torch's.
 
     (B, h, w, C) -> (B, h / strides, w / strides, filters).
     """
@@ -32,10 +32,10 @@ def convolution(x, filters, kernel, name, strides=1, use_bias=True):
 
 
 def uniform(fan_in):
-    """What Torch's convolutions begin with, kernel and bias.
+    """Torch's initial values of a convolution's kernel and bias.
 
-    Uniform in +-1 / sqrt(fan_in), a deviation of 1 / sqrt(3 fan_in); He's
-    ("he_normal") is 2.4 times that.
+    Uniform in +-1 / sqrt(fan_in), a deviation of 1 / sqrt(3 fan_in); that of
+    "he_normal" is 2.4 times larger.
     """
     limit = 1 / math.sqrt(fan_in)
     return initializers.RandomUniform(-limit, limit)

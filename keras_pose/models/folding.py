@@ -1,4 +1,4 @@
-"""Batch normalisation at inference: a factor and a summand per channel."""
+"""Folds batch normalisation into convolutions for inference."""
 
 import keras
 import numpy as np
@@ -8,25 +8,25 @@ CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose)
 
 
 def fold_norms(model):
-    """A model for inference that computes the same with fewer operations.
+    """An equivalent model for inference with fewer operations.
 
-    Of a convolution with kernel k and bias b, a norm of factor f and summand s
-    makes (k * x + b) f + s = (f k) * x + (f b + s), another convolution. Where
-    a norm follows something else, the product and the sum are left: oneDNN's
-    batch normalisation takes a multiple of their time for one small picture.
+    A convolution with kernel k and bias b followed by a norm with factor f and
+    summand s is another convolution: (k * x + b) f + s = (f k) * x + (f b + s).
+    A norm that follows another layer becomes a product and a sum: oneDNN's
+    batch normalisation takes several times as long for one small picture.
 
     Args:
-        model: a functional Keras model. It is not changed; all but its norms
-            and the convolutions in front of them are shared with it.
+        model: a functional Keras model. It is not changed; the result shares
+            all its layers except norms and the convolutions before them.
 
     Returns:
-        The other model; up to rounding its outputs are those of `model` called
-        with training=False.
+        The equivalent model; up to rounding its outputs are those of `model`
+        called with training=False.
     """
-    made = {}  # by its output: a convolution and what it was given
+    made = {}  # id of its output: (output, convolution, input)
 
-    def call(layer, *given, **settings):
-        x = given[0]
+    def call(layer, *inputs, **settings):
+        x = inputs[0]
         if _is_norm(layer):
             factor, summand = _factor_and_summand(layer)
             if id(x) in made:
@@ -34,12 +34,12 @@ def fold_norms(model):
                 return _fold(convolution, x, factor, summand, layer.name)
             y = x * factor.astype("float32") + summand.astype("float32")
             return ops.cast(y, layer.compute_dtype)
-        output = layer(*given, **settings)
+        output = layer(*inputs, **settings)
         if type(layer) in CONVOLUTIONS and _is_linear(layer):
-            made[id(output)] = output, layer, x  # kept, so that no id recurs
+            made[id(output)] = output, layer, x  # kept alive: ids stay unique
         return output
 
-    # Another Model of the same layers: a compiled one is cloned with its loss.
+    # An uncompiled Model of the same layers: cloning would copy the loss, too.
     plain = keras.Model(model.input, model.output, name=model.name)
     return keras.models.clone_model(
         plain, clone_function=lambda layer: layer, call_function=call
@@ -56,7 +56,7 @@ def _is_linear(convolution):
 
 
 def _factor_and_summand(norm):
-    """What the norm multiplies by, and then adds: (C,) float64 each."""
+    """Factor and summand of the norm: (C,) float64 each."""
     factor = 1 / np.sqrt(_float64(norm.moving_variance) + norm.epsilon)
     if norm.scale:
         factor = factor * _float64(norm.gamma)
@@ -67,7 +67,7 @@ def _factor_and_summand(norm):
 
 
 def _fold(convolution, x, factor, summand, name):
-    """`convolution` of x, the product and the sum, by a layer of that name."""
+    """`convolution` of x, with product and sum, as one layer called `name`."""
     kernel = _float64(convolution.kernel)
     bias = summand
     if convolution.use_bias:

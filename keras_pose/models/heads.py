@@ -1,4 +1,4 @@
-"""The last layer of every output: it carries what the output means."""
+"""The last layer of every output: it carries the output's codec."""
 
 import keras
 from keras import ops
@@ -11,11 +11,11 @@ from keras_pose.codecs.codec import HasCodec
 class PoseMaps(HasCodec, keras.layers.Layer):
     """Stacks the maps of S supervised stages and carries their codec.
 
-    A saved model is then complete: evaluation, export and prediction read the
-    skeleton and the geometry from here and ask the user for nothing.
+    So a saved model is complete: evaluation, export and prediction read the
+    skeleton and the geometry from this layer.
 
-    list of S maps (B, h, w, C) -> (B, S, h, w, C) float32, the values as they
-    are. Of vectors (B, K, 2 or 3), for `codecs.Coordinates`, likewise.
+    list of S maps (B, h, w, C) -> (B, S, h, w, C) float32, the values
+    unchanged; likewise vectors (B, K, 2 or 3) for `codecs.Coordinates`.
 
     Args:
         codec: a `codecs.Codec`.
@@ -32,18 +32,18 @@ class PoseMaps(HasCodec, keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        """Files of before there were codecs have the settings themselves."""
+        """Deserialises the codec; older files have its settings instead."""
         if "codec" in config:
             return super().from_config(config)
         names = ("skeleton", "stride", "alignment", "activation", "sigma")
-        found = {name: config[name] for name in names if name in config}
-        codec = Heatmaps.from_config({"activation": "sigmoid"} | found)
+        settings = {name: config[name] for name in names if name in config}
+        codec = Heatmaps.from_config({"activation": "sigmoid"} | settings)
         rest = {k: v for k, v in config.items() if k not in names}
         return cls(codec, **rest)
 
 
 def pose_maps(maps, skeleton, **settings):
-    """A `PoseMaps` for each scale, the finest last and called "maps".
+    """A `PoseMaps` for each scale, the finest last and named "maps".
 
     Args:
         maps: {stride: list of S maps (B, h, w, C)}.
@@ -51,7 +51,7 @@ def pose_maps(maps, skeleton, **settings):
         **settings: of `codecs.Heatmaps`, at every scale.
 
     Returns:
-        what the model gives: a list of (B, S, h, w, C), or the only one.
+        the model's outputs: a list of (B, S, h, w, C), or the only one.
     """
     finest = min(maps)
     outputs = [
@@ -65,10 +65,10 @@ def pose_maps(maps, skeleton, **settings):
 
 
 def codecs_of(model):
-    """What the outputs of a model mean, a list; the last is the result.
+    """The codecs of a model's outputs, a list; the last is the result's.
 
     Raises:
-        ValueError: an output is of no `PoseMaps`, or what came is no model.
+        ValueError: an output that is not of `PoseMaps`, or not a model.
     """
     names = getattr(model, "output_names", None)  # a Sequential has none
     if names:
@@ -86,5 +86,5 @@ def codecs_of(model):
 
 
 def codec_of(model):
-    """What the last output of a model, its result, means; as `codecs_of`."""
+    """The codec of a model's last output, its result; see `codecs_of`."""
     return codecs_of(model)[-1]

@@ -2,11 +2,11 @@
 
 A. Newell, K. Yang, J. Deng, "Stacked Hourglass Networks for Human Pose
 Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of
-the authors' released Torch code: pre-activation bottlenecks with biases, one a
-level, one more after each hourglass. pytorch-pose's variant has other widths in
-the stem, and so other parameter counts. With other than 256 features the stem's
-widths (64, 128, 128, 256) shrink or grow in proportion. Weights begin with
-Torch's defaults (`keras_pose.models.convolution`), as in the authors' code.
+the authors' released Torch code: pre-activation bottlenecks with biases, one
+per level, and one after each hourglass. pytorch-pose's variant has other widths
+in the stem and therefore other parameter counts. The stem's widths (64, 128,
+128, 256) scale with the number of features (256). Initial weights are Torch's
+defaults (`keras_pose.models.convolution`), as in the authors' code.
 
                 image (I) -> stem, stride 4 -> x
     each stack: x -> hourglass -> residual -> 1x1 conv, norm, relu -> y
@@ -24,8 +24,8 @@ DEPTH = 4
 STRIDE = 4
 """Input pixels per cell: a strided convolution and a pooling (section 3.1)."""
 PIXEL_OFFSET = -0.5
-"""Ours: the network sees pixels in -0.5 ... 0.5; the authors' in 0 ... 1, which
-is an offset of 0."""
+"""Ours: the network sees pixels in -0.5 ... 0.5. The authors' sees 0 ... 1, an
+offset of 0."""
 
 
 def residual(x, filters, name):
@@ -50,11 +50,11 @@ def hourglass(x, filters, depth, name, block=residual):
         filters: channels.
         depth: halvings.
         name: prefix of the layers.
-        block: what each level is made of: (x, filters, name) -> features.
+        block: building block: (x, filters, name) -> features.
 
     Returns:
-        the features on the way back up, list of `depth` (B, h, w, filters),
-        each twice as fine as the one before; the last is of the size of `x`.
+        the features of the upward path, a list of `depth` (B, h, w, filters),
+        each twice as fine as the previous one; the last has the size of `x`.
     """
     skip = block(x, filters, f"{name}_skip{depth}")
     low = layers.MaxPooling2D(name=f"{name}_pool{depth}")(x)
@@ -71,9 +71,9 @@ def hourglass(x, filters, depth, name, block=residual):
 
 
 def read_maps(x, joints, bias, name, deviation=None):
-    """A 1x1 convolution to one map per joint, its bias first at `bias`.
+    """A 1x1 convolution to one map per joint, with initial bias `bias`.
 
-    `deviation`: of the kernel's first values, normal; None: Torch's default.
+    `deviation`: of the normal initial kernel; None: Torch's default.
     """
     kernel = initializers.RandomNormal(stddev=deviation)
     return layers.Conv2D(
@@ -96,25 +96,25 @@ def read_scales(
     block=residual,
     deviation=None,
 ):
-    """An hourglass and its maps: where and how the network is supervised.
+    """An hourglass and its supervised maps.
 
     Args:
         x: (B, h, w, filters) features.
         joints: number K of maps.
         filters: channels.
         bias: initial bias of the maps.
-        scales: at how many sizes maps are read, from h, w downwards, each half
-            of the one before. At the full size two more layers lie between
-            (Newell); at the others only a norm and a ReLU, since nothing has
-            normalised the sum of the two branches yet.
+        scales: number of sizes to read maps at, from h, w downwards, each half
+            of the previous one. At the full size two more layers lie between
+            (Newell); at the others only a norm and a ReLU, because the sum of
+            the two branches is not normalised yet.
         name: prefix of the layers.
         depth: halvings of the hourglass.
-        block: what it is made of.
+        block: its building block.
         deviation: see `read_maps`.
 
     Returns:
         list of `scales` maps (B, ., ., K), the coarsest first, and the features
-        (B, h, w, filters) that the last ones were read from.
+        (B, h, w, filters) that the last maps were read from.
     """
     levels = hourglass(x, filters, depth, name, block)
     y = block(levels[-1], filters, f"{name}_after")
@@ -157,10 +157,10 @@ def stacked_hourglass(
     Args:
         images: (B, H, W, 3) uint8; H and W divisible by 64.
         joints: number K of maps.
-        stacks: hourglasses in a row.
+        stacks: number of stacked hourglasses.
         filters: channels of the features.
-        bias: initial bias of the map convolutions. Under a sigmoid start at
-            about -4, or all 4,096 pixels of a map begin at 0.5.
+        bias: initial bias of the map convolutions. Under a sigmoid use about
+            -4; with 0 all 4,096 pixels of a map start at 0.5.
         pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:
@@ -192,10 +192,10 @@ def stack_hourglasses(
     Args:
         images: (B, H, W, 3) uint8; H and W divisible by 64.
         joints: number K of maps.
-        stacks: hourglasses in a row.
+        stacks: number of stacked hourglasses.
         filters: channels of the features.
         bias: initial bias of the map convolutions.
-        scales: 1 ... 4, sizes at which maps are read: H / 4, H / 8, ...
+        scales: 1 ... 4, number of sizes to read maps at: H / 4, H / 8, ...
         pixel_offset: added to the pixels, 0 ... 1.
 
     Returns:

@@ -1,19 +1,19 @@
 """Inception-resnet blocks of the Multi-Scale Stacked Hourglass network.
 
 Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
-paper under double-blind review, section 3.3, figure 4. The text has the
-ingredients: convolutions, norms, ReLUs, two branches that are concatenated, 1x1
-convolutions behind them, a sum with the input, "a small number of" layers more
-than a residual block; B has a subsampling and an upsampling layer inside.
-Widths and order are ours, pre-activated like Newell's bottleneck, which is the
-first branch (h = filters / 2, q = filters / 4):
+paper under double-blind review, section 3.3, figure 4. The text lists the
+parts: convolutions, norms, ReLUs, two concatenated branches followed by 1x1
+convolutions, a sum with the input, "a small number of" layers more than a
+residual block; B has a subsampling and an upsampling layer inside. Widths and
+order are ours, with pre-activation like Newell's bottleneck, which is the first
+branch (h = filters / 2, q = filters / 4):
 
     x -> 1x1 (h) -> 3x3 (h) ────────────────────────┐
     x -> 1x1 (q) -> [pool] -> 3x3 (q) -> 3x3 (q) ───┴ concat -> 1x1 -> + x
                                     [upsample]
 
-A has none of what is in brackets. So A and B have the same parameters, and
-differ in nothing but the resolution of the second branch.
+A has no layers in brackets. So A and B have the same parameters and differ only
+in the resolution of the second branch.
 """
 
 from keras import layers

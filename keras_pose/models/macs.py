@@ -1,10 +1,10 @@
-"""Counts what a model costs: trainable parameters and multiply-accumulates.
+"""Counts trainable parameters and multiply-accumulates of a model.
 
 A multiply-accumulate (MAC) is one product added to a sum; papers' FLOPs are
-mostly this, sometimes twice this. Counted are convolutions and dense layers,
-for one picture: numbers in the kernel times the positions at which it is laid.
-That is the output's pixels for a convolution, and the input's for a transposed
-one, whose kernel is laid on each pixel of its input. Biases, normalisation,
+mostly this, sometimes twice this. Convolutions and dense layers are counted for
+one picture: the size of the kernel times the positions at which it is applied.
+These are the output's pixels for a convolution, and the input's for a
+transposed convolution. Biases, normalisation,
 activations, pooling and resizing are not counted.
 """
 
@@ -13,8 +13,11 @@ import math
 from keras import layers
 
 AT_OUTPUT = (
-    *(layers.Conv1D, layers.Conv2D, layers.Conv3D),
-    *(layers.DepthwiseConv2D, layers.Dense),
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    layers.DepthwiseConv2D,
+    layers.Dense,
 )
 AT_INPUT = (layers.Conv1DTranspose, layers.Conv2DTranspose)
 FREE = (layers.BatchNormalization, layers.LayerNormalization)
@@ -33,11 +36,11 @@ def macs(model):
         model: a functional Keras model of fixed input size.
 
     Raises:
-        ValueError: a layer with weights that nobody has said how to count.
+        ValueError: a layer with weights and no rule to count it.
     """
     total = 0
     for layer in model.layers:
-        # a transposed convolution derives from the plain one
+        # a transposed convolution is a subclass of the plain one
         if isinstance(layer, AT_INPUT):
             positions = layer.input.shape[1:-1]
         elif isinstance(layer, AT_OUTPUT):

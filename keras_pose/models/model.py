@@ -1,4 +1,4 @@
-"""PoseModel: one loss over all outputs; and how a saved one is opened."""
+"""PoseModel: one loss over all outputs; and loading saved models."""
 
 import json
 import zipfile
@@ -15,28 +15,28 @@ from keras_pose.models.normalization import BatchNormalization
 class PoseModel(keras.Model):
     """A functional model whose loss and metrics see the labels and all outputs.
 
-    Keras gives each output labels and a loss of its own. Here one loss
-    (`losses.PoseLoss`) sees them all and returns named terms, which are logged
-    beside their sum, `loss`; metrics are called with the labels and the
-    outputs, too. `fit`, `evaluate`, `save` are Keras' own.
+    Keras gives each output its own labels and loss. Here one loss
+    (`losses.PoseLoss`) sees all outputs and returns named terms, which are
+    logged beside their sum, `loss`; metrics also receive the labels and all
+    outputs. `fit`, `evaluate` and `save` are Keras' own.
 
-    Images (B, H, W, 3) uint8 -> what its `PoseMaps` return, coarse to fine if
-    there are several; the last is the result.
+    Images (B, H, W, 3) uint8 -> the outputs of its `PoseMaps`, coarse to fine
+    if there are several; the last is the result.
     """
 
     @property
     def codec(self):
-        """What the result means."""
+        """The codec of the result."""
         return codec_of(self)
 
     @property
     def codecs(self):
-        """What each output means, a list."""
+        """The codecs of all outputs, a list."""
         return codecs_of(self)
 
     @property
     def metrics(self):
-        """The loss, what was compiled, and the terms."""
+        """The loss, the compiled metrics, and the terms."""
         if not self.compiled:
             return []
         return [*super().metrics[:1], *self.scores, *self.terms]
@@ -51,17 +51,17 @@ class PoseModel(keras.Model):
             settings: jit_compile, run_eagerly ...: as there.
 
         Raises:
-            ValueError: no such loss, or one that takes the outputs for what
-                they are not.
+            ValueError: not such a loss, or one that expects outputs with other
+                codecs.
         """
         if not hasattr(loss, "reduced_terms"):
-            raise ValueError(f"loss: a losses.PoseLoss wanted, got {loss!r}")
+            raise ValueError(f"loss must be a losses.PoseLoss, got {loss!r}")
         super().compile(optimizer, **settings)
         codecs = codecs_of(self)
         if loss.codecs != codecs:
             raise ValueError(
-                f"the loss takes the outputs for {_listed(loss.codecs)}, but "
-                f"they are {_listed(codecs)}"
+                f"the loss expects outputs of {_listed(loss.codecs)}, but they "
+                f"are {_listed(codecs)}"
             )
         self.loss = loss
         self.scores = [keras.metrics.get(metric) for metric in metrics]
@@ -72,36 +72,36 @@ class PoseModel(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The sum of the terms; several are logged, each by its name."""
+        """The sum of the terms; several terms are logged by name."""
         costs = self.loss.reduced_terms(y, y_pred, sample_weight)
         for term in self.terms:
             term.update_state(costs[term.name])
         return sum([*costs.values(), *self.losses])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Of the labels and all outputs."""
+        """Updates the metrics with the labels and all outputs."""
         for metric in self.scores:
             metric.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def get_compile_config(self):
-        """For the file: what `compile` was given."""
+        """The arguments of `compile`, for the file."""
         if not self.compiled:
             return {}
-        told = {
+        arguments = {
             "optimizer": self.optimizer,
             "loss": self.loss,
             "metrics": list(self.scores),
         }
-        return keras.saving.serialize_keras_object(told | self._settings)
+        return keras.saving.serialize_keras_object(arguments | self._settings)
 
     def compile_from_config(self, config):
-        """Compiles as the file says."""
+        """The inverse of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def _names_of_terms(self, loss, codecs):
-        """What the loss is made of, if of more than one term."""
+        """Names of the loss' terms, if there is more than one."""
         labels = np.zeros((1, 1, codecs[-1].count, 4), "float32")
         outputs = [np.zeros((1, *o.shape[1:]), "float32") for o in self.outputs]
         one = outputs[0] if len(outputs) == 1 else outputs
@@ -110,25 +110,27 @@ class PoseModel(keras.Model):
 
 
 def load_model(path):
-    """A .keras file of this suite, not compiled; one clear error otherwise.
+    """Loads a .keras file of this suite, not compiled.
 
     Of a model with several outputs, coarse to fine, only the last is kept: it
-    is the result, and the others supervised the training.
+    is the result; the others only supervise training.
     """
     return last_output(load_whole(path))
 
 
 def load_whole(path):
-    """As `load_model`, with all the outputs.
+    """As `load_model`, with all outputs.
 
-    `last_output` of it is what `load_model` returns; weights that are loaded
-    into the one are the other's, too.
+    `last_output` of the result is what `load_model` returns; both share their
+    weights.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: a .keras file wanted")
+        raise FileNotFoundError(
+            f"{path} does not exist: expected a .keras file"
+        )
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged or no .keras file")
+        raise ValueError(f"{path} is damaged or not a .keras file")
     try:
         model = keras.saving.load_model(path, KNOWN, compile=False)
         codec_of(model)
@@ -139,17 +141,17 @@ def load_whole(path):
 
 
 def last_output(model):
-    """The model that ends in the last output of `model`, and shares it."""
+    """The model with only the last output of `model`; it shares its layers."""
     if len(model.outputs) > 1:
         model = keras.Model(model.input, model.outputs[-1], name=model.name)
     if keras.backend.backend() == "tensorflow":
-        # XLA compiles for most of a minute, and again for a smaller last batch.
+        # XLA compiles for almost a minute, and again for a smaller last batch.
         model.jit_compile = False
     return model
 
 
 def same_network(*paths):
-    """Whether .keras files differ in weights and training alone."""
+    """Whether .keras files differ only in weights and training."""
     networks = []
     for path in paths:
         with zipfile.ZipFile(path) as file:
@@ -163,7 +165,7 @@ KNOWN = {
     "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
     "JointlyTrained": PoseModel,
 }
-"""Classes of saved models, which have to be imported before one is loaded."""
+"""Classes of saved models, which must be imported before loading."""
 
 
 def _listed(codecs):

@@ -1,4 +1,4 @@
-"""Multi-Scale Stacked Hourglass network (MSSH): a scale to each hourglass.
+"""Multi-Scale Stacked Hourglass network (MSSH): one scale per hourglass.
 
 Anonymous, "Multi-Scale Stacked Hourglass Network for Human Pose Estimation",
 paper under double-blind review, sections 3.2 and 5.2.3, figures 2, 3 and 5.
@@ -17,20 +17,20 @@ For an image of 256 pixels, three scales and four stacks:
     hourglass hourglass  hourglass        hourglass
        └─ x1 ──┘   └─ x2 ─┘   └─── x2 ──────┘   -> maps of 128, the result
 
-What goes from one hourglass to the next is Newell's, a 1x1 convolution of its
-features and one of its maps, enlarged where the next works on a larger scale
-("x2"); it meets the dispatched feature in a sum or a concatenation with a 1x1
-convolution behind it (section 5.2.4). Newell's sum with the input of the
-hourglass itself is left out: the dispatched feature stands in its place, as the
-paper names two parts. The paper gives no layers. Ours are:
+As in Newell's network, each hourglass passes a 1x1 convolution of its features
+and one of its maps to the next, upsampled if the next works on a larger scale
+("x2"). This is fused with the dispatched feature by a sum, or by concatenation
+and a 1x1 convolution (section 5.2.4). Newell's sum with the input of the
+hourglass itself is left out: the dispatched feature replaces it, as the paper
+names two parts. The paper states no layers. Ours are:
 
 * the widths of the pre-processing network (filters / 4, / 2, and `filters` in
   the last block of a branch) and one block per resolution of a branch;
 * halvings in an hourglass: 3, 4 and 5 at 32, 64 and 128 cells, so that each
-  goes down to Newell's 4 cells, over the whole person;
-* `lateral`, "borrowed from FPN" (figure 5): a branch adds the next coarser
-  one's feature, enlarged, to a 1x1 convolution of its own;
-* nearest-neighbour enlargement.
+  reaches Newell's 4 cells, which cover the whole person;
+* `lateral`, "borrowed from FPN" (figure 5): a branch adds the upsampled feature
+  of the next coarser branch to a 1x1 convolution of its own;
+* nearest-neighbour upsampling.
 """
 
 from keras import layers
@@ -56,9 +56,9 @@ FUSIONS = ("add", "concat")
 def dispatch(stacks, scales=SCALES):
     """The stride at which each hourglass works, coarse to fine.
 
-    As even as possible; what is left over goes to the coarser scales, which
-    cost less. With fewer scales it is the coarsest that are left out, so that
-    the result is always of the finest. All three:
+    As even as possible; the remainder goes to the coarser scales, which cost
+    less. With fewer scales the coarsest are left out, so that the result always
+    has the finest. With all three:
 
         stacks   3 ... 8
         stride   8 4 2
@@ -68,7 +68,7 @@ def dispatch(stacks, scales=SCALES):
                  8 8 8 4 4 2 2
                  8 8 8 4 4 4 2 2
 
-    One stack has one scale at most (2), two have two (4 2).
+    One stack has at most one scale (2), two stacks two (4 2).
     """
     if not 1 <= scales <= SCALES:
         raise ValueError(f"scales must be 1 to {SCALES}, got {scales}")
@@ -101,7 +101,7 @@ def pre_process(
         images: (B, H, W, 3) uint8.
         strides: of the features, powers of 2, the largest first.
         filters: channels of the features.
-        block: what the branches are made of.
+        block: building block of the branches.
         lateral: add to each feature the next coarser one.
         pixel_offset: added to the pixels, 0 ... 1.
 
@@ -149,10 +149,10 @@ def multi_scale_stacked_hourglass(
     Args:
         images: (B, H, W, 3) uint8; H and W divisible by 64.
         joints: number K of maps.
-        stacks: hourglasses in a row.
+        stacks: number of stacked hourglasses.
         scales: 1, 2 or 3, at most `stacks`; see `dispatch`.
         filters: channels of the features.
-        block: what hourglasses and pre-processing are made of.
+        block: building block of hourglasses and pre-processing.
         lateral: see `pre_process`.
         fusion: "add" or "concat".
         bias: initial bias of the map convolutions.
@@ -197,7 +197,7 @@ def multi_scale_stacked_hourglass(
 
 
 def _fuse(feature, before, filters, fusion, name):
-    """The dispatched feature and the output of the hourglass before."""
+    """Fuses the dispatched feature and the previous hourglass' output."""
     if before.shape[1] < feature.shape[1]:
         before = layers.UpSampling2D(name=f"{name}_up")(before)
     if fusion == "add":

@@ -9,19 +9,19 @@ from keras import layers, ops
 
 MOMENTUM = 0.9
 EPSILON = 1e-5
-"""Of Torch, which all the papers' networks were trained with: it calls the same
-momentum 0.1. Keras' own are 0.99 and 1e-3."""
+"""Torch's values, which all the papers' networks were trained with (Torch calls
+this momentum 0.1). Keras' own are 0.99 and 1e-3."""
 
 
 @keras.saving.register_keras_serializable("keras_pose")
 class BatchNormalization(layers.BatchNormalization):
-    """Keras' layer with two differences; variables and settings are its own.
+    """Keras' layer with two differences; variables and settings are Keras'.
 
-    Its TensorFlow path is the fused operation: Keras computes the moments and
+    On TensorFlow it uses the fused operation: Keras computes the moments and
     the normalisation separately, in eight passes over the features instead of
-    three, and in the gradient likewise. And the moving variance has Bessel's
-    correction, n / (n - 1) of n = B h w numbers a channel, as Torch's has;
-    what normalises a training batch has none, in Torch and here.
+    three, and likewise in the gradient. The moving variance has Bessel's
+    correction, n / (n - 1) for n = B h w numbers per channel, as in Torch; the
+    variance that normalises a training batch has none, as in Torch.
 
     (B, h, w, C) -> (B, h, w, C).
     """
@@ -30,7 +30,7 @@ class BatchNormalization(layers.BatchNormalization):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
-        """As the layer of Keras."""
+        """As Keras' layer."""
         learns = bool(training) and self.trainable
         if _fuses(inputs, mask) and self.scale and self.center:
             return self._fused(inputs, learns)
@@ -63,7 +63,7 @@ class BatchNormalization(layers.BatchNormalization):
 
 
 def _fuses(inputs, mask):
-    """Whether TensorFlow's operation takes this."""
+    """Whether TensorFlow's operation supports these inputs."""
     return (
         keras.backend.backend() == "tensorflow"
         and mask is None

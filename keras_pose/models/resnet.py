@@ -3,7 +3,7 @@
 K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition",
 CVPR 2016, https://arxiv.org/abs/1512.03385
 
-The library's graph is not the one that pose papers were trained with:
+Pose papers were trained with another graph than the library's:
 
                           keras.applications    torchvision, pose papers
     halving of a stage    first 1x1             the 3x3 ("ResNet v1.5")
@@ -11,21 +11,23 @@ The library's graph is not the one that pose papers were trained with:
     batch normalisation   0.99, 1.001e-5        momentum 0.9, epsilon 1e-5
     pixels                BGR, less the mean    RGB, less the mean, / deviation
 
-The biases are 26,560 / 52,672 / 75,712 trainable numbers (6 f a block of width
-f, 4 f more in the first of a stage, 64 in the stem) that do nothing: the
-normalisation behind each convolution takes them out again. Where the stride is
-costs no parameter, but three 3x3 convolutions then see four times the pixels,
-and it is another function: weights of one form are wrong in the other.
+The biases are 26,560 / 52,672 / 75,712 trainable numbers (6 f per block of
+width f, 4 f more in the first block of a stage, 64 in the stem) without effect:
+the normalisation after each convolution removes them. The position of the
+stride does not change the parameters, but three 3x3 convolutions then see four
+times the pixels, and the function differs: weights of one form are wrong in the
+other.
 
 So the graph is cloned from keras.applications without biases and with the
-constants of the right column, and the weights decide the rest:
+constants of the right column; the weights decide the rest:
 
-    "none"      the right column, to the last parameter: what published pose
-                weights need, and the better network
+    "none"      exactly the right column: the form of published pose weights,
+                and the better network
     "imagenet"  stride and pixels of the left column, which these weights were
-    or a file   trained with. Biases go into the means of the normalisation, the
-                epsilons' difference into its variances, BGR into the order of
-                the first kernel: the same function as the library's model.
+    or a file   trained with. Biases are folded into the means of the
+                normalisation, the difference of the epsilons into its
+                variances, BGR into the order of the first kernel: the same
+                function as the library's model.
 
 All weights are trained, none is frozen. Every downsampling layer has its own
 batch normalisation: the stem's convolution, and in the first block of a stage
@@ -50,9 +52,9 @@ STRIDE = 32
 """Input pixels per cell of the features."""
 STEM = "conv1_conv"
 MEAN = (123.68, 116.779, 103.939)
-"""Of ImageNet's R, G, B: what keras.applications (and Caffe) subtract."""
+"""Mean R, G, B of ImageNet that keras.applications (and Caffe) subtract."""
 TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's R, G, B over 255, as torchvision has them."""
+"""Of ImageNet's R, G, B / 255, as in torchvision."""
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 
@@ -62,8 +64,8 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
     Args:
         images: (B, H, W, 3) uint8 RGB; H and W divisible by 32.
         depth: 50, 101 or 152.
-        weights: "none", "imagenet", or a file of keras.applications' own
-            weights without the top, see the module's docstring.
+        weights: "none", "imagenet", or a file of keras.applications' weights
+            without the top, see the module's docstring.
         width: factor on the channels of every convolution, ours, for machines
             without a GPU; only with weights "none".
 
@@ -71,8 +73,8 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
         (B, H / 32, W / 32, 2048 * width) features.
 
     Raises:
-        ValueError: a size, depth, width or file that does not fit.
-        OSError: the weights are not there and cannot be fetched.
+        ValueError: an invalid size, depth, width or file.
+        OSError: the weights are missing and cannot be downloaded.
     """
     height, columns = images.shape[1:3]
     if not height or not columns or height % STRIDE or columns % STRIDE:
@@ -88,7 +90,7 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
     trained = str(weights) != "none"
     if trained and width != 1:
         raise ValueError(
-            f"weights {weights} are for width 1, got {width}: --weights none"
+            f"weights {weights} need width 1, got {width}: use --weights none"
         )
     source = _load(depth, weights)
     clone = _clone(source, images, width, strided_3x3=not trained)
@@ -102,8 +104,8 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
 def _load(depth, weights):
     """The library's model without its top.
 
-    Its download fails with a bare Exception that names no remedy, its loader
-    with pages about layers: one message instead.
+    Its download fails with a bare Exception without advice, its loader with
+    pages about layers; both become one short message.
     """
     build = DEPTHS[depth]
     if str(weights) == "none":
@@ -116,29 +118,28 @@ def _load(depth, weights):
             reason = str(error).splitlines()[0].rpartition(" -- ")[2]
             raise OSError(
                 f"ImageNet weights: {name} could not be loaded ({reason}): "
-                f"fetch {URL}{name} and put it "
-                "into ~/.keras/models, or name the file with --weights PATH, "
-                "or begin without it: --weights none"
+                f"download {URL}{name} to ~/.keras/models, pass the file with "
+                "--weights PATH, or start without it: --weights none"
             ) from None
     if not Path(weights).is_file():
         raise FileNotFoundError(
-            f"weights: none, imagenet or a file like {name} wanted, got "
-            f"{weights}, which is not there"
+            f"weights must be none, imagenet or a file like {name}, got "
+            f"{weights}, which does not exist"
         )
     try:
         return build(include_top=False, weights=str(weights))
     except Exception as error:
         raise ValueError(
-            f"{weights} holds no weights of keras.applications' ResNet-{depth} "
+            f"{weights} has no weights of keras.applications' ResNet-{depth} "
             f"without its top ({str(error).splitlines()[0]})"
         ) from None
 
 
 def _clone(source, images, width, strided_3x3):
-    """The graph anew on `images`, without biases and with Torch's constants.
+    """The graph applied to `images`, without biases, with Torch's constants.
 
-    keras.applications offers neither choice, but a clone may change each layer
-    on its way; layers keep their names, conv1_conv to conv5_block3_3_bn.
+    keras.applications offers neither option, but cloning may change each layer;
+    layers keep their names, conv1_conv to conv5_block3_3_bn.
     """
     strided = {
         layer.name
@@ -165,7 +166,7 @@ def _clone(source, images, width, strided_3x3):
     def call(layer, x, **settings):  # training and mask
         if layer.name == "conv1_pad":
             x = _normalise(torch=strided_3x3)(x)
-        if strided_3x3 and layer.name in moved:  # "same" pads one side alone
+        if strided_3x3 and layer.name in moved:  # "same" pads one side
             x = layers.ZeroPadding2D(1, name=f"{layer.name}_pad")(x)
         return layer(x, **settings)
 
@@ -175,12 +176,12 @@ def _clone(source, images, width, strided_3x3):
 
 
 def _initial():
-    """What torchvision's ResNet begins with: He's, by the outputs' number."""
+    """Initial values of torchvision's ResNet: He's with fan_out."""
     return initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 def _normalise(torch):
-    """The layer from RGB bytes to what the weights were trained with."""
+    """The layer from RGB bytes to the input that the weights expect."""
     if not torch:
         return layers.Rescaling(1.0, [-m for m in MEAN], name="scale")
     return layers.Rescaling(
@@ -191,13 +192,13 @@ def _normalise(torch):
 
 
 def _translated(source, layer):
-    """The weights of the source's layer of that name, for a layer of ours."""
-    there = source.get_layer(layer.name)
+    """The weights of the source's layer of the same name, for our layer."""
+    original = source.get_layer(layer.name)
     if isinstance(layer, layers.Conv2D):
-        kernel = there.get_weights()[0]
-        # RGB comes in where the weights know BGR
+        kernel = original.get_weights()[0]
+        # the input is RGB, the weights expect BGR
         return [kernel[:, :, ::-1] if layer.name == STEM else kernel]
-    scale, offset, mean, variance = there.get_weights()
+    scale, offset, mean, variance = original.get_weights()
     convolution = source.get_layer(layer.name.removesuffix("bn") + "conv")
     mean = mean - convolution.get_weights()[1]
-    return [scale, offset, mean, variance + there.epsilon - layer.epsilon]
+    return [scale, offset, mean, variance + original.epsilon - layer.epsilon]

@@ -8,14 +8,15 @@ section 4.2. Each transposed convolution of Simple Baselines becomes a block of
       -> 3 x (1x1 to 128, twice the size, 3x3 of 128, 1x1 to 256)
       -> 1x1 of 256 -> 1x1 of 256 -> 1x1 -> (B, H / 4, W / 4, K)
 
-The report names neither widths nor any upsampling, without which there would be
-8 x 8 cells. Ours: a bottleneck of half the channels, as in the hourglass, no
-shortcut, and the pixels repeated between the first and the second convolution:
-in front of a 1x1 convolution the result is the same and costs four times as
-much. Weights begin as in Torch, those of the maps as in Simple Baselines' code,
-which the report starts from; it says nothing. Every convolution but the last
-has batch normalisation and ReLU. "A batch normalization to every down sample
-layer" is a matter of the backbone, see `keras_pose.models.resnet`.
+The report states neither widths nor any upsampling, without which there would
+be 8 x 8 cells. Ours: a bottleneck of half the channels, as in the hourglass, no
+shortcut, and nearest-neighbour upsampling between the first and the second
+convolution: before a 1x1 convolution the result is the same and costs four
+times as much. Initial weights are Torch's, those of the maps as in Simple
+Baselines' code, on which the report is based; the report states none. Every
+convolution but the last has batch normalisation and ReLU. "A batch
+normalization to every down sample layer" concerns the backbone, see
+`keras_pose.models.resnet`.
 """
 
 from keras import layers
@@ -39,7 +40,7 @@ def fcn_head(
     Args:
         features: (B, h, w, C) of a ResNet.
         joints: number K of maps.
-        output_stride: input pixels per cell of the maps; a block a halving.
+        output_stride: input pixels per cell of the maps; a block per halving.
         filters: channels of the blocks and of the 1x1 convolutions.
         upsampling: "nearest" or "bilinear".
 

@@ -7,10 +7,10 @@ Tracking", ECCV 2018, section 2, https://arxiv.org/abs/1804.06208
       -> 3 x (4x4 transposed convolution of stride 2, norm, relu), 256 channels
       -> 1x1 convolution -> (B, H / 4, W / 4, K)
 
-The authors' targets have the first cell's centre on the first pixel's;
-mirrored, it lies on the last, so their flip test moves the maps by one cell.
+In the authors' targets the first cell's centre lies on the first pixel's; after
+mirroring it lies on the last, so their flip test shifts the maps by one cell.
 Here a cell's centre is that of the pixels it covers, mirrored or not
-(`PoseMaps(alignment="center")`), and nothing needs to move.
+(alignment="center"), and no shift is needed.
 """
 
 from keras import initializers, layers
@@ -21,9 +21,9 @@ from keras_pose.models.normalization import norm_relu
 from keras_pose.models.resnet import STRIDE
 
 KERNELS = (2, 3, 4)
-"""Of the paper's ablation (table 1)."""
+"""Kernel sizes of the paper's ablation (table 1)."""
 DEVIATION = 0.001
-"""Of the head's kernels at first (authors' code)."""
+"""Deviation of the head's initial kernels (authors' code)."""
 
 
 def output_stride(deconvolutions):
@@ -39,9 +39,10 @@ def deconvolution_head(
     Args:
         features: (B, h, w, C) of a ResNet.
         joints: number K of maps.
-        deconvolutions: transposed convolutions, each of twice the size.
+        deconvolutions: number of transposed convolutions, each doubles the
+            size.
         filters: their channels.
-        kernel: their side: 4, 3 or 2.
+        kernel: their kernel size: 4, 3 or 2.
 
     Returns:
         (B, h * 2^deconvolutions, w * 2^deconvolutions, K) maps, not activated.
@@ -61,7 +62,7 @@ def deconvolution_head(
 def _twice(x, filters, kernel, name):
     """A transposed convolution of stride 2 to exactly twice the size.
 
-    Torch takes the surplus of kernel 3 off the other side than "same" does.
+    For kernel 3 Torch crops the other side than "same" does.
     """
     x = layers.Conv2DTranspose(
         filters,

@@ -1,1 +1,1 @@
-"""The page on a training run, its charts and pictures."""
+"""The report of a training run: page, charts and pictures."""

@@ -1,8 +1,9 @@
-"""One page on a training run: report.html, with nothing to load from elsewhere.
+"""Writes the report of a training run: report.html, one self-contained page.
 
-What was trained and how well it does on people it never saw; its curves; the
-worst, typical and best people with skeletons and heatmaps; where it fails; and
-below which score a joint is better called missing (HSM, section VII).
+It shows what was trained and the score on held-out people; the curves; the
+worst, typical and best people with skeletons and heatmaps; where the network
+fails; and below which score a joint should be reported as missing (HSM, section
+VII).
 
     python -m keras_pose.report --run runs/hsm --data DIR
 """
@@ -32,7 +33,7 @@ class Config:
 def main(config):
     """Writes report.html into the folder of the run."""
     dataset = open_dataset(config.data)
-    dataset.people(config.split)  # an unknown or empty split: an error, at once
+    dataset.people(config.split)  # fails early on an unknown or empty split
     path = write.write_report(
         config.run, dataset, config.split, batch_size=config.batch_size
     )

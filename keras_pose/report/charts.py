@@ -1,8 +1,8 @@
 """Curves and bars: the papers' figures and those of the report.
 
-Drawing only: what is drawn has been computed elsewhere. Charts are matplotlib
-figures; `save` writes one to a file, `svg` makes it part of a page that may be
-light or dark.
+This module only draws; the values are computed elsewhere. Charts are matplotlib
+figures; `save` writes one to a file, `svg` makes it part of a page with a light
+or dark theme.
 """
 
 import io
@@ -19,7 +19,7 @@ from keras_pose import files
 from keras_pose.report.history import SMOOTHING, smooth_stages, stage_borders
 
 INK, FAINT = "#1c2128", "#d5dae0"
-"""Text and grid lines of a chart; `svg` leaves these two to the page."""
+"""Text and grid lines; `svg` replaces these two by the page's colours."""
 LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
 """One per variant, the baseline first; readable on white and on black."""
 PAGE_WIDTH = 10.0  # inches
@@ -29,17 +29,17 @@ COMPARABLE = "each variant minimises its own loss: levels are not comparable"
 def draw_curves(histories, metric, window=SMOOTHING):
     """HSM figure 3: accuracy and loss on train and validation, per variant.
 
-    The mean over the seeds, with a band of one standard deviation. Of a long
-    run (see `smooth_stages`) it is smoothed by a 1-D convolution, and the
-    unsmoothed mean lies faintly behind it. A line ends where a stage does, and
-    dotted lines mark where the next one begins.
+    A line is the mean over the seeds, with a band of one standard deviation.
+    For long runs (see `smooth_stages`) it is smoothed by a 1-D convolution,
+    with the unsmoothed mean faintly behind it. Lines end with each stage;
+    dotted lines mark where the next stage begins.
 
     Args:
         histories: {variant: [history.csv as a DataFrame, one per seed]}, the
-            baseline first; columns epoch, loss, `metric` and the same as val_;
-            and stage, where a run has several.
+            baseline first; columns epoch, loss, `metric`, both also with the
+            prefix val_, and stage if a run has several.
         metric: name of the metric's column.
-        window: epochs that the convolution spans.
+        window: width of the convolution, epochs.
     """
     figure = Figure(figsize=(PAGE_WIDTH, 6.6), layout="constrained")
     grid = figure.subplots(2, 2, sharex=True)
@@ -60,10 +60,8 @@ def draw_curves(histories, metric, window=SMOOTHING):
         ):
             _draw_seeds(axes, seeds, column, label, color, window)
         if not axes.lines:
-            axes.text(
-                *(0.5, 0.5), "not recorded", transform=axes.transAxes,
-                ha="center", color=INK,
-            )  # fmt: skip
+            middle = {"transform": axes.transAxes, "ha": "center"}
+            axes.text(0.5, 0.5, "not recorded", color=INK, **middle)
         elif "loss" in column:
             axes.set_yscale("log")
             _plain_log(axes)
@@ -81,7 +79,7 @@ def draw_curves(histories, metric, window=SMOOTHING):
 
 
 def draw_history(history, metric):
-    """One run: the metric and the loss, on train and on held-out people."""
+    """One run: the metric and the loss, in training and on held-out people."""
     figure = Figure(figsize=(PAGE_WIDTH, 3.3), layout="constrained")
     for axes, column, title in zip(
         figure.subplots(1, 2), (metric, "loss"), (_title(metric), "Loss"),
@@ -99,7 +97,7 @@ def draw_history(history, metric):
             parts = np.split(np.arange(len(seen)), stage_borders(_stages(seen)))
             for part in map(seen.iloc.__getitem__, parts):
                 axes.plot(
-                    *(part["epoch"], part[name]), color=color, label=label,
+                    part["epoch"], part[name], color=color, label=label,
                     marker=_dots(len(seen)), markersize=3, linewidth=1.8,
                 )  # fmt: skip
                 label = None
@@ -114,11 +112,11 @@ def draw_history(history, metric):
 
 
 def draw_joint_weights(table):
-    """Which joints each hourglass found hard, over time: a panel for each.
+    """The joint weights of each hourglass over time, a panel per hourglass.
 
     Rows are joints, left and right together, columns epochs. The colour is the
-    weight relative to even weights: twice as much is as far from the middle as
-    half as much. The first hourglass has even weights and no panel.
+    weight relative to even weights on a logarithmic scale. The first hourglass
+    has even weights and no panel.
 
     Args:
         table: DataFrame with epoch, stack (from 1), joint, weight.
@@ -170,7 +168,7 @@ def draw_joint_weights(table):
 
 
 def draw_missing(curves, thresholds):
-    """Precision and recall of "this joint is missing" against the threshold.
+    """Precision and recall of missing joints against the threshold.
 
     HSM, section VII, names the threshold as future work.
 
@@ -194,17 +192,17 @@ def draw_missing(curves, thresholds):
             )  # fmt: skip
         axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set(ylim=(0, 1.02))
-        axes.set_xlabel("called missing below this score", color=INK)
+        axes.set_xlabel("threshold: missing below this score", color=INK)
     _legend(figure, *grid[0].get_legend_handles_labels())
     return figure
 
 
 def draw_visibility(table):
-    """How accurate each kind of joint is, where visible and where occluded.
+    """Accuracy of each type of joint, visible and occluded.
 
     Args:
-        table: DataFrame, one row per kind of joint, columns visible and
-            occluded as fractions (NaN where there is none).
+        table: DataFrame, one row per type of joint, columns visible and
+            occluded as fractions (NaN where there are none).
     """
     table = table.iloc[::-1]
     height = 0.9 + 0.33 * len(table)
@@ -229,7 +227,7 @@ def draw_visibility(table):
 
 
 def draw_stability(table):
-    """A metric against the error of the box, a curve per model.
+    """A metric against the error of the box, one curve per model.
 
     Args:
         table: DataFrame with model, error ("scale" or "shift"), amount and, in
@@ -238,8 +236,8 @@ def draw_stability(table):
     figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     metric, models = table.columns[-1], table["model"].unique()
     panels = {
-        "scale": ("(a) The box is too small or too large", "side / right side"),
-        "shift": ("(b) The box is beside the person", "shift / side"),
+        "scale": ("(a) Box too small or too large", "side / correct side"),
+        "shift": ("(b) Box shifted from the person", "shift / side"),
     }
     for axes, (error, (title, label)) in zip(
         figure.subplots(1, 2, sharey=True), panels.items(), strict=True
@@ -249,11 +247,11 @@ def draw_stability(table):
         for model, color in zip(models, _cycle(models), strict=True):
             curve = rows[rows["model"] == model].sort_values("amount")
             axes.plot(
-                *(curve["amount"], curve[metric]), color=color, label=model,
+                curve["amount"], curve[metric], color=color, label=model,
                 marker="o", markersize=4, linewidth=1.8,
             )  # fmt: skip
-        right = 1.0 if error == "scale" else 0.0
-        axes.axvline(right, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+        correct = 1.0 if error == "scale" else 0.0
+        axes.axvline(correct, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set_xlabel(label, color=INK)
     axes.set_ylim(bottom=0)
     figure.axes[0].set_ylabel(f"{metric}, per cent", color=INK)
@@ -262,16 +260,16 @@ def draw_stability(table):
 
 
 def save(figure, path):
-    """Writes a chart, PNG or SVG, whole or not at all."""
+    """Writes a chart as PNG or SVG, completely or not at all."""
     settings = {"svg.fonttype": "none"}
     with files.whole(path) as temporary, matplotlib.rc_context(settings):
         figure.savefig(temporary, dpi=160, facecolor="white")
 
 
 def svg(figure, title):
-    """A chart as inline SVG; its text and grid are the page's --ink and --line.
+    """A chart as inline SVG; text and grid use the page's --ink and --line.
 
-    `title` is what a screen reader says.
+    `title` is the text for screen readers.
     """
     text = io.StringIO()
     settings = {"svg.fonttype": "none", "svg.hashsalt": title}
@@ -282,7 +280,7 @@ def svg(figure, title):
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r' id="[a-z]+_\d+"', "", drawing)  # unique on a page, else
+    drawing = re.sub(r' id="[a-z]+_\d+"', "", drawing)  # not unique on a page
     drawing = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", drawing)
     drawing = re.sub(r' (?:width|height)="[\d.]+pt"', "", drawing, count=2)
     drawing = drawing.replace(INK, "var(--ink)").replace(FAINT, "var(--line)")
@@ -291,7 +289,7 @@ def svg(figure, title):
 
 
 def _draw_seeds(axes, seeds, column, label, color, window):
-    """Mean over the seeds with a band; where smoothed, the raw mean faintly."""
+    """Mean over the seeds with a band; if smoothed, also the raw mean."""
     seeds = [seed.set_index("epoch") for seed in seeds if column in seed]
     if not seeds:
         return
@@ -312,19 +310,19 @@ def _draw_seeds(axes, seeds, column, label, color, window):
         if not np.array_equal(raw, middle):
             axes.plot(at, raw, color=color, linewidth=0.8, alpha=0.35)
         axes.plot(
-            *(at, middle), color=color, linewidth=1.9, label=label,
+            at, middle, color=color, linewidth=1.9, label=label,
             marker=_dots(len(table)), markersize=3,
         )  # fmt: skip
         label = None  # once in the legend
         if len(seeds) > 1:
             axes.fill_between(
-                *(at, middle - band, middle + band), color=color, alpha=0.16,
+                at, middle - band, middle + band, color=color, alpha=0.16,
                 linewidth=0,
             )  # fmt: skip
 
 
 def _stages(history):
-    """(E,) the stage of each epoch; all of one where nothing else is known."""
+    """(E,) the stage of each epoch; a single stage if there is no column."""
     if "stage" in history:
         return history["stage"].to_numpy()
     return np.ones(len(history))
@@ -333,7 +331,7 @@ def _stages(history):
 def _mark_stages(axes, histories, named):
     """A dotted line between the epochs where any of the runs changes stage.
 
-    `named` writes which stage begins, at the bottom, where scores leave room.
+    `named` writes the number of the stage at the bottom of the line.
     """
     borders = {
         (history["epoch"].iloc[i] - 0.5, _stages(history)[i])
@@ -350,12 +348,12 @@ def _mark_stages(axes, histories, named):
 
 
 def _dots(epochs):
-    """A marker for each epoch of a short run: they are what was measured."""
+    """A marker for each epoch of a short run: the measured values."""
     return "o" if epochs < 40 else None
 
 
 def _title(metric):
-    """How a metric is called in a title: "PCKh"."""
+    """A metric's name in a title: "PCKh"."""
     return metric.upper().replace("PCKH", "PCKh").replace("_", " ")
 
 
@@ -365,7 +363,7 @@ def _cycle(variants):
 
 
 def _style(axes, title):
-    """The same quiet frame for every chart."""
+    """The same plain frame for every chart."""
     axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
     axes.spines[:].set_visible(False)
     axes.grid(color=FAINT, linewidth=0.8)
@@ -375,7 +373,7 @@ def _style(axes, title):
 
 
 def _whole_epochs(axes):
-    """The axis of epochs, of which there are no halves."""
+    """The axis of epochs, with whole numbers only."""
     axes.set_xlabel("epoch", color=INK)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
 
@@ -389,7 +387,7 @@ def _legend(figure, handles, labels):
 
 
 def _plain_log(axes):
-    """Few, plainly written numbers on a logarithmic axis."""
+    """Few ticks with plain numbers on a logarithmic axis."""
     low, high = axes.get_ylim()
     several = high > 20 * low
     ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)) if several else None

@@ -1,4 +1,4 @@
-"""history.csv and the other files of a run, read back."""
+"""Reads history.csv and the other files of a run."""
 
 import json
 from pathlib import Path
@@ -9,24 +9,24 @@ import pandas as pd
 from keras_pose.training.folder import HISTORY, RUN
 
 SMOOTHING = 5
-"""Epochs that the curves' 1-D convolution spans (HSM figure 3: unsaid)."""
+"""Width of the curves' 1-D convolution, epochs (HSM figure 3: not stated)."""
 LONG = 5
-"""Windows that a stage of training must last to be smoothed: of a shorter one
-the ends, which average half a window, would differ from the tables."""
+"""Stages shorter than this many windows are not smoothed: their ends, which
+average half a window, would differ from the tables."""
 SCORES = ("pckh", "pck")
-"""What history.csv calls the data set's metric, among losses and others."""
+"""Names of the data set's metric in history.csv."""
 
 
 def read_history(folder):
-    """history.csv of a run, behind that of the run whose weights it began with.
+    """history.csv of a run, appended to that of the run it started from.
 
     Args:
-        folder: of the run; run.json names the one before, if there is one. Or
-            a file like history.csv by itself.
+        folder: of the run; run.json names the previous run, if there is one.
+            Or a file like history.csv.
 
     Returns:
-        DataFrame, epochs counted through, with a column stage (from 1) where
-        there is more than one run; None if there is no epoch.
+        DataFrame with consecutive epochs and, if there is more than one run, a
+        column stage (from 1); None if there is no epoch.
     """
     folder = Path(folder)
     path = folder if folder.is_file() else folder / HISTORY
@@ -34,8 +34,8 @@ def read_history(folder):
         return None
     history = pd.read_csv(path)
     if (folder / RUN).is_file():
-        begins = read_json(folder / RUN).get("starts_from")
-        earlier = read_history((folder / begins).parent) if begins else None
+        start = read_json(folder / RUN).get("starts_from")
+        earlier = read_history((folder / start).parent) if start else None
         if earlier is not None:
             if "stage" not in earlier:
                 earlier["stage"] = 1
@@ -63,9 +63,9 @@ def read_json(path):
 
 
 def smooth(values, window=SMOOTHING):
-    """Moving average by a 1-D convolution; the ends average what there is.
+    """Moving average by a 1-D convolution; at the ends over fewer values.
 
-    An even window is one wider, so that the curve does not shift.
+    An even window is widened by one, so that the curve does not shift.
     """
     values = np.asarray(values, "float64")
     if window < 1:
@@ -77,16 +77,16 @@ def smooth(values, window=SMOOTHING):
 
 
 def smooth_stages(values, stages, window=SMOOTHING):
-    """The curves of a run's stages, one after the other, each on its own.
+    """The curves of a run's stages in order, each smoothed on its own.
 
     Args:
         values: (E,) one per epoch.
         stages: (E,) the stage that each epoch belongs to, rising.
-        window: epochs that the convolution spans.
+        window: width of the convolution, epochs.
 
     Returns:
-        list of (S,) arrays, one per stage: smoothed, or as it was where the
-        stage lasts fewer than `LONG` windows.
+        list of (S,) arrays, one per stage: smoothed, or unchanged if the stage
+        lasts fewer than `LONG` windows.
     """
     parts = np.split(np.asarray(values, "float64"), stage_borders(stages))
     return [
@@ -96,5 +96,5 @@ def smooth_stages(values, stages, window=SMOOTHING):
 
 
 def stage_borders(stages):
-    """Where stages begin, the first one apart: indices of epochs."""
+    """Indices of the epochs where stages begin, without the first stage."""
     return np.flatnonzero(np.diff(stages)) + 1

@@ -1,7 +1,7 @@
-"""The look of the report: pieces of HTML, all text escaped, one style sheet.
+"""The layout of the report: pieces of HTML, all text escaped, one style sheet.
 
-Everything is inside the one file: pictures as data URIs, charts as inline SVG,
-the reader's own fonts, light or dark as the reader's system is.
+The page is self-contained: pictures are data URIs, charts are inline SVG, fonts
+and the light or dark theme come from the reader's system.
 """
 
 import base64
@@ -14,7 +14,7 @@ from keras_pose.report import charts
 
 
 def write(title, body):
-    """A whole page from a title and the HTML of its sections."""
+    """A complete page from a title and the HTML of its sections."""
     return PAGE.substitute(title=html.escape(title), style=STYLE, body=body)
 
 
@@ -33,19 +33,19 @@ def section(title, *content):
 
 
 def notice(text):
-    """One sentence that must not be missed."""
+    """One highlighted sentence."""
     return f"<p class=notice>{html.escape(text)}</p>"
 
 
 def command(label, text):
-    """A command line to copy; nothing without text."""
+    """A command line to copy; empty without text."""
     if not text:
         return ""
     return f"<p class=label>{label}</p><pre>{html.escape(str(text))}</pre>"
 
 
 def numbers(values):
-    """A row of large numbers: {what: text}."""
+    """A row of large numbers: {label: text}."""
     cells = "".join(
         f"<div><dd>{html.escape(text)}</dd><dt>{html.escape(what)}</dt></div>"
         for what, text in values.items()
@@ -74,7 +74,7 @@ def scores(table, total=None):
 
 
 def person(pictures, line, name):
-    """A card: {label: picture (H, W, 3)} side by side, a line, a name."""
+    """A card: {label: picture (H, W, 3)} side by side, a line and a name."""
     images = "".join(
         f'<div><img alt="{label}" src="{_data(image)}">'
         f"<span>{label}</span></div>"
@@ -93,7 +93,7 @@ def people(title, cards):
 
 
 def shares(title, counts, meanings):
-    """A bar divided as the `counts` {name: number} are, with a legend."""
+    """A bar divided in proportion to `counts` {name: number}, with a legend."""
     total = sum(counts.values())
     bar = "".join(
         f'<i class="k{n}" style="flex:{count}"></i>'
@@ -111,7 +111,7 @@ def shares(title, counts, meanings):
 
 
 def settings(rows):
-    """(name, value, where it came from) of every setting."""
+    """A table of the settings: rows of (name, value, origin)."""
     body = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td>"
         f'<td><span class="from {html.escape((origin.split() or [""])[0])}">'
@@ -126,7 +126,7 @@ def settings(rows):
 
 
 def percent(value):
-    """71.3 %, or a dash for what is not known; `value` is in per cent."""
+    """71.3 %, or a dash for NaN; `value` is in per cent."""
     return "–" if math.isnan(value) else f"{value:.1f} %"
 
 

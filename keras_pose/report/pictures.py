@@ -12,16 +12,16 @@ from keras_pose.report import page
 from keras_pose.report.charts import INK, PAGE_WIDTH
 
 PICTURE = 256
-"""Height in pixels of the pictures of people, about."""
+"""Approximate height in pixels of the pictures of people."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
-"""How many people the page shows of each kind."""
+"""Number of people in each section of the page."""
 
 
 def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
     """HSM figures 4 and 5 as matplotlib drawing.
 
-    Figure 4 shows the people on whom the models differ most, whichever of them
-    is right; figure 5 those on whom even the better one does badly.
+    Figure 4 shows the people on whom the models differ most, whichever is
+    better; figure 5 those on whom even the better model does badly.
 
     Args:
         dataset: an opened data set.
@@ -39,8 +39,8 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
         label: failures.reaches(joints, labels, dataset.skeleton, protocol)
         for label, joints in predictions.items()
     }
-    reach = {label: found[:, scored] for label, found in reach.items()}
-    right = {label: (found <= 1).sum(1) for label, found in reach.items()}
+    reach = {label: r[:, scored] for label, r in reach.items()}
+    right = {label: (r <= 1).sum(1) for label, r in reach.items()}
     counted = {label: (~np.isnan(r)).sum(1) for label, r in reach.items()}
     whole = failures.rank(next(iter(reach.values())))
     gap = np.ptp(np.stack([*right.values()]), axis=0)
@@ -52,7 +52,7 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
         to_crop = geometry.invert(back)
         notes = {
             label: [
-                f"{right[label][i]} of {counted[label][i]} right"
+                f"{right[label][i]} of {counted[label][i]} correct"
                 for i in chosen
             ]
             for label in predictions
@@ -79,7 +79,7 @@ def show_people(dataset, split, model, result, batch_size):
     scored = np.array(result.judge.in_mean(skeleton))
     ranked = failures.rank(result.reach[:, scored])
     if not len(ranked):
-        return page.notice("None has enough labelled joints to be shown.")
+        return page.notice("No one has enough labelled joints to be shown.")
     middle = max(0, (len(ranked) - SHOWN["Typical"]) // 2)
     picks = {
         "Worst": ranked[: SHOWN["Worst"]],
@@ -99,7 +99,7 @@ def show_people(dataset, split, model, result, batch_size):
         geometry.invert(back),
     )
     truth = geometry.move(result.labels[chosen, :, :2], to_picture)
-    found = geometry.move(result.joints[chosen], to_picture)
+    predicted = geometry.move(result.joints[chosen], to_picture)
     cards = {}
     for n, i in enumerate(chosen):
         wrong = result.reach[i] > 1
@@ -109,8 +109,10 @@ def show_people(dataset, split, model, result, batch_size):
                 images[n], truth[n], skeleton, result.people.flags[i]
             ),
             "prediction": drawing.draw_skeleton(
-                drawing.draw_misses(images[n], found[n], truth[n], wrong),
-                *(found[n], skeleton, np.where(missing, 1, 2)),
+                drawing.draw_misses(images[n], predicted[n], truth[n], wrong),
+                predicted[n],
+                skeleton,
+                flags=np.where(missing, 1, 2),
             ),
         }
         if maps is not None:
@@ -121,16 +123,16 @@ def show_people(dataset, split, model, result, batch_size):
         line = _in_words(reach, skeleton)
         name = result.people.names[i] or result.people.sources[i]
         cards[i] = page.person(pictures, line, name)
-    hollow = " (prediction: thought missing)" if result.threshold else ""
+    hollow = " (prediction: missing)" if result.threshold else ""
     return (
-        "<p>Sorted by the share of joints that are right. "
+        "<p>Sorted by the share of correct joints. "
         f"<b class=left>Orange</b> is the {skeleton.kind}'s own left, "
-        "<b class=right>blue</b> the right. A hollow joint is "
+        "<b class=right>blue</b> the right. Hollow joints are "
         f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
-        "joint to where it belongs."
+        "joint to its true position."
         + (
-            " Heatmaps are drawn relative to their own peaks; low peaks are "
-            "dimmer, and left mixed with right is gray."
+            " Each heatmap is scaled to its own peak; low peaks are dimmer, "
+            "and overlapping left and right maps are gray."
             if maps is not None
             else ""
         )
@@ -142,18 +144,18 @@ def show_people(dataset, split, model, result, batch_size):
 
 
 def _in_words(reach, skeleton):
-    """How one person went: reach (K,), NaN where not counted."""
+    """One person's result in words; reach (K,) is NaN where not counted."""
     right, counted = (reach <= 1).sum(), (~np.isnan(reach)).sum()
-    line = f"{right} of {counted} right"
+    line = f"{right} of {counted} correct"
     if right < counted:
         far = int(np.nanargmax(reach))
         joint = skeleton.joints[far].replace("_", " ")
-        line += f"; farthest off: {joint}"
+        line += f"; largest error: {joint}"
     return line
 
 
 def _crops(dataset, split, chosen, size, batch_size=32):
-    """Pictures (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
+    """Crops (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
     images, back, start = {}, {}, 0
     for batch, matrices in pipeline.views(dataset, split, size, batch_size):
         for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
@@ -167,7 +169,7 @@ def _crops(dataset, split, chosen, size, batch_size=32):
 
 
 def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
-    """HSM figures 4 and 5: the same people as several models see them.
+    """HSM figures 4 and 5: several models' predictions for the same people.
 
     Args:
         images: N pictures (H, W, 3) uint8 RGB of one size.
@@ -175,7 +177,7 @@ def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
         truth: (N, K, 2) in the same pixels, drawn as the last column.
         flags: (N, K) of the truth.
         skeleton: whose joints these are.
-        notes: {label: N short texts} for under the pictures, if any.
+        notes: {label: N short texts below the pictures}, optional.
     """
     labels = [*predictions, "truth"]
     across = 2 if len(images) > 3 else 1  # people per row
@@ -206,8 +208,7 @@ def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
                 axes.set_title(label, fontsize=9, color=INK)
             note = (notes or {}).get(label)
             if note:
-                axes.text(
-                    *(0.5, -0.03), note[person], transform=axes.transAxes,
-                    ha="center", va="top", fontsize=7, color=INK,
-                )  # fmt: skip
+                below = {"transform": axes.transAxes, "ha": "center"}
+                below |= {"va": "top", "fontsize": 7, "color": INK}
+                axes.text(0.5, -0.03, note[person], **below)
     return figure

@@ -1,4 +1,4 @@
-"""Writes report.html: what a run is, how well it does, and where it fails."""
+"""Writes report.html: what was trained, its score, and where it fails."""
 
 import re
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ from keras_pose.training.folder import (
 )
 
 EVEN = 1e-4
-"""Joint weights that differ by less from even ones do so by rounding."""
+"""Joint weights that differ from even ones by less do so by rounding."""
 MISSING = {"Not in the picture": (0,), "Not in it, or occluded": (0, 1)}
-"""What may count as missing, as COCO's flags."""
+"""Definitions of a missing joint, as COCO's flags."""
 KINDS = {
     "nearly right": f"within {failures.NEARLY:g} times the allowed distance",
     "left for right": "on the same joint of the other side",
@@ -46,27 +46,27 @@ def write_report(
     predictions=None,
     batch_size=32,
 ):
-    """Writes report.html into the folder of a run, whole or not at all.
+    """Writes report.html into the folder of a run, completely or not at all.
 
-    What is not there (no history.csv, nobody in the split) is said on the page.
+    The page says what is missing (no history.csv, no people in the split).
 
     Args:
-        run_folder: holds run.json, best.keras and, as a rule, history.csv.
+        run_folder: holds run.json, best.keras and usually history.csv.
         dataset: an opened data set.
         split: whose people are scored.
-        model: best.keras, if it is loaded already.
-        predictions: of `top_down.predict_people`, if they are made already.
+        model: best.keras, if already loaded.
+        predictions: of `top_down.predict_people`, if already made.
         batch_size: people per step of the prediction.
 
     Returns:
         path of the page.
     """
     folder = Path(run_folder)
-    said = read_json(folder / RUN)
+    run = read_json(folder / RUN)
     history = read_history(folder)
-    before = {}
+    results = {}
     if (folder / RESULTS).is_file():
-        before = read_json(folder / RESULTS)
+        results = read_json(folder / RESULTS)
     curves = page.section("Curves", _curves(history))
     if (folder / JOINT_WEIGHTS).is_file():
         curves += page.section(
@@ -81,7 +81,7 @@ def write_report(
         skeleton = dataset.skeleton
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
-            *_other_tables(folder, dataset, split, before),
+            *_other_tables(folder, dataset, split, results),
             curves,
             page.section(
                 dataset.skeleton.kinds.capitalize(),
@@ -93,13 +93,13 @@ def write_report(
     else:
         result = None
         absent = page.notice(
-            f"{dataset.folder} has nobody in a split {split!r} (its splits: "
-            f"{', '.join(dataset.splits)}), so there is no score on "
-            f"{dataset.skeleton.kinds} that the network has not seen."
+            f"{dataset.folder} has no {dataset.skeleton.kinds} in a split "
+            f"{split!r} (its splits: {', '.join(dataset.splits)}), so there "
+            f"is no score on held-out {dataset.skeleton.kinds}."
         )
         sections = [page.section("Score", absent), curves]
-    top = _summary(folder, said, history, dataset, split, result, before)
-    settings = page.section("Settings", _settings(said))
+    top = _summary(folder, run, history, dataset, split, result, results)
+    settings = page.section("Settings", _settings(run))
     text = page.write(
         f"{folder.name}: report", top + "".join(sections) + settings
     )
@@ -125,15 +125,15 @@ class _Result:
     protocol: object
     """The data set's."""
     judge: object
-    """What says of a single joint whether it is right."""
+    """The protocol that judges single joints."""
     skeleton: Skeleton
-    """Whose joints these are."""
+    """Names the joints."""
     reach: np.ndarray
-    """(N, K): up to 1 is right."""
+    """(N, K): up to 1 is correct."""
     curves: dict
     """{what is missing: `failures.missing_joint_curve`}."""
     threshold: float
-    """Joints that score less are thought missing; 0 if none is ever missing."""
+    """Joints below this score count as missing; 0 if none is ever missing."""
 
     @property
     def score(self):
@@ -142,12 +142,12 @@ class _Result:
 
     @property
     def counted(self):
-        """How many people have something in the mean."""
+        """Number of people that count in the mean."""
         return int(self.table["people"].iloc[-1])
 
     @property
     def who(self):
-        """Who is scored, in words: "341 of 500 people"."""
+        """The people that are scored: "341 of 500 people"."""
         everyone = page.many(
             len(self.joints), self.skeleton.kind, self.skeleton.kinds
         )
@@ -185,10 +185,10 @@ def _judge(dataset, split, predictions):
     )
 
 
-def _summary(folder, said, history, dataset, split, result, before):
-    """What a reader who stops here should know."""
-    made = dataset.description.get("command", "")
-    converter = re.search(r"tfrecords\.(\w+)", made)
+def _summary(folder, run, history, dataset, split, result, results):
+    """The summary at the top of the page."""
+    conversion = dataset.description.get("command", "")
+    converter = re.search(r"tfrecords\.(\w+)", conversion)
     name = converter.group(1) if converter else dataset.folder.name
     people = dataset.description["splits"].get("train", {}).get("people")
     text = f"A network was trained on the data set {name}"
@@ -209,18 +209,18 @@ def _summary(folder, said, history, dataset, split, result, before):
     text += "."
     if result:
         text += (
-            f" On {result.who} of the split {split}, which it was not "
-            f"trained on, it places {page.percent(result.score)} of "
+            f" On {result.who} of the split {split}, which was not used for "
+            f"training, it places {page.percent(result.score)} of "
             f"{result.protocol.meaning(result.skeleton)}."
         )
         first = {
             f"{result.table.columns[0]} on {split}": page.percent(result.score)
         }
-        if before.get("split") == split and "untrained" in before:
-            untrained = page.percent(100 * before["untrained"])
+        if results.get("split") == split and "untrained" in results:
+            untrained = page.percent(100 * results["untrained"])
             text += f" Before training it placed {untrained}."
             first["before training"] = untrained
-        if before.get("chosen_on") == split:
+        if results.get("chosen_on") == split:
             text += " The best epoch was chosen on the same "
             text += f"{result.skeleton.kinds}."
         cells = (
@@ -228,19 +228,19 @@ def _summary(folder, said, history, dataset, split, result, before):
             | cells
             | {f"{result.skeleton.kinds} counted": f"{result.counted:,}"}
         )
-    paper = said.get("paper")
+    paper = run.get("paper")
     return page.header(
         folder.name if paper else "Training report",
         paper or folder.name,
         text,
         page.numbers(cells)
-        + page.command("Trained with", said.get("command"))
-        + page.command("Data made with", made),
+        + page.command("Trained with", run.get("command"))
+        + page.command("Data converted with", conversion),
     )
 
 
 def _table(result, skeleton):
-    """The field's columns and the mean; single joints folded away."""
+    """The usual columns and the mean; single joints are collapsed."""
     table = result.table
     counts = {
         name: table[name].map("{:,.0f}".format)
@@ -255,23 +255,24 @@ def _table(result, skeleton):
         note += f" The mean leaves out {' and '.join(left_out)}."
     if result.counted < len(result.joints):
         note += (
-            f" Of {result.who} count: the others lack {result.protocol.needs}."
+            f" {result.who} are counted; the others lack "
+            f"{result.protocol.needs}."
         )
     return (
-        f"<p>{note} Occluded joints count.</p>"
+        f"<p>{note} Occluded joints are counted.</p>"
         + page.scores(table[~single], table.index[-1])
-        + "<details><summary>Left and right apart</summary>"
+        + "<details><summary>Left and right separately</summary>"
         + page.scores(table[single])
         + "</details>"
     )
 
 
-def _other_tables(folder, dataset, split, before):
-    """What else the run's end scored on this split, a section each."""
+def _other_tables(folder, dataset, split, results):
+    """Other protocols scored on this split at the end of the run."""
     sections = []
     for name in dataset.protocols[1:]:
         path = folder / f"table-{name}.csv"
-        if path.is_file() and before.get("split") == split:
+        if path.is_file() and results.get("split") == split:
             protocol = metrics.find(name)
             table = pd.read_csv(path, index_col=0).dropna()
             text = f"<p>{protocol.explanation}</p>" + page.scores(table)
@@ -282,8 +283,8 @@ def _other_tables(folder, dataset, split, before):
 def _curves(history):
     if history is None:
         return page.notice(
-            f"There are no curves: the folder of the run has no {HISTORY}, "
-            "which training writes after each epoch."
+            f"There are no curves: the run's folder has no {HISTORY}, which "
+            "training writes after each epoch."
         )
     metric = metric_of(history)
     if metric is None:
@@ -293,19 +294,19 @@ def _curves(history):
 
 
 def _joint_weights(path):
-    """Which joints each hourglass was told to mind, epoch by epoch."""
+    """The joint weights of each hourglass per epoch."""
     table = pd.read_csv(path)
     last = table[table["epoch"] == table["epoch"].max()]
     joints = last["joint"].nunique()
     end = last[last["stack"] == last["stack"].max()].set_index("joint")
     uneven = np.abs(table["weight"] * joints - 1).max()
     if uneven < EVEN:
-        return page.notice("All joints weighed the same in every hourglass.")
+        return page.notice("All joints had the same weight in every hourglass.")
     if uneven < 100 * EVEN:
         return page.notice(
-            f"The joints' weights stayed within {100 * uneven:.1f} % of even. "
-            "Where most joints of a sample are lost, their mean loss is above "
-            "half of the largest, and there the rule of the paper stops."
+            f"The joint weights stayed within {100 * uneven:.1f} % of even. "
+            "If most joints of a sample are wrong, their mean loss is above "
+            "half of the largest, and the paper's rule changes no weights."
         )
     share = end["weight"] * joints
     hard, easy = (
@@ -313,27 +314,28 @@ def _joint_weights(path):
         for name in (share.idxmax(), share.idxmin())
     )
     text = (
-        "<p>Each hourglass gives more weight to the joints that the one before "
-        "found hard (the first has even weights). In the last epoch the last "
-        f"hourglass minded the {hard} most and the {easy} least; 1 is the "
-        "even weight.</p>"
+        "<p>Each hourglass gives more weight to the joints that were hard for "
+        "the previous one (the first has even weights). In the last epoch the "
+        f"last hourglass gave the most weight to the {hard} and the least to "
+        f"the {easy}; 1 is the even weight.</p>"
     )
     figure = charts.draw_joint_weights(table)
     return text + page.chart(figure, "Joint weights by hourglass and epoch")
 
 
 def _failures(result, skeleton):
-    """Visible against occluded joints, and what is at the wrong places."""
+    """Visible and occluded joints, and where the wrong joints were placed."""
     flags = result.people.flags
     table = failures.by_visibility(result.reach, flags, skeleton)
     total = table.iloc[-1]
     kinds = table.iloc[:-1].sort_values("visible", ascending=False)
     if total["occluded_joints"]:
         text = (
-            f"<p>Right are {page.percent(100 * total['visible'])} of "
+            f"<p>{page.percent(100 * total['visible'])} of "
             f"{total['visible_joints']:,.0f} visible joints and "
             f"{page.percent(100 * total['occluded'])} of "
-            f"{total['occluded_joints']:,.0f} occluded ones.</p>"
+            f"{total['occluded_joints']:,.0f} occluded joints are "
+            "correct.</p>"
         )
     else:
         text = page.notice("This split marks no joint as occluded.")
@@ -345,14 +347,14 @@ def _failures(result, skeleton):
         result.joints, result.labels, skeleton, result.judge
     )
     if misses.sum():
-        title = f"Where the {misses.sum():,} wrong joints were put"
+        title = f"Where the {misses.sum():,} wrong joints were placed"
         meanings = {k: v.format(skeleton.kind) for k, v in KINDS.items()}
         text += page.shares(title, misses.to_dict(), meanings)
     return text
 
 
 def _missing(result):
-    """From which threshold on a low peak is better called a missing joint."""
+    """Below which threshold a low peak should be reported as missing."""
     if not result.curves:
         return page.notice("This split marks no joint as missing or occluded.")
     best = {n: failures.best_threshold(c) for n, c in result.curves.items()}
@@ -364,17 +366,17 @@ def _missing(result):
             for value in (share, row["recall"], row["precision"])
         )
         lines += (
-            f"<li><b>{name}</b>, as {share} of all joints are: a threshold "
-            f"of {row['threshold']:.2f} finds {recall} of them, and "
-            f"{precision} of what it calls missing is.</li>"
+            f"<li><b>{name}</b> ({share} of all joints): a threshold of "
+            f"{row['threshold']:.2f} finds {recall} of them; {precision} of "
+            "the joints it reports as missing are.</li>"
         )
     thresholds = [row["threshold"] for row in best.values()]
     return (
-        "<p>The highest pixel of a map is a guess even where there is no "
-        "joint. A threshold turns a low peak into the answer that the joint is "
-        "missing: the curves show how much of what is missing each threshold "
-        "finds (recall), and how often it is right (precision). The best F1 "
-        f"is picked on these same {result.skeleton.kinds}.</p><ul>{lines}</ul>"
+        "<p>Every map has a highest pixel, even if the joint is not in the "
+        "picture. A threshold reports joints with a low peak as missing. The "
+        "curves show the share of missing joints that each threshold finds "
+        "(recall) and how often it is correct (precision). The best F1 was "
+        f"chosen on the same {result.skeleton.kinds}.</p><ul>{lines}</ul>"
         + page.chart(
             charts.draw_missing(result.curves, thresholds),
             "Precision and recall of missing joints",
@@ -382,12 +384,12 @@ def _missing(result):
     )
 
 
-def _settings(said):
-    """Every value of the run, where it came from, and with which versions."""
+def _settings(run):
+    """Every setting of the run, its origin, and the versions."""
     rows = [
         (name, str(entry["value"]), str(entry["from"]))
-        for name, entry in said.get("settings", {}).items()
+        for name, entry in run.get("settings", {}).items()
     ]
-    versions = said.get("versions", {})
+    versions = run.get("versions", {})
     names = ", ".join(f"{name} {number}" for name, number in versions.items())
     return page.settings(rows) + f"<p class=versions>{names}</p>"

@@ -1,4 +1,4 @@
-"""Settings that all runs share; every field is a flag of the command."""
+"""Settings that all runs share; every field is a command-line flag."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LAPTOP = {
     "patience": 2,
 }
 """What the laptop presets have in common: a CPU trains them in minutes.
-Patience has no effect where a preset lowers the rate after --drop-epochs."""
+Patience has no effect if a preset lowers the rate after --drop-epochs."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,26 @@ class Training:
     image_size: tuple[int, int] | None = None
     """Height and width of the input, pixels."""
     learning_rate: float | None = None
-    """After the warm-up."""
+    """Learning rate after the warm-up."""
     warmup_epochs: int | None = None
     """Epochs of linear warm-up."""
     patience: int | None = None
     """Epochs without a better val_loss before the rate drops."""
     plateau_factor: float = 0.5
-    """What the rate is multiplied by on a plateau."""
+    """Factor on the rate on a plateau."""
     plateau_drops: int | None = None
-    """Times that a plateau lowers the rate; None: as often as there is one."""
+    """How often a plateau may lower the rate; None: no limit."""
     drop_epochs: tuple[int, ...] | None = ()
-    """Epochs after which the rate drops; then no plateau is waited for. Those
-    of a preset keep their shares of --epochs."""
+    """Epochs after which the rate drops, instead of on a plateau. A preset's
+    drops scale with --epochs."""
     drop_factor: float = 0.1
-    """What the rate is multiplied by after each of --drop-epochs."""
+    """Factor on the rate after each of --drop-epochs."""
     clip_norm: float | None = None
-    """Largest norm of the whole gradient; None: not clipped."""
+    """Maximum norm of the whole gradient; None: no clipping."""
     mixed_precision: bool = False
     """Compute in float16 on the GPU (losses stay in float32)."""
     xla: bool = False
-    """Compile the step with XLA: a later first step; try whether it pays."""
+    """Compile the step with XLA: the first step takes longer."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Augmentation:
     """Augmentation."""
 
     rotation: float | None = None
-    """Of the random rotation, degrees: its deviation, clipped at twice that, or
-    the largest (--distribution uniform)."""
+    """Random rotation in degrees: the deviation, clipped at twice that, or the
+    maximum (--distribution uniform)."""
     rotation_chance: float = 0.6
-    """Share of the samples that are rotated at all."""
+    """Share of the samples that are rotated."""
     zoom: float | None = None
-    """Of the random factor on the side of the crop: its deviation in octaves,
-    or 0.25 for factors of 0.75 to 1.25 (--distribution)."""
+    """Random factor on the side of the crop: its deviation in octaves, or 0.25
+    for factors of 0.75 to 1.25 (--distribution)."""
     distribution: Literal["octaves", "normal", "uniform"] = "octaves"
     """Of zoom and rotation. octaves: 2 to the power of a normal number, clipped
     at twice its deviation (Newell's code); normal: 1 plus a normal number,
@@ -76,7 +76,7 @@ class Augmentation:
     """Share of the samples that are mirrored."""
     color: float = 0.4
     """Red, green and blue are each multiplied by a gain in 1 - color to
-    1 + color (0.4: Newell's code); 0: the colours stay."""
+    1 + color (0.4: Newell's code); 0: no change."""
     masking: float = 0.0
     """Share of the samples with a masked or copied joint (keypoint masking)."""
     masking_size: float = 0.15
@@ -88,7 +88,7 @@ class Targets:
     """Targets."""
 
     unlabelled: Literal["zero", "ignore"] = "zero"
-    """Joints without a label: an empty map that counts, or weight 0."""
+    """Joints without a label: train an empty map (zero), or ignore them."""
     sigma: float | None = 1.0
     """Width of the Gaussians, cells."""
 
@@ -98,17 +98,17 @@ class Run:
     """Data and run."""
 
     data: Path | None = None
-    """Folder of records; without it, people are drawn (tfrecords.synthetic)."""
+    """Folder of records; None: draw synthetic people (tfrecords.synthetic)."""
     output: Path | None = None
     """Folder of the run; None: runs/ and the name of the paper."""
     preset: Literal["auto", "laptop", "paper"] = "auto"
-    """Sizes for a laptop's CPU or the paper's GPU; auto: paper on a GPU."""
+    """Sizes for a laptop's CPU or the paper's GPU; auto: paper with a GPU."""
     seed: int = 0
-    """Of weights, order and augmentation."""
+    """Seed of weights, order and augmentation."""
     restart: bool = False
-    """Forget what --output holds instead of continuing it."""
+    """Start over instead of resuming the run in --output."""
     smoke: bool = False
-    """Two steps on a few drawn people: does everything run?"""
+    """Two steps on a few synthetic people, to test that everything runs."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ class Config(Training, Augmentation, Targets, Run):
     """Values of the fields left None, by preset; each paper states its own."""
 
     def resolved(self):
-        """This config without a None that a preset fills, and where from.
+        """This config with the preset's values for None, and their origins.
 
-        A preset's `drop_epochs` keep their shares of `epochs`, if these differ.
+        A preset's `drop_epochs` scale with `epochs`.
 
         Returns:
             the config, and a dict of field name -> "flag", "default" or
@@ -147,7 +147,7 @@ class Config(Training, Augmentation, Targets, Run):
             else:
                 origin[field.name] = "default"
         drops = values.get("drop_epochs")
-        if drops and self.epochs:  # a shorter run drops earlier, too
+        if drops and self.epochs:  # a shorter run also drops earlier
             share = self.epochs / self.PRESETS[preset]["epochs"]
             values["drop_epochs"] = schedule.scaled(drops, share)
         config = dataclasses.replace(self, **values)
@@ -162,7 +162,7 @@ class Config(Training, Augmentation, Targets, Run):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         schedule.check(self)
-        augment.Augmentation.told(self)  # raises
+        augment.Augmentation.from_config(self)  # raises
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}"
@@ -174,11 +174,11 @@ class Hourglasses:
     """Hourglasses."""
 
     stacks: int | None = None
-    """Hourglasses in a row."""
+    """Number of stacked hourglasses."""
     filters: int | None = None
     """Channels of the features."""
     pixel_offset: float = -0.5
-    """Added to the network's input, pixels of 0 ... 1 (Newell's code: 0)."""
+    """Added to the input, whose pixels are 0 ... 1 (Newell's code: 0)."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class ResNets:
     depth: Literal[50, 101, 152] = 50
     """Layers of the ResNet."""
     weights: str | None = None
-    """Of the ResNet at first: imagenet (downloaded), none, or a file of
+    """Initial weights of the ResNet: imagenet (downloaded), none, or a file of
     keras.applications' weights without the top."""
     width: float | None = None
     """Factor on the channels of the ResNet (ours)."""

@@ -91,7 +91,7 @@ def _fit(model, run, extra, folder, stop):
             f"continuing {folder} after epoch {done} of {config.epochs}{middle}"
         )
     size, batch = config.image_size, config.batch_size
-    augmentation = Augmentation.told(config)
+    augmentation = Augmentation.from_config(config)
     shown = augmentation.context(size)
     if data.context and shown > 1.001 * data.context:
         print(

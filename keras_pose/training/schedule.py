@@ -4,7 +4,7 @@ import keras
 
 
 def check(config):
-    """Raises ValueError for a schedule that no run can follow."""
+    """Raises ValueError for an invalid schedule."""
     positive = ["learning_rate"]
     if not config.drop_epochs:
         positive.append("patience")
@@ -27,7 +27,8 @@ def check(config):
     drops = (0, *(config.drop_epochs or ()))
     if sorted(set(drops)) != list(drops):
         raise ValueError(
-            f"drop_epochs must be positive and rise, got {config.drop_epochs}"
+            "drop_epochs must be positive and increasing, got "
+            f"{config.drop_epochs}"
         )
 
 
@@ -37,16 +38,16 @@ def scaled(drops, share):
 
 
 def follow(config, steps, skipped=0):
-    """The callbacks that follow a `Config`.
+    """The callbacks of a config's schedule.
 
     Args:
         config: of the run.
         steps: training steps of an epoch.
-        skipped: those of the first epoch that were done before.
+        skipped: steps of the first epoch that are already done.
 
     Returns:
         list of callbacks, and the `Plateau`, whose state a checkpoint keeps; it
-        is not among them where the rate drops at given epochs.
+        is not in the list if the rate drops at given epochs.
     """
     rate, lowest = config.learning_rate, 0.0
     if config.plateau_drops:
@@ -80,12 +81,12 @@ class WarmUp(keras.callbacks.Callback):
         self.done = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """A resumed run begins in the middle."""
+        """A resumed run starts in the middle."""
         self.done = epoch * self.steps + self.skipped
         self.skipped = 0
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Sets the rate of the step that follows; rests after the warm-up."""
+        """Sets the rate of the next step; does nothing after the warm-up."""
         self.done += 1
         if self.done <= self.last:
             rate = self.rate * self.done / self.last
@@ -95,8 +96,8 @@ class WarmUp(keras.callbacks.Callback):
 class Drops(keras.callbacks.Callback):
     """Multiplies the rate by `factor` after each of some epochs.
 
-    The rate follows from the number of the epoch alone, so that a resumed run
-    has the same. `epochs` count from 1.
+    The rate depends only on the number of the epoch, so that a resumed run has
+    the same rate. `epochs` count from 1.
     """
 
     def __init__(self, rate, epochs, factor):
@@ -106,7 +107,7 @@ class Drops(keras.callbacks.Callback):
         self.factor = factor
 
     def on_epoch_begin(self, epoch, logs=None):
-        """`epoch` counts from 0: so many are done."""
+        """`epoch` counts from 0: the number of finished epochs."""
         drops = sum(epoch >= done for done in self.epochs)
         self.model.optimizer.learning_rate = self.rate * self.factor**drops
 
@@ -124,7 +125,7 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
             super().on_epoch_end(epoch, logs)
 
     def state(self):
-        """What a resumed run must know."""
+        """The state that a resumed run needs."""
         best = None if self.best is None else float(self.best)
         return {
             "wait": self.wait,
@@ -133,7 +134,7 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         }
 
     def restore(self, state):
-        """Takes up a `state`."""
+        """Restores a `state`."""
         self.wait = state["wait"]
         self.cooldown_counter = state["cooldown"]
         self.best = state["best"]

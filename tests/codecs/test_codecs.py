@@ -237,5 +237,7 @@ def test_what_cannot_be_is_refused(codec, settings, named):
 
 def test_outputs_of_another_number_of_joints_are_refused():
     codec = codecs.Heatmaps(DOG, 4, background=True)
-    with pytest.raises(ValueError, match=r"5 maps wanted for the 4 .*24, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"expected 5 maps for the 4 .*24, 4\)"
+    ):
         codec.target(labels_of(PLACES), np.zeros((1, 1, 16, 24, 4)))

@@ -43,7 +43,9 @@ def test_udp_puts_the_first_and_last_cells_on_the_first_and_last_pixels():
         corners = as_is(np.array([[0, 0], [47, 31]], "float32"))
         cells = gaussians.to_cells(corners, 4, "udp", SIZE)
         np.testing.assert_allclose(cells, [[0, 0], [11, 7]], rtol=1e-6)
-    with pytest.raises(ValueError, match="udp: .* of the map wanted, got None"):
+    with pytest.raises(
+        ValueError, match="udp needs the .* of the map, got None"
+    ):
         gaussians.to_cells(corners, 4, "udp")
 
 

@@ -180,7 +180,7 @@ def test_the_literal_form_is_refused_with_the_reason():
         ({"unlabelled": "skip"}, "zero, ignore"),
         ({"pixels": "max"}, "half_sum, mean"),
         ({"reduction": "none"}, "sum_over_batch_size, sum, got 'none'"),
-        ({"codec": LINEAR}, "hsm has a sigmoid: its codec must say logits"),
+        ({"codec": LINEAR}, "hsm applies a sigmoid: its codec needs logits"),
         ({"codec": Expectation()}, "codec must be Heatmaps, got Expectation"),
     ],
 )

@@ -228,12 +228,12 @@ def test_a_network_is_trained_by_all_its_outputs_and_saved(tmp_path):
 @pytest.mark.parametrize(
     ("loss", "named"),
     [
-        (None, "a losses.PoseLoss wanted, got None"),
-        ("mse", "a losses.PoseLoss wanted, got 'mse'"),
-        (HeatmapMSE(Heatmaps("mpii", 4)), "takes the outputs for .* but they"),
+        (None, "must be a losses.PoseLoss, got None"),
+        ("mse", "must be a losses.PoseLoss, got 'mse'"),
+        (HeatmapMSE(Heatmaps("mpii", 4)), "expects outputs of .* but they"),
         (
             JointWeighted([HeatmapMSE(Heatmaps("mpii", s)) for s in (2, 4)]),
-            "takes the outputs for .*stride=2.*stride=4.* but they",
+            "expects outputs of .*stride=2.*stride=4.* but they",
         ),
     ],
     ids=["none", "Keras'", "one of two", "in another order"],

@@ -160,7 +160,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
         backbone(weights="imagnet")
     file = tmp_path / "other.h5"
     file.write_text("no weights")
-    with pytest.raises(ValueError, match="other.h5 holds no weights") as caught:
+    with pytest.raises(ValueError, match="other.h5 has no weights") as caught:
         backbone(weights=file)
     assert "\n" not in str(caught.value)
 

@@ -96,8 +96,8 @@ def test_drops_keep_their_shares_of_other_epochs(epochs, drops):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"drop_epochs": (0, 2)}, r"positive and rise, got \(0, 2\)"),
-        ({"drop_epochs": (3, 2)}, r"positive and rise, got \(3, 2\)"),
+        ({"drop_epochs": (0, 2)}, r"positive and increasing, got \(0, 2\)"),
+        ({"drop_epochs": (3, 2)}, r"positive and increasing, got \(3, 2\)"),
         ({"drop_factor": 1.0}, "drop_factor must lie between 0 and 1, got 1"),
         ({"plateau_drops": 0}, "plateau_drops must be at least 1, got 0"),
     ],

@@ -1,7 +1,7 @@
-"""A picture with depth: soft-shaded solids, the nearer one hides the farther.
+"""A picture with a depth buffer: shaded solids; nearer ones hide farther ones.
 
 Points are x, y, z in pixels of the finished picture, z towards the viewer. The
-canvas is twice as large and shrunk at the end, which smooths every edge.
+canvas is twice as large and downsampled at the end, which smooths every edge.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ RIM = 0.35  # how much darker a solid's silhouette is than its middle
 
 @dataclass(frozen=True)
 class Canvas:
-    """What has been drawn so far, at `FINE` times the picture's size."""
+    """The drawing at `FINE` times the picture's size."""
 
     colors: np.ndarray
     """(FINE * H, FINE * W, 3) float32 RGB, 0 to 255."""
     depths: np.ndarray
-    """(FINE * H, FINE * W) float32, -inf where only background is."""
+    """(FINE * H, FINE * W) float32, -inf for background."""
     light: np.ndarray
     """(3,) unit vector towards the lamp."""
 
@@ -34,7 +34,7 @@ class Canvas:
         return np.clip(np.rint(small), 0, 255).astype("uint8")
 
     def hidden(self, points, radii):
-        """Whether something covers each solid point: (K,) bool.
+        """Whether something hides each point of a solid: (K,) bool.
 
         Args:
             points: (K, 3) x, y, z inside the picture.
@@ -63,7 +63,7 @@ def _window(canvas, low, high):
 
 
 def _put(canvas, window, inside, depth, normal, color):
-    """Shades and stores the pixels of `inside` that are nearer than before."""
+    """Shades and stores the pixels of `inside`."""
     lit = np.clip(normal @ canvas.light, 0, 1)
     shade = AMBIENT + DIFFUSE * lit
     shade *= 1 - RIM * (1 - normal[:, 2]) ** 2
@@ -75,12 +75,12 @@ def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
     """A solid around the line from `start` to `end` (3,), with round ends.
 
     Args:
-        widths: half the width seen, at even steps along the line, pixels.
+        widths: half the visible width, at even steps along the line, pixels.
         paint: (along, around) -> (n, 3) RGB; along in pixels from the start,
             around -1 ... 1 from edge to edge.
-        bulges: how far the middle stands out towards the viewer, as `widths`.
+        bulges: height of the middle towards the viewer, as `widths`.
         slants: how much nearer the edge at around = 1 is than the middle.
-        cap: how far the ends stand out, as a share of the width there.
+        cap: length of the round ends / the width there.
     """
     widths = FINE * np.asarray(widths, "float32")
     bulges = widths if bulges is None else FINE * np.asarray(bulges, "float32")
@@ -118,7 +118,7 @@ def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
     depth += facing * profile(bulges, share)
     if slants is not None:
         depth += across * profile(FINE * np.asarray(slants), share)
-    # depths are kept in picture pixels: undo what `fine` did to z
+    # depths are stored in picture pixels: undo `fine` for z
     depth = (depth - (FINE - 1) / 2) / FINE
     nearer = depth > canvas.depths[window][inside]
     if not nearer.any():

@@ -1,7 +1,8 @@
-"""What drawn people wear: fabrics, and one random outfit.
+"""Clothes of drawn people: fabrics and random outfits.
 
 A paint is a function (along, around) -> (n, 3) RGB, 0 to 255: `along` is the
-way from the start of a limb in statures, `around` -1 to 1 from edge to edge.
+distance from the start of a limb in statures, `around` -1 to 1 from edge to
+edge.
 """
 
 from collections.abc import Callable
@@ -74,7 +75,7 @@ def cloth(rng):
 
 
 def random_colors(rng, count):
-    """(count, 3) RGB, 0 to 255: hues of any kind, seldom glaring."""
+    """(count, 3) RGB, 0 to 255: random hues, rarely saturated."""
     hue = rng.uniform(0, 1, (count, 1)) + [0, 1 / 3, 2 / 3]
     pure = 0.5 + 0.5 * np.cos(2 * np.pi * hue)
     value = rng.uniform(40, 250, (count, 1))
@@ -83,7 +84,7 @@ def random_colors(rng, count):
 
 
 def plain(color):
-    """(along, around) -> the same RGB everywhere, a little uneven."""
+    """(along, around) -> one RGB colour with slight variations."""
 
     def paint(along, around):
         uneven = 1 + 0.03 * np.sin(60 * along + 4 * around)
@@ -93,7 +94,7 @@ def plain(color):
 
 
 def until(share, first, second):
-    """One paint up to `share` of statures along, another one beyond."""
+    """One paint up to `share` statures along, another one beyond."""
 
     def paint(along, around):
         mixed = first(along, around)
@@ -114,12 +115,12 @@ class Look:
     skin: np.ndarray
     hair: np.ndarray
     hair_length: float
-    """Statures it hangs below the head; 0 short, negative bald."""
+    """Length below the head in statures; 0 is short, negative is bald."""
     hat: np.ndarray | None
     front: str
-    """What the shirt has on the chest alone: print, zip, tie, open, plain."""
+    """Front of the shirt: print, zip, tie, open or plain."""
     accent: np.ndarray
-    """Colour of that, and of the bag on the back."""
+    """Colour of the front and of the bag on the back."""
     bag: bool
     shirt: Callable
     upper_arm: Callable

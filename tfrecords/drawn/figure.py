@@ -1,4 +1,4 @@
-"""The body of a drawn person: solids around the joints, and its clothes."""
+"""The body of a drawn person: solids around the joints, with clothes."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,26 @@ from tfrecords.drawn.canvas import ball, tube
 from tfrecords.drawn.clothes import plain
 from tfrecords.drawn.pose import FOOT, HAND, HEAD, TORSO
 
-# From a joint to a little above the surface of the body around it: what lies
-# nearer to the viewer than this hides the joint.
+# Distance from a joint to just above the surface of the body around it:
+# surfaces nearer to the viewer than this hide the joint.
 RADII = {
-    "ankle": 0.066,  # nor does the foot hide the ankle
+    "ankle": 0.066,  # so that the foot does not hide the ankle
     "knee": 0.054,
     "hip": 0.09,
     "pelvis": 0.1,
     "thorax": 0.09,
-    "upper_neck": 0.12,  # the chin hides it from nobody
+    "upper_neck": 0.12,  # so that the chin does not hide it
     "head_top": 0.08,
     "wrist": 0.036,
     "elbow": 0.044,
     "shoulder": 0.064,
 }
 
-CREASE = 0.3  # how much darker the folds of a knee or elbow are
+CREASE = 0.3  # darkening of the folds of a knee or elbow
 MARGIN = 0.04  # from the outermost joints to the edge of the body
-CURLED = 0.7  # least extent of a person that counts, shares of the stature
+CURLED = 0.7  # smallest extent of a person, shares of the stature
 
-_GROUP = {i: name for name, found in MPII.groups.items() for i in found}
+_GROUP = {i: name for name, group in MPII.groups.items() for i in group}
 GROUPS = tuple(_GROUP[i] for i in range(len(MPII.joints)))
 """Name of each joint without its side."""
 
@@ -45,7 +45,7 @@ class Body:
     unit: float
     """Stature in pixels."""
     build: float
-    """How wide the body is: 1 is average."""
+    """Width of the body: 1 is average."""
 
     def joint(self, name):
         """(3,) one joint by its name."""
@@ -64,22 +64,22 @@ class Body:
 
     @property
     def side(self):
-        """Pixels; the longer side of the box, not much less when curled up."""
+        """The longer side of the box, at least `CURLED` statures, pixels."""
         low, high = self.box
         return max((high - low).max(), CURLED * self.unit)
 
 
 def random_build(rng):
-    """How wide somebody is, 1 on average."""
+    """Random width of a body, 1 on average."""
     return float(np.clip(rng.normal(1, 0.1), 0.8, 1.3))
 
 
 def paint_person(canvas, body, look):
-    """Draws the person; what is nearer hides what is farther."""
+    """Draws the person; nearer parts hide farther parts."""
     unit, wide = body.unit, body.build
 
     def limb(start, end, widths, paint, bends=None):
-        """A limb that bends at its "start" or "end": folds gather there."""
+        """A limb with folds where it bends, at its "start" or "end"."""
         widths = unit * np.asarray(widths) * wide
         if bends:
             seen = np.hypot(*(end - start)[:2]) / unit
@@ -131,7 +131,7 @@ def _per_stature(paint, unit):
 
 
 def _paint_torso(canvas, body, look):
-    """Trousers' top, chest and shoulders as solids of oval section."""
+    """Top of the trousers, chest and shoulders as solids of oval section."""
     unit = body.unit
     pelvis, thorax = body.joint("pelvis"), body.joint("thorax")
     up = (thorax - pelvis) / (TORSO * unit)
@@ -167,7 +167,7 @@ def _paint_torso(canvas, body, look):
     facing = np.arctan2(chest[:2, 2] @ (-line[1], line[0]), chest[2, 2])
 
     def shirt(along, around):
-        """The fabric, with what it has where the chest is."""
+        """The fabric with the front of the shirt."""
         color = paint(along, around)
         angle = np.arcsin(np.clip(around, -1, 1)) - facing
         aside = np.where(np.cos(angle) > 0, np.abs(np.sin(angle)), 9)
@@ -207,7 +207,7 @@ def _paint_torso(canvas, body, look):
 
 
 def _paint_head(canvas, body, look):
-    """Skull with face in front, hair behind, perhaps a hat or long hair."""
+    """Skull with face and hair, sometimes with a hat or long hair."""
     unit, frame = body.unit, body.frames["head"]
     up, ahead = frame[:, 1], frame[:, 2]
     center, radii = head_solid(body)

@@ -1,8 +1,8 @@
-"""Poses within the limits of the joints, and where the joints then are.
+"""Random poses within the limits of the joints, and the joints' positions.
 
-The person's own frame has x to their left, y up and z to where they look;
-lengths are shares of their stature. Angles are degrees, zero for somebody who
-stands with arms hanging, positive forwards, outwards and for a bent joint.
+The person's frame has x to their left, y up and z forwards; lengths are shares
+of their stature. Angles are degrees, zero for a standing person with hanging
+arms, positive forwards, outwards and for a bent joint.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ LIMITS = {
 
 _FREE = {"spread": (-3, 14), "turn": (-8, 18), "point": (-12, 25)}
 LEGS = {
-    # name: (how often, one leg, the other leg, bend of the torso)
+    # name: (relative frequency, one leg, the other leg, bend of the torso)
     "stand": (7, {"hip": (-8, 14), "knee": (0, 14)}, None, (-6, 12)),
     "walk": (
         6,
@@ -123,8 +123,8 @@ def turn(axis, degrees):
 def random_angles(rng):
     """Angles of a plausible pose: {"bend": ..., "left_knee": ..., ...}.
 
-    Every angle lies within `LIMITS`; the legs and arms are drawn from families
-    (`LEGS`, `ARMS`), sides at random. Arms through the body are drawn again.
+    Every angle lies within `LIMITS`; legs and arms are drawn from families
+    (`LEGS`, `ARMS`) with random sides. Arms through the body are drawn again.
     """
     name = _pick(rng, {name: row[0] for name, row in LEGS.items()})
     _, one, other, bend = LEGS[name]
@@ -163,14 +163,14 @@ def _pick(rng, often):
 
 
 def _draw(rng, joint, limits):
-    """An angle between the family's limits, blurred, inside the body's."""
+    """A random angle within the family's limits, blurred, within `LIMITS`."""
     low, high = limits
     blur = rng.normal(0, 0.1 * (high - low))
     return float(np.clip(rng.uniform(low, high) + blur, *LIMITS[joint]))
 
 
 def _arms_are_free(joints):
-    """No wrist or elbow inside the torso or the head."""
+    """Whether no wrist or elbow lies inside the torso or the head."""
     at = dict(zip(MPII.joints, joints, strict=True))
     ends = [(at["pelvis"], at["thorax"], 0.1)]
     ends += [(at["upper_neck"], at["head_top"], 0.075)]
@@ -257,7 +257,7 @@ def seen(angles, view):
 
 
 def random_view(rng, lying=0.07):
-    """How the camera sees somebody: (3, 3); `lying` of all people lie."""
+    """A random camera rotation (3, 3); a share `lying` of people lie down."""
     # people look at cameras: more than half are seen from the front
     facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.5, 0.17, 0.33])
     yaw = facing + rng.normal(0, 25)

@@ -1,4 +1,4 @@
-"""What surrounds a drawn person: background, things before them, the camera."""
+"""Surroundings of a drawn person: background, obstacles, camera."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ SCENERY = np.array(
 
 
 def bar(canvas, rng, size, depth):
-    """Something like a limb that is none: a pole, a branch, a pipe."""
+    """A distractor that resembles a limb: a pole, a branch, a pipe."""
     start = rng.uniform(-0.1, 1.1, 2) * size
     paint = clothes.cloth(rng)
     if rng.random() < 0.3:
@@ -44,7 +44,7 @@ def bar(canvas, rng, size, depth):
 
 
 def obstacle(canvas, rng, center, unit, depth):
-    """A thing of the size of a body's part in front of the point `center`."""
+    """An object of the size of a body part in front of the point `center`."""
     kind = rng.random()
     color = clothes.random_colors(rng, 1)[0]
     if kind < 0.3:  # a pole or a branch across
@@ -52,9 +52,11 @@ def obstacle(canvas, rng, center, unit, depth):
         step = np.array([np.cos(angle), np.sin(angle)]) * unit
         ends = (center - rng.uniform(0.2, 1) * step, center + 0.5 * step)
         paint = clothes.cloth(rng)
+        start, end = (np.array([*point, depth]) for point in ends)
         tube(
             canvas,
-            *(np.array([*end, depth]) for end in ends),
+            start,
+            end,
             unit * rng.uniform(0.02, 0.045, 2),
             lambda along, around: paint(along / unit, around),
         )
@@ -89,7 +91,7 @@ def _box(canvas, center, half, angle, depth, color):
 
 
 def background(rng, size):
-    """(size, size, 3) float32: a wall or the sky, a floor, things, noise."""
+    """(size, size, 3) float32: a wall or the sky, a floor, objects, noise."""
     high, low, near, far = _muted(rng, 4).astype("float32")
     share = np.linspace(0, 1, size, dtype="float32")[:, None, None]
     picture = np.tile(high + share * (low - high), (1, size, 1))
@@ -114,7 +116,7 @@ def background(rng, size):
 
 
 def _muted(rng, count):
-    """(count, 3) colours of walls and nature, seldom others."""
+    """(count, 3) colours of walls and nature, rarely others."""
     colors = SCENERY[rng.integers(len(SCENERY), size=count)]
     colors = colors * rng.uniform(0.65, 1.2, (count, 1))
     mix = rng.beta(0.6, 2, (count, 1))
@@ -162,7 +164,7 @@ def shadow(picture, body):
     low, high = body.box
     center = (low[0] + high[0]) / 2, high[1] - 0.02 * body.unit
     axes = 0.5 * (high[0] - low[0]), 0.07 * body.unit
-    small = 2  # the mask is soft: a quarter of the pixels will do
+    small = 2  # the mask is smooth: a quarter of the pixels is enough
     mask = np.zeros((len(picture) // small,) * 2, "float32")
     center, axes = (
         tuple(int(round(v / small)) for v in pair) for pair in (center, axes)
@@ -173,7 +175,7 @@ def shadow(picture, body):
 
 
 def photograph(rng, picture):
-    """The picture as a camera sees it: contrast, cast, blur and grain."""
+    """The picture with camera effects: contrast, colour cast, blur, grain."""
     seen = picture.astype("float32")
     seen = 128 + (seen - 128) * rng.uniform(0.75, 1.1)
     seen = seen * rng.uniform(0.9, 1.1, 3).astype("float32") + rng.uniform(
