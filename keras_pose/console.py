@@ -85,7 +85,7 @@ class Stop:
             _stop(number, frame)
         self.number = number
         # not print: the signal may have come in the middle of one
-        os.write(2, b"\nstopping after this step; once more stops at once\n")
+        os.write(2, b"\nstopping after this step; repeat to stop immediately\n")
 
 
 @contextmanager

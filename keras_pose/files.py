@@ -121,8 +121,8 @@ def locked(folder):
         except filelock.Timeout:
             other = path.read_text() or "unknown"
             raise Unwritable(
-                f"{folder} is being written by another process ({other}): wait "
-                "for it, stop it, or choose another --output"
+                f"{folder} is in use by another process ({other}): wait for "
+                "it, stop it, or choose another --output"
             ) from None
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         path.write_text(

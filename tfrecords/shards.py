@@ -323,7 +323,7 @@ def _publish(output, written, description, joints):
     try:
         (output / UNFINISHED).rmdir()
     except OSError:
-        print(f"{output / UNFINISHED} holds files of others: it stays")
+        print(f"{output / UNFINISHED} was not removed: it contains other files")
 
 
 def _written(folder, description):

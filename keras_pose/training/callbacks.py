@@ -325,9 +325,9 @@ class Record(keras.callbacks.Callback):
             )
         epoch = max(there, key=lambda epoch: (scores.get(epoch, -1.0), epoch))
         print(
-            f"{best} is missing or damaged: the network of epoch {epoch} takes "
-            f"its place, {self.monitor} {scores[epoch]:.4g} (best of all "
-            f"epochs: {self.best:.4g})"
+            f"{best} is missing or damaged: replaced by the network of epoch "
+            f"{epoch} ({self.monitor} {scores[epoch]:.4g}; the best of all "
+            f"epochs was {self.best:.4g})"
         )
         self._load(model, there[epoch])
         self.best = scores[epoch]

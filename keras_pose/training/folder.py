@@ -127,8 +127,8 @@ def read_run(folder):
         description["settings"]["epochs"]["value"] / 1
     except (OSError, ValueError, TypeError, KeyError):
         raise ValueError(
-            f"{path} is missing or damaged, so that the settings of the run "
-            "are unknown: choose another --output or --restart"
+            f"{path} is missing or damaged, so the settings of the run are "
+            "unknown: choose another --output or --restart"
         ) from None
     return description
 
@@ -152,10 +152,10 @@ def newest_checkpoint(folder):
                 return Checkpoint(path, state)
         except (OSError, ValueError, TypeError, KeyError):
             wrong = [STATE]
-        print(f"{path / wrong[0]} is damaged: the checkpoint before it counts")
+        print(f"{path / wrong[0]} is damaged: using the previous checkpoint")
     if there:
         raise ValueError(
-            f"{folder / CHECKPOINT}: every checkpoint is damaged. Choose "
+            f"{folder / CHECKPOINT}: every checkpoint is damaged; choose "
             "another --output or --restart"
         )
     return None

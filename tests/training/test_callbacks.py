@@ -230,8 +230,8 @@ def test_a_best_model_that_no_checkpoint_has_is_replaced_and_it_is_said(
         record.resume(dense())
         assert record.best == 0.5
     said = capsys.readouterr().out
-    assert said.count("the network of epoch 3 takes its place") == 1
-    assert "val_pck 0.5 (best of all epochs: 0.6)" in said
+    assert said.count("replaced by the network of epoch 3") == 1
+    assert "(val_pck 0.5; the best of all epochs was 0.6)" in said
 
 
 def test_the_checkpoint_is_there_before_the_best_model(

@@ -235,7 +235,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
     path.write_bytes(bytes(path.stat().st_size))
     hsm_loss.paper().train(replace(trained, epochs=3))
     printed = capsys.readouterr().out
-    assert f"epoch-0002/{name} is damaged: the checkpoint before it" in printed
+    assert f"epoch-0002/{name} is damaged: using the previous" in printed
     assert "after epoch 1 of 3" in printed
     check_equal(trained.output, three_epochs)
 
