@@ -1,4 +1,8 @@
-"""Joints that the library has never heard of, from conversion to prediction."""
+"""Joints that the library does not know, from conversion to prediction.
+
+With the codec of heatmaps (hand, dog), of softmax expectation (arm) and of
+coordinates (dots).
+"""
 
 import dataclasses
 import json
@@ -8,14 +12,20 @@ import sys
 from functools import partial
 
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from keras import ops
 
 from keras_pose import evaluate
+from keras_pose.codecs import Coordinates, Expectation
+from keras_pose.codecs.codec import HasCodec
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
-from keras_pose.models import hourglass
+from keras_pose.losses.pose_loss import PoseLoss
+from keras_pose.models import heads, hourglass
+from keras_pose.models import model as models
 from keras_pose.skeletons import Skeleton
 from reproductions import flow, hsm_loss
 from tfrecords import check, shards
@@ -82,6 +92,38 @@ def picture(seed, skeleton):
     )
 
 
+class Distance(HasCodec, PoseLoss):
+    """L1 between points, for the codecs that have no loss yet."""
+
+    def __init__(self, codec, **kwargs):
+        super().__init__(**kwargs)
+        self.codec = codec
+
+    @property
+    def codecs(self):
+        return [self.codec]
+
+    def terms(self, labels, outputs):
+        target, known = self.codec.target(labels, outputs)
+        apart = ops.abs(self.codec.values(outputs) - target)
+        return {"distance": ops.sum(apart, axis=(1, 3)) * known}
+
+
+def build_points(config, skeleton):
+    """A network whose outputs are maps of an expectation, or coordinates."""
+    images = keras.Input((*config.image_size, 3), dtype="uint8")
+    x = hourglass.stacked_hourglass(
+        images, len(skeleton.joints), stacks=1, filters=8, bias=0.0
+    )[0]
+    codec = Expectation(skeleton, config.image_size)
+    if skeleton == DOTS:
+        codec = Coordinates(skeleton, config.image_size)
+        x = keras.layers.Dense(2 * codec.count)(keras.layers.Flatten()(x))
+        x = keras.layers.Reshape((codec.count, 2))(x)
+    maps = heads.PoseMaps(codec, name="points")([x])
+    return models.PoseModel(images, maps)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, two_layers, eagerly):
     """Folder of the data and of the run, made once for each skeleton."""
@@ -106,6 +148,13 @@ def trained(tmp_path_factory, two_layers, eagerly):
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch, eagerly():
             patch.setattr(hourglass, "stacked_hourglass", two_layers)
+            if skeleton in (ARM, DOTS):
+                patch.setattr(hsm_loss, "build_model", build_points)
+                patch.setattr(
+                    hsm_loss,
+                    "build_loss",
+                    lambda _, model: Distance(model.codec),
+                )
             if skeleton not in (HAND, ARM):  # the others' .keras is served
                 patch.setattr(flow, "export", lambda *_: None)
             hsm_loss.main(config)

@@ -45,12 +45,13 @@ class Expectation(Points):
         """
         logits = self.beta * ops.cast(outputs, "float32")
         rank = len(logits.shape)
-        over = rank - 3, rank - 2  # Keras' softmax cannot count from the end
-        shares = ops.softmax(logits, axis=over)
+        over = rank - 3, rank - 2
+        # Keras' softmax over two axes needs the number of people.
+        total = ops.logsumexp(logits, axis=over, keepdims=True)
+        shares = ops.exp(logits - total)
         if not self.debias:
             return shares
         cells = outputs.shape[-3] * outputs.shape[-2]
-        total = ops.logsumexp(logits, axis=over, keepdims=True)
         each = ops.exp(-total)  # probability of a zero
         rest = 1 - cells * each
         clear = rest > keras.config.epsilon()

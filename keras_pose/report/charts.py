@@ -141,7 +141,8 @@ def draw_joint_weights(table):
         for stack in stacks
     }
     limit = max(
-        1.1, *(np.exp(np.abs(np.log(p)).max(None)) for p in panels.values())
+        1.1,
+        *(np.exp(np.abs(np.log(p)).max(axis=None)) for p in panels.values()),
     )
     scale = matplotlib.colors.LogNorm(1 / limit, limit)
     grid = figure.subplots(rows, across, sharey=True, squeeze=False)
