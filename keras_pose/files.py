@@ -28,16 +28,23 @@ ROOM = 2**16
 """Bytes: a disk with less is full, whatever a library calls the error."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that go away when there is more room."""
+LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Errors of disks, mostly of networks, that cannot lock a file."""
 
 
 @contextmanager
-def whole(path):
+def whole(path, durable=True):
     """Yields a temporary path to write to, renamed to `path` at the end.
 
     A file or a folder may be written there. A reader, and whoever comes after a
     kill or a power cut, sees the old one or the new one (of a folder that takes
     another's place perhaps none: these are two renames). A link is followed,
     and the mode of an old file is kept.
+
+    Args:
+        path: of the file or folder.
+        durable: whether to wait until the disk has it. Of thousands of pictures
+            that can be drawn again, a file may be lost in a power cut.
 
     Raises:
         OSError: names `path`, why it cannot be written and how much room there
@@ -56,13 +63,15 @@ def whole(path):
             folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=target.parent))
             temporary = folder / target.name
             yield temporary
-            flush(temporary)
+            if durable:
+                flush(temporary)
             if target.is_file():
                 temporary.chmod(stat.S_IMODE(mode))
             elif target.is_dir():
                 os.replace(target, folder / "old")
             os.replace(temporary, target)
-            flush_entries(target.parent)
+            if durable:
+                flush_entries(target.parent)
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,6 +133,10 @@ def locked(folder):
                 f"{folder} is in use by another process ({other}): wait for "
                 "it, stop it, or choose another --output"
             ) from None
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+            print(f"{folder}: this disk has no locks; write to it only once")
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         path.write_text(
             f"process {os.getpid()} on {platform.node()}, since {now}"

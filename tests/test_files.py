@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import filelock
 import pytest
 
 from keras_pose import files
@@ -196,3 +197,16 @@ def test_a_seal_is_what_sha256sum_reads(tmp_path):
     files.seal(tmp_path, ["a.txt"])
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert (tmp_path / files.SUMS).read_text() == f"{digest}  a.txt\n"
+
+
+def test_a_disk_without_locks_is_written_to_and_it_is_said(
+    tmp_path, monkeypatch, capsys
+):
+    def acquire(self):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with files.locked(tmp_path):
+        write(tmp_path / "a.csv", "text")
+    assert "has no locks" in capsys.readouterr().out
+    assert (tmp_path / "a.csv").read_text() == "text"

@@ -110,6 +110,8 @@ def claim(folder, run):
     elif run.siblings and not run.config.restart:
         _take_twin(folder, run.siblings, description)
         newest = newest_checkpoint(folder)
+    if newest and newest.epoch > run.config.epochs:
+        description = before  # the epochs that it has stay said
     with files.whole(folder / RUN) as temporary:
         temporary.write_text(json.dumps(description, indent=2))
     return description, newest

@@ -384,6 +384,18 @@ def test_restart_reaches_checkpoints_behind_a_link(trained, tmp_path):
     assert folder.is_symlink()
 
 
+def test_fewer_epochs_than_there_are_change_nothing(
+    trained, three_epochs, capsys
+):
+    shutil.rmtree(trained.output)
+    shutil.copytree(three_epochs, trained.output)
+    _, history = hsm_loss.paper().train(replace(trained, epochs=2))
+    assert len(history) == 3
+    assert "has its 3 epochs" in capsys.readouterr().out
+    said = json.loads((Path(trained.output) / "run.json").read_text())
+    assert said["settings"]["epochs"]["value"] == 3
+
+
 def test_a_run_says_where_each_setting_came_from(trained):
     run = json.loads((Path(trained.output) / "run.json").read_text())
     settings = run["settings"]

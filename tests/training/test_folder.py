@@ -87,3 +87,19 @@ def test_a_run_whose_report_is_written_anew_is_finished(tmp_path):
     (tmp_path / names.REPORT).write_text("new</html>")
     (tmp_path / "table.csv").write_text("of another test")
     assert names.is_sealed(tmp_path)
+
+
+def test_checkpoints_are_in_the_order_of_their_epochs_and_steps(tmp_path):
+    wanted = [
+        "epoch-0000-step-000005",
+        "epoch-0009",
+        "epoch-0009-step-000090",
+        "epoch-0009-step-000110",
+        "epoch-0010",
+        "epoch-9999",
+        "epoch-10000",
+    ]
+    for name in sorted(wanted):
+        (tmp_path / names.CHECKPOINT / name).mkdir(parents=True)
+    found = names.checkpoints(tmp_path)
+    assert [path.name for path in found] == wanted
