@@ -89,11 +89,23 @@ def test_an_epoch_is_a_line_of_a_log(epochs):
         assert line.endswith(", rate 0.25")
 
 
+@pytest.fixture
+def handlers():
+    """Signals as a terminal has them; a background job ignores Ctrl-C."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str
 )
 def test_a_signal_stops_a_command_with_its_code_and_a_line(
-    monkeypatch, capsys, number, code
+    monkeypatch, capsys, handlers, number, code
 ):
     @dataclass(frozen=True)
     class Config:
@@ -102,25 +114,20 @@ def test_a_signal_stops_a_command_with_its_code_and_a_line(
         seed: int = 0
         """A number."""
 
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     monkeypatch.setattr("sys.argv", ["work.py", "--seed", "3"])
-    try:
-        with pytest.raises(SystemExit) as stopped:
-            console.run(
-                lambda config: os.kill(os.getpid(), number) or time.sleep(9),
-                Config,
-                "Works.",
-            )
-    finally:
-        signal.signal(signal.SIGINT, handlers[0])
-        signal.signal(signal.SIGTERM, handlers[1])
+    with pytest.raises(SystemExit) as stopped:
+        console.run(
+            lambda config: os.kill(os.getpid(), number) or time.sleep(9),
+            Config,
+            "Works.",
+        )
     assert stopped.value.code == code
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("stopped; the same command continues: python ")
     assert said.endswith("--seed 3")
 
 
-def test_the_second_signal_does_not_wait():
+def test_the_second_signal_does_not_wait(handlers):
     with pytest.raises(KeyboardInterrupt):
         with console.finishing() as stop:
             os.kill(os.getpid(), signal.SIGINT)
@@ -131,16 +138,24 @@ def test_the_second_signal_does_not_wait():
             pytest.fail("it went on")
 
 
-def test_a_signal_that_came_at_the_end_still_stops():
+def test_a_signal_that_came_at_the_end_still_stops(handlers):
     with pytest.raises(console.Terminated):
         with console.finishing():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_signals_are_as_before_afterwards():
+def test_signals_are_as_before_afterwards(handlers):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with console.finishing():
         pass
     assert before == [
         signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)
     ]
+
+
+def test_a_signal_that_is_ignored_stays_ignored(handlers):
+    """Of a job in the background, as `nohup` starts it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with console.finishing() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not stop.wanted

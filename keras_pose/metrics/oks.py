@@ -166,6 +166,7 @@ class AveragePrecision:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO()
             truth.dataset = {
+                "info": {},  # pycocotools 2.0.10 copies it
                 "images": [{"id": n} for n in range(len(people.pictures))],
                 "annotations": annotations,
                 "categories": [{"id": 1, "name": "person"}],
