@@ -34,7 +34,7 @@ setup(
         "filelock>=4.2",
         "rich>=13.7",
         "tqdm>=4.66",
-        "tyro>=0.9.30",
+        "tyro>=1.0.6",
         "tensorboard>=2.20",
     ],
     extras_require={
