@@ -5,7 +5,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 def check(name, value, known):
     """ValueError unless `value` is one of `known`, which may be any type."""
-    if value not in known:
+    if value not in list(known):  # a list may be compared with anything
         listed = ", ".join(str(choice) for choice in known)
         raise ValueError(f"{name}: one of {listed}, got {value!r}")
 

@@ -9,6 +9,7 @@ As a command it draws the curves of runs, or of their history.csv files:
 import glob
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -198,8 +199,11 @@ def predicted(folder):
             f"{path} is missing: make it with python -m keras_pose.evaluate "
             f"--model {path.with_name('best.keras')}"
         )
-    with np.load(path) as arrays:
-        return arrays["joints"]
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["joints"]
+    except (EOFError, KeyError, OSError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 if __name__ == "__main__":

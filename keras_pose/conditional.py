@@ -36,7 +36,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import files, metrics, skeletons
+from keras_pose import files, metrics, skeletons, untrusted
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
@@ -277,7 +277,7 @@ def load(path, skeleton):
             f"{path} does not exist: python -m keras_pose.conditional writes it"
         )
     try:
-        content = json.loads(path.read_text())
+        content = untrusted.read_json(path)
         tau_c = {joint: float(v) for joint, v in content["tau_c"].items()}
         thresholds = Thresholds(
             skeletons.find(content["skeleton"]),
@@ -304,7 +304,12 @@ def load(path, skeleton):
             f"{skeleton.name} in their order, got {len(tau_c)}: "
             f"{', '.join(tau_c)}"
         )
-    if not np.isfinite([*thresholds.tau_c, thresholds.tau_s]).all():
+    numbers = [
+        *thresholds.tau_c,
+        thresholds.tau_s,
+        *sum(thresholds.trials, ()),
+    ]
+    if not np.isfinite(numbers).all():
         raise ValueError(f"{path}: thresholds must be finite numbers")
     if not all(zoom > 0 for zoom, _, _ in thresholds.trials):
         raise ValueError(f"{path}: trials must have positive zooms")

@@ -22,12 +22,14 @@ from typing import Annotated, get_type_hints
 import tyro
 from tqdm import tqdm
 
-from keras_pose import imports
+from keras_pose import imports, untrusted
 
 LINES = 10
 """Of one bar in a file, at most, and one at the end."""
 SECONDS = 30
 """Between two of them, at least."""
+TRACEBACK = "KERAS_POSE_TRACEBACK"
+"""Variable that, set to anything, shows the whole error."""
 
 
 def run(main, config, description):
@@ -45,16 +47,22 @@ def run(main, config, description):
         said = "stopped; the same command continues"
         print(f"\n{said}: {command_line()}", file=sys.stderr)
         sys.exit(143 if isinstance(stopped, Terminated) else 130)
-    except (ValueError, OSError, KeyError) as error:
-        # A KeyError prints its message in quotes; an OSError prints its number.
-        said = error.args[0] if isinstance(error, KeyError) else error
-        _fail(said)
+    except (ValueError, OSError) as error:
+        _fail(_sentence(error))
     except Exception as error:
         # What a function inside of tf.data raised is a line of the text.
         said = re.search("^(?:.*: )?ValueError: (.+)", str(error), re.MULTILINE)
-        if not said or not type(error).__module__.startswith("tensorflow."):
-            raise
-        _fail(said[1])
+        if said and type(error).__module__.startswith("tensorflow."):
+            _fail(said[1])
+        said = (str(error).strip() or "no more is known").splitlines()[0]
+        _fail(f"{type(error).__name__}: {said} ({TRACEBACK}=1 says where)")
+
+
+def _sentence(error):
+    """What an error says; an OSError by itself begins with its number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 class Terminated(KeyboardInterrupt):
@@ -114,7 +122,11 @@ def finishing():
 
 
 def _fail(sentence):
-    print(f"error: {sentence}", file=sys.stderr)
+    """One line, also of a name with line breaks; exits 1."""
+    if os.environ.get(TRACEBACK):
+        raise  # the error that is being handled
+    line = untrusted.shown(" ".join(sentence.splitlines()))
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(1)
 
 

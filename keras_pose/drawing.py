@@ -77,11 +77,23 @@ def draw_skeleton(image, joints, skeleton, flags=None):
         cv2.circle(drawn, points[k], around, OUTLINE, -1, **options)
         cv2.circle(drawn, points[k], size, paint[k], -1, **options)
         if hollow:  # the picture shows through the ring
-            hole = np.zeros(image.shape[:2], "uint8")
-            cv2.circle(hole, points[k], size * 2 // 3, 255, -1, **options)
-            weight = hole[..., None] / 255
-            drawn[:] = np.rint(drawn * (1 - weight) + background * weight)
+            _cut_hole(drawn, background, points[k], size * 2 // 3)
     return drawn
+
+
+def _cut_hole(drawn, background, point, radius):
+    """Puts the background back in a circle; both in 1/16 pixels."""
+    options = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
+    hole = np.zeros(drawn.shape[:2], "uint8")
+    cv2.circle(hole, point, radius, 255, -1, **options)
+    reach = (radius >> SUBPIXEL_BITS) + 6  # more than its soft edge
+    part = tuple(
+        slice(max(0, middle - reach), max(0, middle + reach))
+        for middle in (point[1] >> SUBPIXEL_BITS, point[0] >> SUBPIXEL_BITS)
+    )
+    weight = hole[part][..., None] / 255
+    mixed = drawn[part] * (1 - weight) + background[part] * weight
+    drawn[part] = np.rint(mixed)
 
 
 def draw_misses(image, joints, truth, wrong):

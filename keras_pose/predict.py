@@ -10,16 +10,17 @@ them: the EXIF orientation of a phone is applied, and coordinates are those of
 the upright picture, counted from the centre of its first pixel.
 """
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import drawing, export, serving, skeletons
+from keras_pose import drawing, export, geometry, serving, skeletons, untrusted
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
 from keras_pose.evaluation import formats
@@ -29,6 +30,8 @@ from keras_pose.people import Poses, join, nobody
 
 SMALLEST = 8
 """Pixels: no joint can be told from another in a smaller picture."""
+DRAWN = 4096
+"""Longer side of a drawing, at most: larger photographs are drawn smaller."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,29 @@ class Config:
 def read(path):
     """A photograph: its bytes, and its pixels upright, (H, W, 3) uint8 RGB.
 
+    The bytes of a GIF are those of its first frame as a PNG.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, a corrupt or a truncated one, or a tiny one.
+        ValueError: not an image, a corrupt or a truncated one, a tiny one, or
+            one of more than `records.PIXELS`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: a photograph wanted")
-    encoded = path.read_bytes()
     try:
+        encoded = untrusted.read_file(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is not there: a photograph wanted"
+        ) from None
+    try:
+        photograph.check_frames(encoded)
         image = photograph.decode(tf.constant(encoded)).numpy()
-    except tf.errors.InvalidArgumentError:
+        if encoded.startswith(photograph.GIF):
+            encoded = tf.io.encode_png(image).numpy()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except tf.errors.OpError as error:
+        if photograph.TOO_LARGE in error.message:
+            raise ValueError(f"{path}: {photograph.TOO_LARGE}") from None
         raise ValueError(
             f"{path} is not an image that can be read: a whole JPEG, PNG, GIF "
             "or BMP wanted"
@@ -91,6 +106,12 @@ def check_box(box, image, path):
             f"{path}: the box lies outside of the picture, which is "
             f"{width} x {height}: {what}"
         )
+    most = photograph.BOX_RATIO * max(width, height)
+    if not 1 <= max(w, h) <= most:
+        raise ValueError(
+            f"{path}: the box must have a longer side of 1 to {most:,} pixels: "
+            f"{what}"
+        )
     return box
 
 
@@ -112,18 +133,35 @@ def open_model(path, flip=False):
             f"{path} is not an export: it has no {export.SERVING}. Write one "
             "with python -m keras_pose.export"
         )
-    said = json.loads((path / export.SERVING).read_text())
-    if flip and not said["flip"]:
+    said = untrusted.read_json(path / export.SERVING)
+    try:
+        skeleton, has_flip = skeletons.find(said["skeleton"]), said["flip"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path / export.SERVING} is not of an export: problem with {error}"
+        ) from None
+    if flip and not has_flip:
         raise ValueError(
             f"{path} was exported without --flip: export again with it, or "
             "give the .keras file"
         )
-    loaded = tf.saved_model.load(str(path))
+    try:
+        loaded = tf.saved_model.load(str(path)).signatures
+        names = [name.decode() for name in loaded["names"]()["names"].numpy()]
+        encoded = loaded["encoded"]
+    except Exception as error:  # TensorFlow raises anything on a damaged one
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} cannot be used: {reason}") from None
+    if tuple(names) != skeleton.joints:
+        raise ValueError(
+            f"{path}: its graph finds {', '.join(names)}, but "
+            f"{export.SERVING} says {', '.join(skeleton.joints)}"
+        )
 
-    def locate(encoded, boxes):
-        return loaded.signatures["encoded"](encoded=encoded, boxes=boxes)
+    def locate(photographs, boxes):
+        return encoded(encoded=photographs, boxes=boxes)
 
-    return locate, skeletons.find(said["skeleton"])
+    return locate, skeleton
 
 
 def predict(function, path, box=None):
@@ -142,10 +180,18 @@ def predict(function, path, box=None):
 
 
 def draw(image, pose, skeleton):
-    """The skeleton; joints thought missing or occluded are hollow."""
+    """The skeleton; joints thought missing or occluded are hollow.
+
+    A photograph with a side of more than DRAWN pixels is drawn smaller.
+    """
+    joints, size = pose.joints[0], image.shape[:2]
+    if max(size) > DRAWN:
+        target = [max(1, side * DRAWN // max(size)) for side in size]
+        image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
+        joints = geometry.move(joints, geometry.resize_matrix(size, target))
     doubted = np.any([*_doubts(pose).values()], axis=0)
     return drawing.draw_skeleton(
-        image, pose.joints[0], skeleton, np.where(doubted, 1, 2)
+        image, joints, skeleton, np.where(doubted, 1, 2)
     )
 
 
@@ -157,6 +203,9 @@ def main(config):
     if several and config.box:
         raise ValueError("--box is for one photograph, got several")
     targets = _targets(config.photos, config.output)
+    _keep_inputs(config, targets)
+    for folder in {target.parent for target in targets if target}:
+        folder.mkdir(parents=True, exist_ok=True)
     function, skeleton = open_model(config.model, config.flip)
     if not config.box:
         print("No --box: the whole picture is taken for the person's.")
@@ -169,7 +218,11 @@ def main(config):
         image, pose = predict(function, path, config.box)
         poses.append(pose)
         if target:
-            drawing.save(draw(image, pose, skeleton), target)
+            drawn = draw(image, pose, skeleton)
+            drawing.save(drawn, target)
+            if drawn.shape != image.shape:
+                height, width = drawn.shape[:2]
+                print(f"{target} is drawn smaller: {width} x {height} pixels")
     poses = join(poses)
     written = [config.output] if config.output else []
     if config.json:
@@ -179,7 +232,7 @@ def main(config):
         written += [config.json, header]
     if not several:
         print(table(poses, skeleton))
-    written = [str(path) for path in written]
+    written = [untrusted.shown(path) for path in written]
     print(
         f"Written: {', '.join(written)}"
         if written
@@ -212,14 +265,37 @@ def _targets(photos, output):
     if len(photos) == 1 and output.suffix and not output.is_dir():
         if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise ValueError(f"{output}: a .png, a .jpg or a folder wanted")
-        output.parent.mkdir(parents=True, exist_ok=True)
         return [output]
     names = [f"{path.stem}.png" for path in photos]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two photographs would be drawn to {output / twice}")
-    output.mkdir(parents=True, exist_ok=True)
     return [output / name for name in names]
+
+
+def _keep_inputs(config, targets):
+    """ValueError where something that is read would be written over."""
+    written = [target for target in targets if target]
+    if config.json:
+        header = formats.header_of(config.json)
+        written += [config.json, header]
+    read = [*config.photos, config.model]
+    if config.model.is_dir():
+        read += config.model.glob("*")
+    for number, path in enumerate(written):
+        for kind, others in (("read", read), ("written", written[:number])):
+            if any(_is_same(path, other) for other in others):
+                raise ValueError(
+                    f"{untrusted.shown(path)} would be written over, but it is "
+                    f"{kind}, too: choose another --output or --json"
+                )
+
+
+def _is_same(path, other):
+    """Whether two paths are of one file, also by links."""
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 if __name__ == "__main__":

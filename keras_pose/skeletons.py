@@ -8,9 +8,11 @@ and right are the subject's own. Everything else that depends on the joints
 
 from dataclasses import dataclass
 
-from keras_pose import choices
+from keras_pose import choices, untrusted
 
 SIDES = ("left", "right")
+MOST = 1_000
+"""Joints of a skeleton; whole-body ones have some hundred."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,12 @@ class Skeleton:
     def __post_init__(self):
         for field in ("joints", "limbs", "sigmas"):
             value = getattr(self, field)
-            if value is not None:  # lists in JSON
-                value = tuple(
-                    tuple(v) if field == "limbs" else v for v in value
-                )
-                object.__setattr__(self, field, value)
+            if isinstance(value, list):  # lists in JSON
+                object.__setattr__(self, field, tuple(value))
+        if isinstance(self.limbs, tuple):
+            pairs = (tuple(x) if isinstance(x, list) else x for x in self.limbs)
+            object.__setattr__(self, "limbs", tuple(pairs))
+        self._check_types()
         if not self.joints:
             raise ValueError(f"skeleton {self.name} has no joints")
         twice = {j for j in self.joints if self.joints.count(j) > 1}
@@ -59,6 +62,25 @@ class Skeleton:
                 f"skeleton {self.name}: expected one positive sigma for each "
                 f"of its {len(self.joints)} joints, got {self.sigmas}"
             )
+
+    def _check_types(self):
+        """Of what a file says: names are words, deviations are numbers."""
+        columns = (self.joints, self.limbs, self.sigmas or (), *self.limbs)
+        if not all(isinstance(column, tuple) for column in columns):
+            raise ValueError("a skeleton has lists of joints, limbs and sigmas")
+        if len(self.joints) > MOST:
+            raise ValueError(
+                f"a skeleton of at most {MOST} joints wanted, got "
+                f"{len(self.joints):,}"
+            )
+        for word in (self.name, self.kind, *self.joints, *sum(self.limbs, ())):
+            if not isinstance(word, str) or not word or not word.isprintable():
+                raise ValueError(f"a skeleton's names are words, got {word!r}")
+        for sigma in self.sigmas or ():
+            if not untrusted.is_number(sigma):
+                raise ValueError(
+                    f"a skeleton's sigmas are numbers, got {sigma!r}"
+                )
 
     @property
     def kinds(self):

@@ -271,7 +271,14 @@ def wrists_model():
 def save():
     """Writes a data set of one shard: of pictures, or serialized records."""
 
-    def write(folder, pictures, split="train", skeleton="mpii", empty=()):
+    def write(
+        folder,
+        pictures,
+        split="train",
+        skeleton="mpii",
+        empty=(),
+        protocol="pckh",
+    ):
         path = folder / f"{split}-00000-of-00001.tfrecord"
         with tf.io.TFRecordWriter(str(path)) as file:
             for picture in pictures:
@@ -291,7 +298,7 @@ def save():
             folder,
             {
                 "skeleton": skeleton,
-                "protocol": "pckh",
+                "protocol": protocol,
                 "max_side": max(sides, default=512),
                 "splits": splits | dict.fromkeys(empty, nobody),
             },

@@ -159,3 +159,43 @@ def test_a_signal_that_is_ignored_stays_ignored(handlers):
     with console.finishing() as stop:
         os.kill(os.getpid(), signal.SIGINT)
     assert not stop.wanted
+
+
+@dataclass
+class Nothing:
+    """A command without flags."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\nname\x1b[2J"), r"error: a name\x1b[2J"),
+        (
+            OSError(13, "Permission denied", "/a.json"),
+            "/a.json: Permission den",
+        ),
+        (
+            KeyError("history"),
+            "error: KeyError: 'history' (KERAS_POSE_TRACEBACK",
+        ),
+        (
+            RecursionError("too deep\nstack"),
+            "error: RecursionError: too deep (",
+        ),
+        (MemoryError(), "error: MemoryError: no more is known (KERAS"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_error_is_one_line(monkeypatch, capsys, error, line):
+    def main(_):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["command"])
+    monkeypatch.delenv(console.TRACEBACK, raising=False)
+    with pytest.raises(SystemExit, match="1"):
+        console.run(main, Nothing, "Fails.")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert line in said
+    monkeypatch.setenv(console.TRACEBACK, "1")
+    with pytest.raises(type(error)):
+        console.run(main, Nothing, "Fails.")

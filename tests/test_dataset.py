@@ -6,7 +6,12 @@ import pytest
 
 from keras_pose.data import dataset
 
-SHARD = {"file": "train-0.tfrecord", "records": 2, "bytes": 1, "sha256": "?"}
+SHARD = {
+    "file": "train-0.tfrecord",
+    "records": 2,
+    "bytes": 100,
+    "sha256": 64 * "0",
+}
 GOOD = {
     "skeleton": "lsp",
     "protocol": "pck-torso",
@@ -73,3 +78,79 @@ def test_another_file_is_refused(tmp_path, text, message):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         dataset.open_dataset(tmp_path)
+
+
+SPLITS = GOOD["splits"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_side": 1e9}, "max_side: 1 to 65,535 pixels wanted, got 1000000"),
+        ({"max_side": True}, "max_side: .* got True"),
+        ({"protocol": 3}, "protocol: text wanted, got 3"),
+        ({"skeleton": {"name": "a", "joints": "nose"}}, "lists of joints"),
+        ({"skeleton": {"name": "a", "joints": [["nose"]]}}, "names are words"),
+        ({"skeleton": {"name": "a", "joints": ["x\ny"]}}, "names are words"),
+        ({"skeleton": {"name": "a", "joints": ["x"] * 1001}}, "most 1000 joi"),
+        ({"skeleton": ["lsp"]}, r"one of mpii.* got \['lsp'\]"),
+        ({"context": float("inf")}, "context: a number of 0.01 to 100"),
+        ({"aspect": "0.75"}, "aspect: a number of 0.01 to 100 wanted, got '0"),
+        ({"splits": []}, r"splits: an object wanted, got \[\]"),
+        ({"splits": {"../val": SPLITS["val"]}}, r"name of a split.*'../val'"),
+        ({"splits": {"val": 3}}, "split 'val': an object wanted, got 3"),
+        ({"splits": {"val": {"people": 1}}}, "split 'val': it has no shards"),
+        (
+            {"splits": {"train": SPLITS["train"] | {"people": 10**9}}},
+            "'train': 1,000,000,000 people, but shards with 2",
+        ),
+        ({"truth": {"test": {}}}, "truth of a split: one of train, val"),
+        ({"truth": {"val": {}}}, "truth of 'val': it has no file"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(tmp_path, changes, message):
+    dataset.write_description(tmp_path, GOOD | changes)
+    with pytest.raises(ValueError, match=f"dataset.json: .*{message}"):
+        dataset.open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"file": None}, "file: text wanted, got None"),
+        ({"sha256": "?"}, "sha256: 64 digits of a SHA-256 wanted"),
+        ({"bytes": -1}, "bytes: a whole number from 0"),
+        ({"records": 0}, "records: a whole number from 1"),
+        ({"records": 7}, "100 bytes of 'train-0.tfrecord' cannot hold 7"),
+    ],
+)
+def test_a_shard_that_cannot_be_is_refused(tmp_path, changes, message):
+    train = {"people": 2, "shards": [SHARD | changes]}
+    dataset.write_description(tmp_path, GOOD | {"splits": {"train": train}})
+    with pytest.raises(ValueError, match=f"split 'train'.*{message}"):
+        dataset.open_dataset(tmp_path)
+
+
+def test_a_shard_stays_in_its_folder(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(100))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "secret")
+    for name, reason in {
+        "../secret": "leads out of",
+        str(tmp_path / "secret"): "leads out of",
+        "link": "is a link that leads out of",
+        "": "a file name wanted",
+    }.items():
+        train = {"people": 2, "shards": [SHARD | {"file": name}]}
+        dataset.write_description(folder, GOOD | {"splits": {"train": train}})
+        with pytest.raises(ValueError, match=reason):
+            dataset.open_dataset(folder).shards("train")
+
+
+def test_the_folder_itself_may_be_a_link(opened, tmp_path):
+    (tmp_path / "train-0.tfrecord").touch()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    linked = dataset.open_dataset(link)
+    assert linked.shards("train") == [str(link / "train-0.tfrecord")]

@@ -542,6 +542,81 @@ def test_a_person_of_no_size_is_named(tmp_path, side, save):
         pipeline.views(data, "train", (16, 24), 1)
 
 
+def spoil(record, name, **values):
+    """A record with another feature: kind and values, or none."""
+    example = tf.train.Example.FromString(records.write(record))
+    example.features.feature[name].Clear()
+    for kind, value in values.items():
+        getattr(example.features.feature[name], kind).value.extend(value)
+    return example.SerializeToString()
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("image/size", {"int64_list": [600, 80]}, r"\(60, 80\), but .*600, 80"),
+        ("image/matrix", {"float_list": [INF] * 6}, "cannot be undone"),
+        ("image/matrix", {"float_list": [0] * 6}, "cannot be undone"),
+        ("people/flags", {"int64_list": [3] * 16}, "flags of 0, 1 and 2"),
+        ("people/joints", {"float_list": [INF] * 32}, "NaN or infinite"),
+        ("people/joints", {"float_list": [1.0] * 30}, "30 numbers in people"),
+        ("people/scale", {"float_list": [1.0] * 1001}, "1,001 people, at most"),
+        ("people/name", {}, "0 names of 1 people"),
+        ("people/box", {"float_list": [INF] * 4}, "people/box is infinite"),
+        ("image/encoded", {"bytes_list": [b"", b""]}, "2 values in image/enc"),
+    ],
+)
+def test_a_record_that_cannot_be_is_named(
+    tmp_path, save, name, values, message
+):
+    good = picture(GOOD, someone((40, 30), 40))
+    data = save(tmp_path, [good, spoil(good, name, **values)])
+    with pytest.raises(ValueError, match=f"tfrecord: record 1 .*{message}"):
+        reading.open_split(data, "train")
+
+
+def test_a_record_that_is_no_example_is_named(tmp_path, save):
+    data = save(tmp_path, [b"\xff\xff\xff"])
+    with pytest.raises(ValueError, match="record 0 .*is no tf.train.Example"):
+        reading.open_split(data, "train")
+
+
+def test_fewer_records_than_described_are_named(tmp_path, save):
+    data = save(tmp_path, [picture(GOOD, someone((40, 30), 40))] * 2)
+    (shard,) = data.description["splits"]["train"]["shards"]
+    shard["records"] = 3
+    with pytest.raises(ValueError, match="3 records wanted, got 2"):
+        reading.open_split(data, "train")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"length": np.full(7, 2**40)},
+        {"start": np.full(7, -5)},
+        {"shard": np.full(7, 9, "int32")},
+        {"flags": np.zeros((7, 16), "int64")},
+        {"scale": np.ones(6, "float32")},
+        {"names": ["a"]},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_index_that_cannot_be_is_not_believed(seven, changes, monkeypatch):
+    """With the right checksum of its own: made so, not damaged."""
+    index = reading.open_split(seven, "train")
+    described = seven.description["splits"]["train"]["shards"]
+    names = changes.pop("names", index.names)
+    forged = replace(index, columns=index.columns | changes, names=names)
+    path = index_of(seven)
+    reading.save(path, forged, described)
+    assert reading.load(path, index.paths, described, 16) is None
+    reading.save(path, index, described)
+    assert len(reading.load(path, index.paths, described, 16)) == 7
+
+
 def test_a_record_of_another_skeleton_is_named(tmp_path, save):
     data = save(
         tmp_path, [picture(GOOD, someone((40, 30), 40))], skeleton="lsp"

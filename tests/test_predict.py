@@ -1,13 +1,19 @@
 """Photographs of one's own: pixels, names, drawings, and what is refused."""
 
 import json
+import os
+import shutil
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_pose import predict
+from keras_pose.data import photograph
+from keras_pose.people import Poses
 from keras_pose.skeletons import MPII
 
 
@@ -179,3 +185,174 @@ def test_flip_reaches_the_model(model, photo):
     (scores,) = found.scores
     assert scores[MPII.index("pelvis")] == pytest.approx(1, abs=0.02)
     assert scores[MPII.index("left_wrist")] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"output": "photo.jpg"},
+        {"output": "link.jpg"},
+        {"output": "."},
+        {"json": "photo.jpg"},
+        {"json": "link.jpg"},
+        {"json": "best.keras"},
+        {"output": "drawn.png", "json": "drawn.png"},
+    ],
+    ids=str,
+)
+def test_nothing_that_is_read_is_written_over(tmp_path, monkeypatch, outputs):
+    """Refused before the model is opened: it is no model here."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.jpg", "photo.png", "best.keras"):
+        Path(name).write_text("as it was")
+    Path("link.jpg").symlink_to("photo.jpg")
+    photo = "photo.png" if outputs.get("output") == "." else "photo.jpg"
+    outputs = {name: Path(path) for name, path in outputs.items()}
+    config = predict.Config((Path(photo),), Path("best.keras"), **outputs)
+    with pytest.raises(ValueError, match="would be written over"):
+        predict.main(config)
+    assert Path(photo).read_text() == "as it was"
+
+
+def test_an_exports_own_files_are_not_written_over(oracle_export, photo):
+    path, _ = photo
+    config = predict.Config(
+        (path,), oracle_export, json=oracle_export / "serving.json"
+    )
+    with pytest.raises(ValueError, match="serving.json would be written over"):
+        predict.main(config)
+
+
+def header(kind, width, height):
+    """The beginning of a picture of this size, without any pixels."""
+    if kind == "png":
+        size = struct.pack(">II", width, height)
+        return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + size
+    if kind == "jpg":
+        frame = struct.pack(">HBHHBBBB", 11, 8, height, width, 1, 1, 0x11, 0)
+        scan = bytes.fromhex("ffda 0008 01 01 00 00 3f 00")
+        return b"\xff\xd8\xff\xc0" + frame + scan + b"\xff\xd9"
+    screen = struct.pack("<HH", 16, 16) if kind == "frames" else b""
+    screen = screen or struct.pack("<HH", width, height)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0)
+    return b"GIF89a" + screen + bytes(3) + frame + b"\x02\x00;"
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "frames"])
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path, kind):
+    """30,000 x 30,000 pixels in 33 bytes: its header is enough."""
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(header(kind, 30_000, 30_000))
+    with pytest.raises(ValueError, match="bomb.jpg: .* 200,000,000 pixels"):
+        predict.read(path)
+    path.write_bytes(header(kind, 16_000, 12_000))  # few enough, but not there
+    with pytest.raises(ValueError, match="bomb.jpg is not an image"):
+        predict.read(path)
+
+
+def test_a_gif_is_read_as_its_first_frame(tmp_path):
+    """1 x 1, then 9 x 8: the colour table has black and white."""
+
+    def frame(width, height):
+        place = struct.pack("<HHHHB", 0, 0, width, height, 0)
+        # Codes of 3 bits: clear 4, then each pixel a 1 and a clear, end 5.
+        codes = [4] + [1, 4] * (width * height) + [5]
+        bits = sum(code << 3 * n for n, code in enumerate(codes))
+        data = bits.to_bytes(len(codes) * 3 // 8 + 1, "little")
+        blocks = b"".join(
+            bytes([len(data[i : i + 255])]) + data[i : i + 255]
+            for i in range(0, len(data), 255)
+        )
+        return b"," + place + b"\x02" + blocks + b"\x00"
+
+    screen = struct.pack("<HHBBB", 9, 8, 0x80, 0, 0)
+    path = tmp_path / "animated.gif"
+    path.write_bytes(
+        b"GIF89a" + screen + bytes(3) + b"\xff" * 3 + frame(9, 8) * 2 + b";"
+    )
+    encoded, image = predict.read(path)
+    assert image.shape == (8, 9, 3) and (image == 255).all()
+    assert encoded.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "loop", "long"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, what):
+    path = tmp_path / "photo.jpg"
+    if what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "loop":
+        path.symlink_to(path)
+    else:
+        path = tmp_path / f"{'photo' * 60}.jpg"
+    with pytest.raises(ValueError, match="photo.jpg cannot be read: "):
+        predict.read(path)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 19_300, 1), (-9e4, 0, 1e5, 5), (3, 3, 0.5, 0.9)]
+)
+def test_a_box_of_another_order_than_the_picture_is_refused(box):
+    image = np.zeros((128, 192, 3), "uint8")
+    with pytest.raises(ValueError, match="longer side of 1 to 19,200 pixels"):
+        predict.check_box(box, image, "photo.jpg")
+    crop = (48, 32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100 "):
+        photograph.crop(tf.constant(image), tf.constant(box, tf.float32), crop)
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((130, 192), (-9000.0, -5000.0, 19_000, 10_100)),
+        ((1, 9000), (0, 0, 9e5, 3)),
+    ],
+)
+def test_a_box_far_larger_shows_the_picture_in_a_few_pixels(size, box):
+    image = np.full((*size, 3), 255, "uint8")
+    crop, back = photograph.crop(tf.constant(image), tf.constant(box), (64, 96))
+    assert 1 <= np.any(crop, axis=2).sum() <= 9
+    assert np.isfinite(back).all()
+
+
+def test_a_large_photograph_is_drawn_smaller(monkeypatch):
+    """150 x 90 pixels at 100 x 60: the joint at 1.5 (x + 0.5) - 0.5."""
+    monkeypatch.setattr(predict, "DRAWN", 100)
+    joints = np.full((1, 16, 2), np.nan)
+    joints[0, 0] = 1.5 * (np.array([40, 20]) + 0.5) - 0.5
+    pose = Poses(joints, np.ones((1, 16)), missing=np.zeros((1, 16), bool))
+    drawn = predict.draw(np.zeros((90, 150, 3), "uint8"), pose, MPII)
+    assert drawn.shape == (60, 100, 3)
+    y, x = np.argwhere(drawn.any(axis=2)).mean(axis=0)
+    assert (x, y) == (40, 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "'skeleton'"),
+        ("[", "not JSON"),
+        ('{"skeleton": "lsp"}', "'flip'"),
+    ],
+)
+def test_an_export_without_its_description_is_refused(
+    tmp_path, content, message
+):
+    (tmp_path / "serving.json").write_text(content)
+    with pytest.raises(ValueError, match=f"serving.json is .*{message}"):
+        predict.open_model(tmp_path)
+
+
+def test_an_export_whose_joints_were_renamed_is_refused(
+    oracle_export, tmp_path
+):
+    folder = tmp_path / "saved_model"
+    shutil.copytree(oracle_export, folder)
+    path = folder / "serving.json"
+    said = json.loads(path.read_text())
+    joints = ["nose", *MPII.joints[1:]]
+    said["skeleton"] = {"name": "mpii", "joints": joints}
+    path.write_text(json.dumps(said))
+    with pytest.raises(ValueError, match="finds right_ankle.* says nose"):
+        predict.open_model(folder)

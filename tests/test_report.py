@@ -4,13 +4,18 @@ import html.parser
 import json
 import re
 
+import cv2
+import keras
 import numpy as np
 import pytest
 
 from keras_pose import files
+from keras_pose.codecs import Heatmaps
+from keras_pose.data import records
+from keras_pose.models.heads import PoseMaps
 from keras_pose.people import Poses
 from keras_pose.report import __main__, history, pictures, write
-from keras_pose.skeletons import MPII
+from keras_pose.skeletons import MPII, Skeleton
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -66,6 +71,98 @@ def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):
     nesting.feed(page)
     assert nesting.open == []
     assert [p.name for p in run_folder.glob(".*")] == []
+
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def test_names_are_shown_and_not_executed(run_folder, save, tmp_path):
+    """A photograph, a joint, a version, the run and its paper are EVIL."""
+    joints = (f"left_{EVIL}", f"right_{EVIL}", "$\\frac$")
+    skeleton = Skeleton(EVIL, joints, ((joints[0], joints[2]),), kind=EVIL)
+    jpeg = cv2.imencode(".jpg", np.zeros((64, 96, 3), "uint8"))[1].tobytes()
+    place = np.array([[20.0, 30], [70, 40], [50, 20]])
+    person = records.Person(
+        place, np.array([2, 1, 2]), np.array([48.0, 32]), 0.3, 9.0,
+        box=(10.0, 10, 70, 40), name=f"{EVIL}.jpg",
+    )  # fmt: skip
+    picture = records.Picture(
+        jpeg, (64, 96), (person,), f"{EVIL}.jpg", np.eye(3)[:2]
+    )
+    data = save(
+        tmp_path, [picture], "val", skeleton.described(), protocol="pck-bbox"
+    )
+    said = json.loads((run_folder / "run.json").read_text())
+    said |= {"versions": {EVIL: EVIL}, "paper": EVIL}
+    said["settings"] = {EVIL: {"value": EVIL, "from": f"{EVIL} {EVIL}"}}
+    (run_folder / "run.json").write_text(json.dumps(said))
+    rows = "".join(
+        f'{epoch},{stack},"{joint}",{0.1 + 0.2 * k}\n'
+        for epoch in (1, 2)
+        for stack in (1, 2)
+        for k, joint in enumerate(joints)
+    )
+    (run_folder / "joint_weights.csv").write_text(
+        "epoch,stack,joint,weight\n" + rows
+    )
+    images = keras.Input((64, 96, 3), dtype="uint8")
+    maps = keras.layers.Conv2D(3, 4, 4)(keras.layers.Rescaling(1.0)(images))
+    head = PoseMaps(Heatmaps(skeleton, 4))
+    model = keras.Model(images, head([maps]))
+    predictions = Poses(
+        place[None] + [[0.0, 0], [30, 0], [0, 0]], np.ones((1, 3))
+    )
+    write.write_report(run_folder, data, "val", model, predictions)
+    page = (run_folder / "report.html").read_text()
+    assert "onerror" in page and "<img src=x" not in page
+    tags = Tags()
+    tags.feed(page)
+    assert set(tags.seen) <= SHOWN
+    (policy,) = tags.policies
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "http" not in policy and "script" not in policy
+
+
+SHOWN = set(
+    "html head meta title style body main header section div p h1 h2 h3 b i ul "
+    "li dl dd dt pre table thead tbody tr th td details summary figure "
+    "figcaption img span small svg g path defs use clippath rect text image "
+    "lineargradient stop".split()
+)
+"""Tags of the page and of its charts: nothing that runs or asks."""
+
+
+class Tags(html.parser.HTMLParser):
+    """Notes tags and policies, and fails at an attribute that would run."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.policies = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append(tag)
+        assert not [name for name, _ in attributes if name.startswith("on")]
+        given = dict(attributes)
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policies.append(given["content"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("run.json", "[]", "an object wanted"),
+        ("run.json", '{"settings": {"beta": 1}}', "value and from"),
+        ("run.json", '{"starts_from": "best.keras"}', "starts from itself"),
+        ("history.csv", "epoch\nx\n", "epoch holds no numbers"),
+        ("history.csv", "", "is damaged"),
+    ],
+)
+def test_a_damaged_run_is_named(tmp_path, name, text, message):
+    (tmp_path / "history.csv").write_text("epoch,pckh\n1,0.5\n")
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name}.*{message}"):
+        write.write_report(tmp_path, None)
 
 
 def test_a_wrong_joint_makes_a_person_the_worst(run_folder, wrists_data):

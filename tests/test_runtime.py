@@ -1,7 +1,5 @@
 """Who splits operations over cores, and when."""
 
-import os
-
 import pytest
 import tensorflow as tf
 
@@ -28,7 +26,7 @@ def test_small_operations_are_not_split_over_two_cores(
             f"set_{pool}_op_parallelism_threads",
             lambda count, pool=pool: found.update({pool: count}),
         )
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(runtime.cores, "count", lambda: cores)
     for name in runtime.THREADS:
         monkeypatch.delenv(name, raising=False)
     for name, value in told.items():
@@ -44,5 +42,5 @@ def test_threads_that_run_already_are_left_alone(monkeypatch):
     monkeypatch.setattr(
         tf.config.threading, "set_intra_op_parallelism_threads", too_late
     )
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(runtime.cores, "count", lambda: 2)
     runtime.prepare(0, (64, 64))

@@ -73,18 +73,16 @@ def main(config):
                     "unlabelled": unlabelled,
                 },
             }
-            expected = {key: entry[key] for key in counts[split]}
+            expected = {key: entry.get(key) for key in counts[split]}
             if expected != counts[split]:
                 failures.append(
                     f"{split}: expected {expected}, got {counts[split]}"
                 )
             if len(failures) == earlier:
                 failures += _wrong_index(data, split)
-    for truth in data.description.get("truth", {}).values():
-        path = data.folder / truth["file"]
-        if not path.is_file():
-            failures.append(f"{path}: the file is missing")
-        elif files.checksum(path) != truth["sha256"]:
+    for truth in (data.description.get("truth") or {}).values():
+        path = _found(data, truth["file"], failures)
+        if path and files.checksum(path) != truth["sha256"]:
             failures.append(f"{path}: wrong checksum")
     for split, count in counts.items():
         text = ", ".join(f"{n:,} {k}" for k, n in count["joints"].items())
@@ -106,9 +104,8 @@ def main(config):
 
 def _pictures(data, shard, failures):
     """Yields (Picture, pixels) of one shard; appends errors to `failures`."""
-    path = data.folder / shard["file"]
-    if not path.is_file():
-        failures.append(f"{path}: the file is missing")
+    path = _found(data, shard["file"], failures)
+    if path is None:
         return
     if files.checksum(path) != shard["sha256"]:
         failures.append(f"{path}: wrong checksum")
@@ -127,6 +124,16 @@ def _pictures(data, shard, failures):
         failures.append(
             f"{path}: expected {shard['records']} records, got {index + 1}"
         )
+
+
+def _found(data, name, failures):
+    """Path of a file of the data set, or None: what is wrong is appended."""
+    try:
+        return data.find(name)
+    except FileNotFoundError:
+        failures.append(f"{data.folder / name}: the file is missing")
+    except ValueError as error:
+        failures.append(str(error))
 
 
 def _wrong_index(data, split):

@@ -39,13 +39,15 @@ the middle of x ... x + w is x + (w - 1) / 2.
 import gzip
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_pose import files, geometry
+from keras_pose import files, geometry, untrusted
 from keras_pose.console import run
+from keras_pose.data import annotations
 from keras_pose.data.records import Person
 from keras_pose.skeletons import COCO
 from tfrecords import crops
@@ -111,6 +113,8 @@ def main(config):
     for split, path in paths.items():
         truth = read(path)
         folder = config.images or config.source / path.stem.removeprefix(PREFIX)
+        for row in truth["images"]:
+            crops.photograph(folder, row["file_name"], path)
         tasks[split], lost = subjects(truth, folder, config.aspect)
         unplaced += lost
         print(_counts(split, truth, len(tasks[split]), EXPECTED.get(path.name)))
@@ -191,18 +195,7 @@ def read(path):
             name: [{key: row[key] for key in KEPT[name]} for row in found]
             for name, found in rows.items()
         }
-        images = {row["id"] for row in truth["images"]}
-        for row in truth["annotations"]:
-            who = f"annotation {row['id']}"
-            if np.shape(row["keypoints"]) != (3 * len(COCO.joints),):
-                raise ValueError(
-                    f"{who}: {3 * len(COCO.joints)} numbers of keypoints "
-                    f"wanted, got {np.size(row['keypoints'])}"
-                )
-            if np.shape(row["bbox"]) != (4,):
-                raise ValueError(f"{who}: a bbox x, y, width, height wanted")
-            if row["image_id"] not in images:
-                raise ValueError(f"{who}: no image {row['image_id']}")
+        annotations.check_truth(truth, len(COCO.joints))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no file of person keypoints ({PREFIX}*.json): "
@@ -222,28 +215,31 @@ def read_boxes(path):
     try:
         return [
             {
-                "image_id": row["image_id"],
+                "image_id": int(row["image_id"]),
                 "category_id": row["category_id"],
                 "bbox": np.array(row["bbox"], float).reshape(4).tolist(),
-                "score": float(row["score"]),
+                "score": _finite(row["score"]),
             }
             for row in content
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no list of a detector's boxes (image_id, category_id, "
             f"bbox, score): problem with {error}"
         ) from None
 
 
+def _finite(value):
+    if not untrusted.is_number(value):
+        raise ValueError(f"score: a number wanted, got {value!r:.100}")
+    return value
+
+
 def _json(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: wanted COCO's JSON")
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON: {error}") from None
+    return untrusted.read_json(path)
 
 
 def subjects(truth, folder, aspect):
@@ -338,7 +334,11 @@ def _counts(split, truth, people, expected):
 
 def _seen(truth, folder):
     """The truth about the photographs that are there."""
-    images = [r for r in truth["images"] if (folder / r["file_name"]).is_file()]
+    images = [
+        row
+        for row in truth["images"]
+        if os.path.isfile(folder / row["file_name"])
+    ]
     seen = {row["id"] for row in images}
     people = [row for row in truth["annotations"] if row["image_id"] in seen]
     return truth | {"images": images, "annotations": people}

@@ -5,6 +5,7 @@ pixels, so that training never decodes a full photograph. The settings that all
 converters of photographs share are here too.
 """
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,14 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import geometry
-from keras_pose.data.records import Person, Picture, jpeg_damage
+from keras_pose import geometry, untrusted
+from keras_pose.data.records import (
+    Person,
+    Picture,
+    jpeg_damage,
+    jpeg_size,
+    too_large,
+)
 from tfrecords import shards
 
 CONTEXT = 2.0
@@ -23,6 +30,9 @@ augmentation of any paper, as square as it is high, zooms out by 2^0.5 and turns
 by 45 degrees, which needs another 2^0.5 (Newell's code: scale 2^(+-0.5),
 rotation up to 60 degrees). Stronger flags, or an input wider than high, show
 black beside the crop; training says so (`Augmentation.context`)."""
+
+LARGEST_SQUARE = 100
+"""Side of a person's square / longer side of the photograph, at most."""
 
 JPEG_QUALITY = 90
 """Of crops, 0 to 100. A photograph that is kept whole keeps its own bytes."""
@@ -57,7 +67,7 @@ def save(config, tasks, *, unplaced=(), **description):
         **description: passed on to `shards.save`.
     """
     folders = {path.parent for items in tasks.values() for path, _ in items}
-    if folders and not any(folder.is_dir() for folder in folders):
+    if folders and not any(map(os.path.isdir, folders)):
         names = ", ".join(sorted(map(str, folders)))
         raise FileNotFoundError(f"no such folder of images: {names}")
     if unplaced:
@@ -103,7 +113,7 @@ def cut(path, people, person_pixels, whole_images=False):
     encoded, image = read_jpeg(path)
     size = image.shape[:2]
     for person in people:
-        _check(person, path)
+        _check(person, path, size)
     left, top, right, bottom = _window(people[0], size)
     side = people[0].scale * geometry.PERSON_PIXELS
     zoom = min(1, person_pixels / side)
@@ -153,9 +163,10 @@ def read_jpeg(path):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: as `decode_jpeg`, with the path.
+        ValueError: as `decode_jpeg`, with the path; or no file that can be
+            read: a folder, a pipe, a loop of links, without permission.
     """
-    encoded = Path(path).read_bytes()
+    encoded = untrusted.read_file(path)
     try:
         return encoded, decode_jpeg(encoded)
     except ValueError as error:
@@ -169,9 +180,10 @@ def decode_jpeg(encoded):
     damaged inside a picture with grey and says nothing.
 
     Raises:
-        ValueError: empty, truncated, damaged inside or not a JPEG.
+        ValueError: empty, truncated, damaged inside, too large or not a JPEG.
     """
     damage = jpeg_damage(encoded)
+    damage = damage or too_large(jpeg_size(encoded) or (0, 0))
     if damage:
         raise ValueError(damage)
     try:
@@ -183,7 +195,7 @@ def decode_jpeg(encoded):
     return image.numpy()[..., ::-1]
 
 
-def _check(person, path):
+def _check(person, path, size):
     who = person.name or path.name
     if not np.isfinite(person.joints[person.flags > 0]).all():
         raise ValueError(f"{who}: a labelled joint is NaN or infinite")
@@ -192,6 +204,13 @@ def _check(person, path):
         raise ValueError(
             f"{who}: centre and a positive scale wanted, got {place}"
         )
+    if person.scale * geometry.PERSON_PIXELS > LARGEST_SQUARE * max(size):
+        raise ValueError(
+            f"{who}: scale {person.scale:g} is that of a square more than "
+            f"{LARGEST_SQUARE} times the picture, {size[1]} x {size[0]} pixels"
+        )
+    if not np.abs(person.center).max() < LARGEST_SQUARE * max(size):
+        raise ValueError(f"{who}: centre {person.center} lies far outside")
 
 
 def _window(person, size):
@@ -220,3 +239,15 @@ def _is_inside(person, size):
     points = np.vstack([person.joints[person.flags > 0], person.center[None]])
     inside = (points >= -0.5) & (points < np.array(size[::-1]) - 0.5)
     return inside.all(axis=1).any()
+
+
+def photograph(folder, name, source):
+    """Path of a photograph that the annotations `source` name.
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    try:
+        return untrusted.inside(folder, name)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None

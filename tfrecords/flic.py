@@ -20,6 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from keras_pose import untrusted
 from keras_pose.console import run
 from keras_pose.data.records import Person
 from keras_pose.skeletons import FLIC
@@ -54,7 +55,10 @@ def main(config):
         for frame, person in people:
             frames[frame].append(person)
         tasks[split] = [
-            (images / frame, (p, *(o for o in frames[frame] if o is not p)))
+            (
+                crops.photograph(images, frame, path),
+                (p, *(o for o in frames[frame] if o is not p)),
+            )
             for frame, p in people
         ]
         print(
@@ -79,23 +83,38 @@ def read_people(path):
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: wanted FLIC's annotations")
-    names = ("imgname", "part", "visible", "center", "scale", "index")
+    shapes = {
+        "imgname": (),
+        "part": (len(FLIC.joints), 2),
+        "visible": (len(FLIC.joints),),
+        "center": (2,),
+        "scale": (),
+        "index": (),
+    }
     try:
         with h5py.File(path) as file:
-            missing = [name for name in names if name not in file]
-            columns = [file[name][:] for name in names if name in file]
-    except OSError as error:
+            untrusted.check_hdf5(file, path)
+            columns = {n: file[n][:] for n in shapes if n in file}
+    except (OSError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is not a readable h5: {error}") from None
-    if missing or columns[1].shape[1:] != (len(FLIC.joints), 2):
-        raise ValueError(
-            f"{path} is of another data set: wanted {', '.join(names)}, with "
-            f"part of N x {len(FLIC.joints)} x 2"
-        )
+    count = len(columns.get("imgname", ()))
+    for name, shape in shapes.items():
+        column = columns.get(name)
+        kind = "SO" if name == "imgname" else "fiub"
+        if (
+            column is None
+            or column.shape != (count, *shape)
+            or column.dtype.kind not in kind
+        ):
+            raise ValueError(
+                f"{path} is of another data set: wanted {', '.join(shapes)}, "
+                f"with part of N x {len(FLIC.joints)} x 2; problem with {name}"
+            )
     people = []
     for frame, joints, visible, center, scale, index in zip(
-        *columns, strict=True
+        *(columns[name] for name in shapes), strict=True
     ):
-        frame = frame.decode()
+        frame = _text(frame, path)
         person = Person(
             joints=joints - FIRST_PIXEL,
             flags=np.where(visible > 0, 2, 1),
@@ -105,6 +124,15 @@ def read_people(path):
         )
         people.append((frame, person))
     return people
+
+
+def _text(name, path):
+    try:
+        return name.decode()
+    except (AttributeError, UnicodeDecodeError):
+        raise ValueError(
+            f"{path}: the name of a frame wanted, got {name!r:.100}"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Config(crops.Config):
 
 def main(config):
     """Writes the shards; returns what dataset.json says."""
-    path = config.source / "joints.mat"
+    path, images = config.source / "joints.mat", config.source / "images"
     joints, flags, digits = read_joints(path)
     if config.splits or digits == 4:
         splits = parse_splits(config.splits or LSP_SPLITS, len(joints))
@@ -77,7 +77,8 @@ def main(config):
             except ValueError as error:
                 unplaced.append(str(error))
                 continue
-            tasks[split].append((config.source / "images" / name, (person,)))
+            photograph = crops.photograph(images, name, path)
+            tasks[split].append((photograph, (person,)))
     return crops.save(
         config,
         tasks,
@@ -92,6 +93,8 @@ def read_joints(path):
     """joints (N, 14, 2) from 0, COCO flags (N, 14), digits in image names."""
     table = matlab.read(path, "joints")
     shape = np.shape(table)
+    if table.dtype.kind not in "fiub":
+        raise ValueError(f"{path}: joints are no numbers, but {table.dtype}")
     if len(shape) == 3 and shape[:2] == (3, 14):
         x, y, occluded = table
         flags = np.where(occluded > 0, 1, 2)

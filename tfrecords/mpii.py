@@ -24,14 +24,13 @@ list of missing joints. The json has no head box: its diagonal follows from head
 top and upper neck, which were made from that box.
 """
 
-import gzip
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from keras_pose import untrusted
 from keras_pose.console import run
 from keras_pose.data.records import UNKNOWN, Person
 from keras_pose.skeletons import MPII
@@ -56,6 +55,16 @@ the median over Tompson's people, of whom 98.8 % lie within 0.01."""
 
 EXPECTED = {"train": 22_246, "val": 2_958}
 """People with Tompson's split."""
+
+WRONG = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""What comes of a file that is not built like MPII's."""
 
 SPLIT_SEED = 0
 """Of the random splits. Photographs are drawn, so that none is in both."""
@@ -111,7 +120,10 @@ def main(config):
         print(line)
     tasks = {
         name: [
-            (images / a.image, tuple(map(placed, (a.person, *a.others))))
+            (
+                crops.photograph(images, a.image, config.source),
+                tuple(map(placed, (a.person, *a.others))),
+            )
             for a in chosen
         ]
         for name, chosen in splits.items()
@@ -179,21 +191,23 @@ def read_json(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: wanted MPII annotations")
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt") as file:
-            rows = json.load(file)
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not readable json: {error}") from None
+    content = untrusted.read_file(path)
+    if path.suffix == ".gz":
+        content = untrusted.unzip_gzip(content, path)
+    rows = untrusted.parse_json(content, path)
     if not rows:
         raise ValueError(f"{path} lists nobody")
+    found = []
     try:
-        return [_annotation(row) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+        for row in rows:
+            found.append(_annotation(row))
+    except WRONG as error:
         raise ValueError(
-            f"{path} is of another data set: wanted joint_self, objpos, "
-            f"isValidation and so on, problem with {error}"
+            f"{path} is damaged or of another data set: wanted joint_self, "
+            f"objpos, isValidation and so on, problem in entry {len(found)} "
+            f"(from 0) with {error}"
         ) from None
+    return found
 
 
 def _annotation(row):
@@ -223,7 +237,12 @@ def _person(table, position, scale, name=""):
 
     (0, 0) is how the form writes a joint that is not labelled.
     """
-    table = np.array(table, float)
+    table, position = np.array(table, float), np.array(position, float)
+    if table.shape != (len(MPII.joints), 3) or position.shape != (2,):
+        raise ValueError(
+            f"{len(MPII.joints)} x 3 joints and a place x, y wanted, got "
+            f"{table.shape} and {position.shape}"
+        )
     joints = table[:, :2]
     flags = np.where(table[:, 2] > 0, 2, 1)
     flags[(joints == 0).all(axis=1)] = 0
@@ -234,7 +253,7 @@ def _person(table, position, scale, name=""):
     return Person(
         joints=joints - FIRST_PIXEL,
         flags=flags,
-        center=np.array(position, float) - FIRST_PIXEL,
+        center=position - FIRST_PIXEL,
         scale=float(scale),
         head_size=HEAD_BOX_PART * diagonal if labelled else UNKNOWN,
         name=name,
@@ -243,7 +262,12 @@ def _person(table, position, scale, name=""):
 
 def with_head_boxes(everyone, path):
     """The same people, Tompson's with head sizes from their annotated boxes."""
-    boxes = np.moveaxis(matlab.read(path, "headboxes_src"), -1, 0)
+    boxes = matlab.read(path, "headboxes_src")
+    if np.shape(boxes)[:-1] != (2, 2) or boxes.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path}: 2 x 2 x N numbers wanted, got {np.shape(boxes)}"
+        )
+    boxes = np.moveaxis(boxes, -1, 0)
     chosen = [a for a in everyone if a.validation]
     if len(boxes) != len(chosen):
         raise ValueError(
@@ -295,6 +319,16 @@ def read_mat(path):
         ValueError: another kind of file.
     """
     release = matlab.read(path, "RELEASE", squeeze=True)
+    try:
+        return _read_release(release, path)
+    except WRONG as error:
+        known = str(error).startswith(str(path))
+        raise ValueError(
+            error if known else f"{path} is damaged: problem with {error}"
+        ) from None
+
+
+def _read_release(release, path):
     annotations = _each(release, "annolist")
     training = _each(release, "img_train")
     if not len(annotations) or len(annotations) != len(training):

@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import console, files, skeletons
+from keras_pose import console, cores, files, skeletons
 from keras_pose.data import dataset, reading, records
 
 TASKS_PER_SHARD = 128
@@ -150,7 +150,7 @@ def _save(output, tasks, make, description, workers, allow_missing):
 
 def _run(jobs, write, finished, workers):
     """What each job wrote, in order; finished shards are taken as they are."""
-    workers = workers or _cores()
+    workers = workers or cores.count()
     done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
@@ -184,13 +184,6 @@ def _run(jobs, write, finished, workers):
                     "workers; the same command continues"
                 ) from None
     return [done[path] for path, *_ in jobs]
-
-
-def _cores():
-    """How many of the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _start_worker(line):

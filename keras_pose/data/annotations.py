@@ -1,16 +1,15 @@
 """Who is in a split: its subjects, and everybody annotated beside them."""
 
 import functools
-import gzip
 import hashlib
-import json
 from dataclasses import replace
 
 import numpy as np
 
-from keras_pose import geometry
+from keras_pose import geometry, untrusted
 from keras_pose.data import reading
 from keras_pose.people import People, index_pictures
+from keras_pose.untrusted import is_count, is_number
 
 
 def read_subjects(dataset, split):
@@ -42,11 +41,13 @@ def read_subjects(dataset, split):
         return subjects
     names = [row["file_name"] for row in truth["images"]]
     numbers = {name: number for number, name in enumerate(names)}
+    _check_known(dataset, split, index.sources, numbers, "photograph")
     picture = np.array([numbers[source] for source in index.sources], int)
     ids = [row["id"] for row in truth["images"]]
     subjects = replace(subjects, picture=picture, pictures=names, image_ids=ids)
     if "boxes" in truth:
         scores = {row["name"]: row["score"] for row in truth["boxes"]}
+        _check_known(dataset, split, index.names, scores, "box")
         score = np.array([scores[name] for name in index.names])
         subjects = replace(subjects, score=score)
     return subjects
@@ -69,6 +70,7 @@ def read_people(dataset, split):
     }
     numbers = {number: i for i, number in enumerate(subjects.image_ids)}
     first = [] if "boxes" in truth else subjects.names
+    _check_known(dataset, split, first, rows, "person")
     order = [*dict.fromkeys([*first, *rows])]  # of those twice, the first
     joints = len(dataset.skeleton.joints)
     keypoints = [rows[name]["keypoints"] for name in order]
@@ -103,19 +105,111 @@ def read_truth(dataset, split):
     Raises:
         ValueError: the file is not the one that dataset.json lists.
     """
-    described = dataset.description.get("truth", {}).get(split)
+    described = (dataset.description.get("truth") or {}).get(split)
     if described is None:
         return None
-    path = dataset.folder / described["file"]
+    path = untrusted.inside(dataset.folder, described["file"])
     changed = path.stat().st_mtime_ns if path.is_file() else None
-    return _read(path, described["sha256"], changed)
+    return _read(
+        path, described["sha256"], changed, len(dataset.skeleton.joints)
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path, sha256, changed):
+def _read(path, sha256, changed, joints):
     """The JSON of a file with this checksum; read again once it changed."""
-    content = path.read_bytes() if changed else b""
+    content = untrusted.read_file(path) if changed else b""
     if hashlib.sha256(content).hexdigest() != sha256:
         state = "not the file that dataset.json lists" if content else "missing"
         raise ValueError(f"{path} is {state}. Convert again.")
-    return json.loads(gzip.decompress(content))
+    content = untrusted.unzip_gzip(content, path)
+    truth = untrusted.parse_json(content, path)
+    try:
+        check_truth(truth, joints)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return truth
+
+
+def check_truth(truth, joints):
+    """Raises unless this is COCO's: photographs, and people in them.
+
+    Args:
+        truth: dict of images, annotations and, of a detector's, boxes.
+        joints: number of joints K of each.
+
+    Raises:
+        ValueError: something is missing, of another type or no number; says
+            where. The sentence has no subject.
+    """
+    _check_rows(truth, "images", IMAGE)
+    _check_rows(truth, "annotations", ANNOTATION)
+    images = {row["id"] for row in truth["images"]}
+    if len(images) < len(truth["images"]):
+        raise ValueError("two images have one id")
+    for row in truth["annotations"]:
+        who = f"annotation {row['id']}"
+        if len(row["keypoints"]) != 3 * joints:
+            raise ValueError(
+                f"{who}: {3 * joints} numbers of keypoints wanted, got "
+                f"{len(row['keypoints'])}"
+            )
+        if not set(row["keypoints"][2::3]) <= {0, 1, 2}:
+            raise ValueError(f"{who}: flags of 0, 1 and 2 wanted")
+        if row["image_id"] not in images:
+            raise ValueError(f"{who}: no image {row['image_id']}")
+    if "boxes" in truth:
+        _check_rows(truth, "boxes", BOX)
+
+
+def _check_rows(truth, name, members):
+    """ValueError unless a list holds objects of good members."""
+    rows = truth.get(name) if isinstance(truth, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(f"a list of {name} wanted")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"{name} {number} (from 0): an object wanted")
+        for key, is_good in members.items():
+            if key not in row:
+                raise ValueError(f"{name} {number} (from 0) has no {key!r}")
+            if not is_good(row[key]):
+                raise ValueError(
+                    f"{name} {number} (from 0): {key!r} cannot be "
+                    f"{row[key]!r:.100}"
+                )
+
+
+def _check_known(dataset, split, names, known, what):
+    """ValueError unless the truth knows everything that the records name."""
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{dataset.folder}: split {split!r} has a record of {name!r}, "
+                f"a {what} that its truth does not know. Convert again."
+            )
+
+
+def _numbers(values, count=None):
+    return (
+        isinstance(values, list)
+        and len(values) == (count or len(values))
+        and all(map(is_number, values))
+    )
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+IMAGE = {"id": is_count, "file_name": _is_text}
+ANNOTATION = {
+    "id": is_count,
+    "image_id": is_count,
+    "iscrowd": lambda value: value in (0, 1),
+    "area": lambda value: is_number(value, 0),
+    "bbox": lambda value: _numbers(value, 4),
+    "keypoints": _numbers,
+}
+BOX = {"name": _is_text, "score": is_number}
+"""What each row of a truth has to hold, as {key: test}."""

@@ -1,14 +1,20 @@
 """What lies beside the shards: dataset.json, read and checked in one place."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_pose import files, skeletons
+from keras_pose import choices, files, skeletons, untrusted
 from keras_pose.skeletons import Skeleton
+from keras_pose.untrusted import is_count, is_number
 
 DESCRIPTION = "dataset.json"
 FORMAT = 1
+LONGEST = 65_535
+"""Pixels of a picture's side: what a JPEG can have."""
+FEWEST_BYTES = 16
+"""Of a TFRecord that holds nothing: length and checksums."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,21 @@ class Dataset:
     def shards(self, split) -> list[str]:
         """Paths of a split's shards, in order; all of them are there."""
         names = [shard["file"] for shard in self._split(split)["shards"]]
-        paths = [self.folder / name for name in names]
-        for path in paths:
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"{path} is missing: {DESCRIPTION} lists it. Convert again."
-                )
-        return [str(path) for path in paths]
+        return [str(self.find(name)) for name in names]
+
+    def find(self, name) -> Path:
+        """Path of a file that dataset.json lists; it is there.
+
+        Raises:
+            FileNotFoundError: it is not.
+            ValueError: the name leads out of the folder.
+        """
+        path = untrusted.inside(self.folder, name)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: {DESCRIPTION} lists it. Convert again."
+            )
+        return path
 
     def _split(self, split):
         if split not in self.description["splits"]:
@@ -100,19 +114,90 @@ def open_dataset(folder) -> Dataset:
             f"{folder} {what}. Make it with python -m tfrecords.mpii, coco, "
             "lsp, flic or synthetic (each answers --help)."
         )
-    try:
-        description = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    description = untrusted.read_json(path)
     is_object = isinstance(description, dict)
     found = description.get("format") if is_object else description
-    if found != FORMAT:
-        raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r}")
+    if found != FORMAT or isinstance(found, bool):
+        raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r:.100}")
     try:
         skeletons.find(description.get("skeleton"))
+        _check(description)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return Dataset(folder, description)
+
+
+def _check(description):
+    """Raises unless everything is of its type and in its range."""
+    _want(description, WANTED)
+    given = {k for k in OPTIONAL if description.get(k) is not None}
+    _want(description, {name: OPTIONAL[name] for name in given})
+    for split, entry in description["splits"].items():
+        if not untrusted.is_name(split):
+            raise ValueError(f"the name of a split wanted, got {split!r:.100}")
+        where = f"split {split!r}: "
+        _want(entry, SPLIT, where)
+        for number, shard in enumerate(entry["shards"]):
+            _want(shard, SHARD, f"{where}shard {number} (from 0): ")
+            if shard["records"] * FEWEST_BYTES > shard["bytes"]:
+                raise ValueError(
+                    f"{where}{shard['bytes']:,} bytes of {shard['file']!r} "
+                    f"cannot hold {shard['records']:,} records"
+                )
+        held = sum(shard["records"] for shard in entry["shards"])
+        if held != entry["people"]:
+            raise ValueError(
+                f"{where}{entry['people']:,} people, but shards with {held:,}"
+            )
+    for split, entry in (description.get("truth") or {}).items():
+        choices.check("truth of a split", split, description["splits"])
+        _want(entry, FILE, f"truth of {split!r}: ")
+
+
+def _want(entry, members, where=""):
+    """ValueError unless an object has the `members` {name: (test, words)}."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}an object wanted, got {entry!r:.100}")
+    for name, (is_good, wanted) in members.items():
+        if name not in entry:
+            raise ValueError(f"{where}it has no {name}: {wanted} wanted")
+        if not is_good(entry[name]):
+            got = f"{entry[name]!r:.100}"
+            raise ValueError(f"{where}{name}: {wanted} wanted, got {got}")
+
+
+def _is(kind):
+    return lambda value: isinstance(value, kind)
+
+
+TEXT, OBJECT, COUNT = (
+    (_is(str), "text"),
+    (_is(dict), "an object"),
+    (is_count, "a whole number from 0"),
+)
+RATIO = (lambda value: is_number(value, 0.01, 100), "a number of 0.01 to 100")
+FILE = {
+    "file": TEXT,  # `Dataset.find` says whether it leads out of the folder
+    "sha256": (
+        lambda value: re.fullmatch("[0-9a-f]{64}", str(value)),
+        "64 digits of a SHA-256",
+    ),
+}
+SHARD = FILE | {
+    "bytes": COUNT,
+    "records": (lambda value: is_count(value, 1), "a whole number from 1"),
+}
+SPLIT = {"people": COUNT, "shards": (_is(list), "a list")}
+WANTED = {
+    "protocol": TEXT,
+    "max_side": (
+        lambda value: is_count(value, 1, LONGEST),
+        f"1 to {LONGEST:,} pixels",
+    ),
+    "splits": OBJECT,
+}
+OPTIONAL = {"context": RATIO, "aspect": RATIO, "command": TEXT, "truth": OBJECT}
+"""What dataset.json has to hold, as {name: (test, words for it)}."""
 
 
 def write_description(folder, description):

@@ -13,9 +13,18 @@ import tensorflow.experimental.numpy as tnp
 
 from keras_pose import geometry
 from keras_pose.data import crop as crops
+from keras_pose.data.records import PIXELS
 
+BOX_RATIO = 100
+"""Longer side of a box / that of the picture, at most; 1 / 100 at least, or a
+pixel. What a crop of a larger box shows of the picture is a few pixels."""
+STRIP = 2**24
+"""Values of a picture that are averaged at a time: 64 MiB of them."""
+TOO_LARGE = f"a picture of at most {PIXELS:,} pixels wanted"
+PNG, GIF = b"\x89PNG", b"GIF8"
+"""What these begin with, and"""
 JPEG = b"\xff\xd8\xff"
-"""What a JPEG begins with."""
+"""what a JPEG does."""
 EXIF_BYTES = 2**16
 """A JPEG segment is no longer; EXIF is the first one (EXIF 2.3, 4.5.4)."""
 EXIF = b"Exif\0\0"
@@ -31,8 +40,17 @@ def decode(encoded):
     become 8, of an animation the first frame counts.
 
     Args:
-        encoded: () string tensor: the file's bytes.
+        encoded: () string tensor: the file's bytes; an assertion in the graph
+            refuses more than PIXELS before they are decoded.
     """
+    is_jpeg = _begins(encoded, JPEG)
+    size = tf.cond(
+        is_jpeg,
+        lambda: tf.io.extract_jpeg_shape(encoded)[:2],
+        lambda: _size(encoded),
+    )
+    with tf.control_dependencies([_check_pixels(size)]):
+        encoded = tf.identity(encoded)
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     image = tf.ensure_shape(image, (None, None, 3))
     transposed, mirrored, inverted = _turns(encoded)
@@ -41,6 +59,36 @@ def decode(encoded):
         transposed, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
     )
     return tf.reverse(image, flipped)
+
+
+def check_frames(encoded):
+    """ValueError if the frames of a GIF have too many pixels.
+
+    All are decoded at once, and each may be larger than the header says. Bytes
+    of other kinds pass.
+    """
+    if not encoded.startswith(GIF):
+        return
+
+    def after_palette(at, flags):
+        return at + (3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0)
+
+    data = encoded + bytes(16)
+    at, pixels = after_palette(13, data[10]), 0
+    while at < len(encoded) and data[at] in b"!,":
+        if data[at] == b","[0]:  # a frame: place, width, height, flags
+            width, height = (
+                data[at + n] + 256 * data[at + n + 1] for n in (5, 7)
+            )
+            pixels += width * height
+            at = after_palette(at + 10, data[at + 9]) + 1
+        else:
+            at += 2
+        while at < len(encoded) and data[at]:  # blocks, each with its length
+            at += 1 + data[at]
+        at += 1
+    if pixels > PIXELS:
+        raise ValueError(TOO_LARGE)
 
 
 def crop_encoded(encoded, box, size):
@@ -52,7 +100,8 @@ def crop_encoded(encoded, box, size):
     picture is seen. What lies outside the picture is black.
 
     Args:
-        encoded: () string, as for `decode`.
+        encoded: () string, as for `decode`, but no GIF: its frames may be
+            larger than its header says.
         box: (4,) float32 x, y, width, height in pixels of the upright picture;
             an assertion in the graph refuses one without area or beside it.
         size: (height, width) of the crop.
@@ -64,6 +113,8 @@ def crop_encoded(encoded, box, size):
 
     def from_jpeg():
         stored = tf.io.extract_jpeg_shape(encoded)[:2]
+        with tf.control_dependencies([_check_pixels(stored)]):
+            stored = tf.identity(stored)
         shape, to_stored = _stored(stored, encoded)
         back = _back(box, shape, size)
         inside = geometry.compose(to_stored, back, xp=tnp)
@@ -73,8 +124,13 @@ def crop_encoded(encoded, box, size):
         pixels = crops.decode_window(encoded, shrink[0], window[0])
         return _sample(pixels, inside[0], size), back
 
-    is_jpeg = tf.strings.substr(encoded, 0, len(JPEG)) == JPEG
-    return tf.cond(is_jpeg, from_jpeg, lambda: crop(decode(encoded), box, size))
+    def from_others():
+        wanted = "a JPEG, PNG or BMP wanted, got a GIF"
+        good = ~_begins(encoded, GIF)
+        with tf.control_dependencies([tf.debugging.Assert(good, [wanted])]):
+            return crop(decode(encoded), box, size)
+
+    return tf.cond(_begins(encoded, JPEG), from_jpeg, from_others)
 
 
 def crop(image, box, size):
@@ -87,12 +143,16 @@ def _back(box, shape, size):
     """Matrix (2, 3) from a crop's pixels to those of an upright picture."""
     height, width = size
     edge = tf.cast(tf.reverse(shape, [0]), tf.float32)
+    longer, most = tf.reduce_max(box[2:]), BOX_RATIO * tf.reduce_max(edge)
     good = tf.reduce_all(
         tf.math.is_finite(box)
         & tf.concat([box[:2] < edge, box[2:] > 0], 0)
-        & tf.concat([box[:2] + box[2:] > 0, [True, True]], 0)
+        & tf.concat([box[:2] + box[2:] > 0, [longer <= most, longer >= 1]], 0)
     )
-    wanted = "a box x, y, width, height with an area, over the picture, wanted"
+    wanted = (
+        "a box x, y, width, height with an area, over the picture and at most "
+        f"{BOX_RATIO} times as large, wanted"
+    )
     said = [wanted, "got", box, "height and width of the picture", shape]
     with tf.control_dependencies([tf.debugging.Assert(good, said, 4)]):
         center, scale = geometry.box_to_center_scale(
@@ -171,19 +231,82 @@ def _read(image, places, axis):
 
 
 def _mean(image, ratio):
-    """Means of blocks of ratio x ratio pixels; the edge is repeated."""
+    """Means of blocks of ratio x ratio pixels; the edge is repeated.
+
+    In strips, so that a large picture is not there as float32 at once.
+    """
     height, width = tf.unstack(tf.shape(image)[:2])
-    rows, columns = -(-height // ratio), -(-width // ratio)
-    below = tf.repeat(image[-1:], rows * ratio - height, axis=0)
-    image = tf.concat([image, below], axis=0)
-    right = tf.repeat(image[:, -1:], columns * ratio - width, axis=1)
-    image = tf.concat([image, right], axis=1)
-    # One axis at a time, the first over long lines: a quarter of the time.
-    lines = tf.reshape(image, (rows, ratio, columns * ratio * 3))
-    lines = tf.reduce_sum(tf.cast(lines, tf.float32), axis=1)
-    cells = tf.reshape(lines, (rows * columns, ratio, 3))
-    mean = tf.reduce_sum(cells, axis=1) / tf.cast(ratio**2, tf.float32)
-    return tf.cast(tf.reshape(mean, (rows, columns, 3)) + 0.5, tf.uint8)
+    line = tf.cast(width, tf.int64) * tf.cast(ratio, tf.int64) * 3
+    rows = ratio * tf.cast(tf.maximum(STRIP // line, 1), tf.int32)
+    count = -(-height // rows)
+
+    def average(i, means):
+        # One axis at a time, the first over long lines: a quarter of the time.
+        strip = image[i * rows : (i + 1) * rows]
+        strip = tf.reshape(strip, (1, -1, width * 3))
+        lines = tf.reshape(_sum_blocks(strip, ratio), (-1, width, 3))
+        mean = _sum_blocks(lines, ratio) / tf.cast(ratio**2, tf.float32)
+        return i + 1, means.write(i, tf.cast(mean + 0.5, tf.uint8))
+
+    means = tf.TensorArray(
+        tf.uint8, count, infer_shape=False, element_shape=(None, None, 3)
+    )
+    loop = tf.while_loop(lambda i, _: i < count, average, (0, means))
+    return loop[1].concat()
+
+
+def _sum_blocks(values, ratio):
+    """Sums of `ratio` lines of (A, N, C), float32; the last one is repeated."""
+    outer, count, inner = tf.unstack(tf.shape(values))
+    blocks = count // ratio
+    body = tf.reshape(values[:, : blocks * ratio], (-1, ratio, inner))
+    body = tf.reduce_sum(tf.cast(body, tf.float32), axis=1)
+    body = tf.reshape(body, (outer, blocks, inner))
+
+    def add_rest():
+        rest = tf.cast(values[:, blocks * ratio :], tf.float32)
+        lacks = tf.cast((blocks + 1) * ratio - count, tf.float32)
+        rest = tf.reduce_sum(rest, 1, keepdims=True) + lacks * rest[:, -1:]
+        return tf.concat([body, rest], axis=1)
+
+    return tf.cond(count > blocks * ratio, add_rest, lambda: body)
+
+
+def _begins(encoded, with_these):
+    return tf.strings.substr(encoded, 0, len(with_these)) == with_these
+
+
+def _check_pixels(size):
+    """Assertion that a picture of (height, width) is not too large."""
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    said = [TOO_LARGE, "got height and width", size]
+    return tf.debugging.Assert(pixels <= PIXELS, said)
+
+
+def _size(encoded):
+    """(height, width) int32 of a PNG or GIF, as its header says.
+
+    0, 0 of others: what a BMP has in pixels, it has in bytes.
+    """
+    head = tf.strings.substr(encoded, 0, 24)
+    head = tf.strings.substr(tf.strings.join([head, bytes(24)]), 0, 24)
+    data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int64)
+
+    def number(start, count, little=True):
+        digits = data[start : start + count]
+        digits = tf.reverse(digits, [0]) if little else digits
+        powers = tf.constant([256**k for k in range(count - 1, -1, -1)])
+        value = tf.reduce_sum(digits * tf.cast(powers, tf.int64))
+        return tf.cast(tf.minimum(value, 2**31 - 1), tf.int32)
+
+    sizes = {
+        PNG: (number(20, 4, False), number(16, 4, False)),
+        GIF: (number(8, 2), number(6, 2)),
+    }
+    found = tf.zeros(2, tf.int32)
+    for mark, size in sizes.items():
+        found = tf.where(_begins(encoded, mark), tf.stack(size), found)
+    return found
 
 
 def _stored(stored, encoded):

@@ -15,17 +15,15 @@ Records are read by their position in the shards, so that an epoch starts at
 once, is shuffled fully, and needs no memory for that.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
-from keras_pose import geometry
+from keras_pose import cores, geometry
 from keras_pose.data import augment, crop, masking, reading, records
 from keras_pose.data.augment import Augmentation
 
-THREADS = max(2, (os.cpu_count() or 2) // 2)
+THREADS = max(2, cores.count() // 2)
 """Batches made at a time; the cores are shared with the training step."""
 
 

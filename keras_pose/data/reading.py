@@ -15,26 +15,28 @@ import io
 import json
 import math
 import os
+import zipfile
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
 from keras_pose import files
 from keras_pose.data import records
+from keras_pose.data.records import NUMBERS
 
 FRAME = 12, 4
 """Bytes of a TFRecord before (length, its checksum) and after (checksum)."""
-NUMBERS = {
-    "center": (2,),
-    "scale": (),
-    "head_size": (),
-    "box": (4,),
-    "matrix": (2, 3),
+PLACES = {
+    "shard": "int32",
+    "start": "int64",
+    "length": "int64",
+    "checksum": "int64",
 }
-"""Shape of each of a subject's float32 numbers, joints apart."""
+"""Type of what an index says of a record itself."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,51 @@ def load(path, paths, described, joints):
     digest, content = content[:32], content[32:]
     if hashlib.sha256(content).digest() != digest:
         return None
-    with np.load(io.BytesIO(content)) as arrays:
-        columns = dict(arrays)
-    words = json.loads(columns.pop("words").tobytes())
-    if words["shards"] != described or columns["flags"].shape[1] != joints:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            if any(i.compress_type for i in file.infolist()):
+                return None  # ours are not packed, so cannot unpack to much
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            columns = dict(arrays)
+        words = json.loads(columns.pop("words").tobytes())
+        names, sources = words["names"], words["sources"]
+        if words["shards"] != described:
+            return None
+        _check_columns(columns, described, joints, (names, sources))
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile):
         return None
-    return Index(paths, columns, words["names"], words["sources"])
+    return Index(paths, columns, names, sources)
+
+
+def _check_columns(columns, described, joints, words):
+    """ValueError unless an index can be of these shards and joints."""
+    count = sum(part["records"] for part in described)
+    shapes = NUMBERS | {"joints": (joints, 2), "flags": (joints,)}
+    shapes |= dict.fromkeys(PLACES, ())
+    types = dict.fromkeys(NUMBERS, "float32") | PLACES
+    types |= {"joints": "float32", "flags": "int32"}
+    for name, shape in shapes.items():
+        column = columns[name]
+        if column.shape != (count, *shape) or column.dtype != types[name]:
+            raise ValueError(f"{name} is {column.dtype} {column.shape}")
+    if not all(
+        len(row) == count and all(isinstance(word, str) for word in row)
+        for row in words
+    ):
+        raise ValueError("names are missing")
+    if not count:
+        return
+    shard, start, length = (columns[k] for k in ("shard", "start", "length"))
+    order = np.repeat(
+        np.arange(len(described)), [s["records"] for s in described]
+    )
+    sizes = np.array([part["bytes"] for part in described])[order]
+    if not (
+        np.array_equal(shard, order)
+        and (start >= 0).all()
+        and ((length >= 0) & (length <= sizes - start)).all()
+    ):
+        raise ValueError("a record lies beside its shard")
 
 
 def save(path, index, described):
@@ -178,7 +219,13 @@ def build(paths, described, joints):
                 content = file.read()
             if hashlib.sha256(content).hexdigest() != shard["sha256"]:
                 raise ValueError(_what_is_wrong(path, len(content), shard))
-            parts.append(gather(_looks(path, content, joints)))
+            rows = _looks(path, content, joints)
+            if len(rows) != shard["records"]:
+                raise ValueError(
+                    f"{path}: {shard['records']} records wanted, got "
+                    f"{len(rows)}. Convert again."
+                )
+            parts.append(gather(rows))
             bar.update(shard["records"])
     return join(paths, parts)
 
@@ -238,11 +285,17 @@ def look(record, start, joints):
     Raises:
         ValueError: the record cannot be used; the sentence has no subject.
     """
-    feature = tf.train.Example.FromString(record).features.feature
-    source = _only(feature["image/source"].bytes_list.value)
+    if len(record) > records.RECORD_BYTES:
+        most = records.RECORD_BYTES
+        raise ValueError(f"has {len(record):,} bytes, at most {most:,} wanted")
+    try:
+        feature = tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        raise ValueError("is no tf.train.Example") from None
+    source = records.first(feature["image/source"].bytes_list.value)
     if not source:
         raise ValueError("is not of this suite: it has no image/source")
-    wrong = _unusable(feature, joints)
+    wrong = records.unusable(feature, joints)
     if wrong:
         raise ValueError(f"({source.decode()}){wrong}")
     row = {
@@ -252,50 +305,15 @@ def look(record, start, joints):
         "flags": np.array(
             feature["people/flags"].int64_list.value[:joints], "int32"
         ),
-        "name": _only(feature["people/name"].bytes_list.value).decode(),
+        "name": records.first(feature["people/name"].bytes_list.value).decode(),
         "source": source.decode(),
     }
     for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
-        values = feature[_key(name)].float_list.value[: math.prod(shape)]
+        values = feature[records.key_of(name)].float_list.value[
+            : math.prod(shape)
+        ]
         row[name] = np.array(values, "float32").reshape(shape)
     return row
-
-
-def _key(name):
-    """What a record calls a number of its subject."""
-    return f"image/{name}" if name == "matrix" else f"people/{name}"
-
-
-def _only(values):
-    """The subject's of some bytes, empty where there are none."""
-    return values[0] if values else b""
-
-
-def _unusable(feature, joints):
-    """Why a record cannot be used, or "" for a good one."""
-    damage = records.jpeg_damage(
-        _only(feature["image/encoded"].bytes_list.value)
-    )
-    if damage:
-        return f": {damage}"
-    people = len(feature["people/scale"].float_list.value)
-    if not people:
-        return " holds no people"
-    flags = len(feature["people/flags"].int64_list.value)
-    if flags != people * joints:
-        count = flags / people
-        return f" has {count:g} joints per person, {joints} wanted"
-    for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
-        count = len(feature[_key(name)].float_list.value)
-        if count < math.prod(shape):
-            return f" has {count} numbers in {_key(name)}"
-    scale = feature["people/scale"].float_list.value[0]
-    if not 0 < scale < math.inf:
-        return f": the subject's scale must be positive, got {scale}"
-    center = feature["people/center"].float_list.value[:2]
-    if not all(map(math.isfinite, center)):
-        return f": the subject's centre must be finite, got {center}"
-    return ""
 
 
 def _what_is_wrong(path, size, shard):

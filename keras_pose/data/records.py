@@ -7,6 +7,7 @@ are in the record's own pixels, with pixel centres on whole numbers
 (`keras_pose.geometry`).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,27 @@ import tensorflow as tf
 
 UNKNOWN = float("nan")
 """A length that the data set does not give."""
+PIXELS = 200_000_000
+"""Of a picture, at most: the largest cameras of phones have 16,320 x 12,240."""
+
+
+RECORD_BYTES = 2**26
+"""Of one record, at most: a photograph and the people in it."""
+PEOPLE = 1_000
+"""In one record, at most; in a photograph of COCO 20 are annotated."""
+START_OF_SCAN = b"\xda"
+FRAMES = {bytes([m]) for m in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+"""Second bytes of a JPEG's markers: behind one of FRAMES stands its size."""
+
+
+NUMBERS = {
+    "center": (2,),
+    "scale": (),
+    "head_size": (),
+    "box": (4,),
+    "matrix": (2, 3),
+}
+"""Shape of each of a subject's float32 numbers, joints apart."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +102,31 @@ def jpeg_damage(encoded):
     return ""
 
 
+def jpeg_size(encoded):
+    """(height, width) as the header of a JPEG says; None if it does not."""
+    at = 2
+    while encoded[at : at + 1] == b"\xff":
+        marker = encoded[at + 1 : at + 2]
+        length = int.from_bytes(encoded[at + 2 : at + 4], "big")
+        if marker == b"\xff":  # a fill byte
+            at += 1
+        elif marker in FRAMES and len(encoded) > at + 8:
+            height, width = encoded[at + 5 : at + 7], encoded[at + 7 : at + 9]
+            return tuple(int.from_bytes(n, "big") for n in (height, width))
+        elif length < 2 or marker == START_OF_SCAN:
+            return None
+        else:
+            at += 2 + length
+    return None
+
+
+def too_large(size):
+    """Why a picture of (height, width) is not decoded, "" if it is."""
+    if size[0] * size[1] <= PIXELS:
+        return ""
+    return f"{size[1]} x {size[0]} pixels: at most {PIXELS:,} pixels wanted"
+
+
 def write(picture):
     """A `Picture` as the bytes of one tf.train.Example."""
     if not picture.people:
@@ -114,6 +161,76 @@ def write(picture):
     return tf.train.Example(
         features=tf.train.Features(feature=features)
     ).SerializeToString(deterministic=True)
+
+
+def key_of(name):
+    """What a record calls a number of its subject."""
+    return f"image/{name}" if name == "matrix" else f"people/{name}"
+
+
+def first(values):
+    """The subject's of some bytes, empty where there are none."""
+    return values[0] if values else b""
+
+
+def unusable(feature, joints):
+    """Why a record cannot be used, or "" for a good one."""
+    for name in ("image/encoded", "image/source"):
+        count = len(feature[name].bytes_list.value)
+        if count != 1:
+            return f" has {count} values in {name}"
+    encoded = first(feature["image/encoded"].bytes_list.value)
+    damage = jpeg_damage(encoded)
+    if damage:
+        return f": {damage}"
+    size = jpeg_size(encoded)
+    said = (*feature["image/size"].int64_list.value,)
+    if size is None or size != said or not min(size):
+        return f": its picture is {size}, but image/size says {said}"
+    if too_large(size):
+        return f": {too_large(size)}"
+    people = len(feature["people/scale"].float_list.value)
+    if not people:
+        return " holds no people"
+    if people > PEOPLE:
+        return f" holds {people:,} people, at most {PEOPLE:,} wanted"
+    flags = feature["people/flags"].int64_list.value
+    if len(flags) != people * joints:
+        count = len(flags) / people
+        return f" has {count:g} joints per person, {joints} wanted"
+    if not set(flags) <= {0, 1, 2}:
+        return f": flags of 0, 1 and 2 wanted, got {sorted(set(flags))}"
+    names = len(feature["people/name"].bytes_list.value)
+    if names != people:
+        return f" has {names} names of {people} people"
+    numbers = {}
+    for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
+        wanted = math.prod(shape) * (1 if name == "matrix" else people)
+        values = feature[key_of(name)].float_list.value
+        if len(values) != wanted:
+            return f" has {len(values)} numbers in {key_of(name)}"
+        numbers[name] = np.reshape(values, (-1, *shape))
+    return _wrong_numbers(numbers, np.reshape(flags, (-1, joints)))
+
+
+def _wrong_numbers(numbers, flags):
+    """The same of the numbers of all people in a record."""
+    scale, center = numbers["scale"][0], numbers["center"][0]
+    if not 0 < scale < math.inf:
+        return f": the subject's scale must be positive, got {scale}"
+    if not np.isfinite(center).all():
+        return f": the subject's centre must be finite, got {center}"
+    if not np.isfinite(numbers["joints"][flags > 0]).all():
+        return ": a labelled joint is NaN or infinite"
+    (matrix,) = numbers["matrix"]
+    with np.errstate(all="ignore"):
+        area = abs(np.linalg.det(matrix[:, :2]))
+    if not (np.isfinite(matrix).all() and 0 < area < math.inf):
+        return f": image/matrix cannot be undone: {matrix.tolist()}"
+    for name in ("head_size", "box"):
+        if np.isinf(numbers[name]).any():
+            return f": people/{name} is infinite"
+    return ""
 
 
 def read(serialized, joints):

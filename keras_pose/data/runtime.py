@@ -6,6 +6,8 @@ import os
 import keras
 import tensorflow as tf
 
+from keras_pose import cores
+
 THREADS = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 """Variables by which a user tells TensorFlow how many threads it has."""
 SMALL = 128 * 128
@@ -54,7 +56,7 @@ def _share_cores():
     (benchmarks/train_step.py). At 256 x 256 it pays. With more cores the graph
     has too little to do at a time.
     """
-    if os.cpu_count() != 2 or any(name in os.environ for name in THREADS):
+    if cores.count() != 2 or any(name in os.environ for name in THREADS):
         return
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)

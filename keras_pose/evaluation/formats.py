@@ -71,7 +71,7 @@ def save_results(path, results, skeleton):
         path of the header.
     """
     path = Path(path)
-    header = path.with_name(f"{path.stem}-header.json")
+    header = header_of(path)
     content = {
         "skeleton": skeleton.described(),
         "joints": skeleton.joints,
@@ -84,6 +84,11 @@ def save_results(path, results, skeleton):
         with files.whole(name) as temporary:
             temporary.write_text(json.dumps(value))
     return header
+
+
+def header_of(path):
+    """Path of the header of results."""
+    return Path(path).with_name(f"{Path(path).stem}-header.json")
 
 
 def as_results(poses, people, names=None):

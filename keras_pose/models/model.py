@@ -4,9 +4,11 @@ import json
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
+from keras_pose import untrusted
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
 
@@ -129,15 +131,41 @@ def load_whole(path):
         raise FileNotFoundError(
             f"{path} does not exist: expected a .keras file"
         )
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged or not a .keras file")
     try:
-        model = keras.saving.load_model(path, KNOWN, compile=False)
+        _check_members(path)
+        # Safe: no code that the file brings is executed (Lambda layers).
+        model = keras.saving.load_model(
+            path, KNOWN, compile=False, safe_mode=True
+        )
         codec_of(model)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+    except Exception as error:  # Keras raises anything on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
     return model
+
+
+def _check_members(path):
+    """Raises unless a .keras file holds Keras' three files and no more.
+
+    Keras packs none of them: what would unpack to many times the file's bytes
+    is no model of ours.
+
+    Raises:
+        ValueError: something is missing, more, elsewhere or too large.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged or not a .keras file")
+    with zipfile.ZipFile(path) as file:
+        sizes = {info.filename: info.file_size for info in file.infolist()}
+        if sizes.keys() != MEMBERS or len(file.namelist()) > len(MEMBERS):
+            raise ValueError(
+                f"{', '.join(sorted(MEMBERS))} wanted in it, got "
+                f"{', '.join(sizes)}"
+            )
+        packed = Path(path).stat().st_size
+        untrusted.check_unpacked("the file", sum(sizes.values()), packed)
+        with file.open(WEIGHTS) as member, h5py.File(member) as weights:
+            untrusted.check_hdf5(weights, WEIGHTS)
 
 
 def last_output(model):
@@ -159,6 +187,9 @@ def same_network(*paths):
     return all(network == networks[0] for network in networks)
 
 
+WEIGHTS = "model.weights.h5"
+MEMBERS = {"config.json", "metadata.json", WEIGHTS}
+"""Files in a .keras file."""
 KNOWN = {
     "PoseMaps": PoseMaps,
     "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own

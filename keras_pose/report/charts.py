@@ -156,7 +156,9 @@ def draw_joint_weights(table):
             panel, norm=scale, cmap="PuOr_r", aspect="auto",
             interpolation="nearest", extent=(first, last, len(panel), 0),
         )  # fmt: skip
-        axes.set_yticks(np.arange(len(panel)) + 0.5, panel.index)
+        axes.set_yticks(
+            np.arange(len(panel)) + 0.5, panel.index, parse_math=False
+        )
         _whole_epochs(axes)
     bar = figure.colorbar(drawn, ax=grid, fraction=0.03, pad=0.01)
     bar.outline.set_visible(False)
@@ -219,7 +221,7 @@ def draw_visibility(table):
         axes.scatter(
             table[column], rows, s=52, color=color, label=column, zorder=3
         )
-    axes.set_yticks(rows, table.index)
+    axes.set_yticks(rows, table.index, parse_math=False)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.7, len(table) - 0.3))
     axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
     axes.grid(axis="y", visible=False)

@@ -1,11 +1,11 @@
 """Reads history.csv and the other files of a run."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from keras_pose import untrusted
 from keras_pose.training.folder import HISTORY, RUN
 
 SMOOTHING = 5
@@ -17,12 +17,13 @@ SCORES = ("pckh", "pck")
 """Names of the data set's metric in history.csv."""
 
 
-def read_history(folder):
+def read_history(folder, later=()):
     """history.csv of a run, appended to that of the run it started from.
 
     Args:
         folder: of the run; run.json names the previous run, if there is one.
             Or a file like history.csv.
+        later: folders of the runs that started from this one.
 
     Returns:
         DataFrame with consecutive epochs and, if there is more than one run, a
@@ -32,10 +33,14 @@ def read_history(folder):
     path = folder if folder.is_file() else folder / HISTORY
     if not path.is_file():
         return None
-    history = pd.read_csv(path)
+    history = read_table(path, ("epoch",))
     if (folder / RUN).is_file():
+        later = (*later, folder.resolve())
         start = read_json(folder / RUN).get("starts_from")
-        earlier = read_history((folder / start).parent) if start else None
+        previous = (folder / start).resolve().parent if start else None
+        if previous in later:
+            raise ValueError(f"{folder / RUN}: the run starts from itself")
+        earlier = read_history(previous, later) if start else None
         if earlier is not None:
             if "stage" not in earlier:
                 earlier["stage"] = 1
@@ -50,16 +55,60 @@ def metric_of(history):
     return next((name for name in SCORES if name in history), None)
 
 
-def read_json(path):
+def read_table(path, numbers=()):
+    """A .csv file as a DataFrame whose columns `numbers` are numbers.
+
+    Raises:
+        ValueError: it is no table, or lacks one; names the file.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        table = pd.read_csv(path)
+        wrong = [n for n in numbers if table[n].dtype.kind not in "iuf"]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if wrong:
+        raise ValueError(f"{path} is damaged: {wrong[0]} holds no numbers")
+    return table
+
+
+def read_run(folder):
+    """What run.json says of a run, as far as the page shows it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it holds something else.
+    """
+    path = folder / RUN
+    said = read_json(path)
+    settings, versions = (said.get(k, {}) for k in ("settings", "versions"))
+    good = isinstance(settings, dict) and isinstance(versions, dict)
+    if not good or not all(
+        isinstance(entry, dict) and {"value", "from"} <= entry.keys()
+        for entry in settings.values()
+    ):
+        raise ValueError(
+            f"{path}: settings with value and from, and versions wanted"
+        )
+    return said
+
+
+def read_json(path):
+    """The object in a JSON file of a run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no JSON, or no object.
+    """
+    try:
+        found = untrusted.read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path.parent} is not the folder of a training run: it has no "
             f"{path.name}"
         ) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: an object wanted, got {found!r:.100}")
+    return found
 
 
 def smooth(values, window=SMOOTHING):

@@ -15,7 +15,8 @@ from keras_pose.report import charts
 
 def write(title, body):
     """A complete page from a title and the HTML of its sections."""
-    return PAGE.substitute(title=html.escape(title), style=STYLE, body=body)
+    title = html.escape(title)
+    return PAGE.substitute(title=title, style=STYLE, body=body, policy=POLICY)
 
 
 def header(eyebrow, title, lead, rest):
@@ -41,7 +42,8 @@ def command(label, text):
     """A command line to copy; empty without text."""
     if not text:
         return ""
-    return f"<p class=label>{label}</p><pre>{html.escape(str(text))}</pre>"
+    label, text = html.escape(label), html.escape(str(text))
+    return f"<p class=label>{label}</p><pre>{text}</pre>"
 
 
 def numbers(values):
@@ -76,8 +78,8 @@ def scores(table, total=None):
 def person(pictures, line, name):
     """A card: {label: picture (H, W, 3)} side by side, a line and a name."""
     images = "".join(
-        f'<div><img alt="{label}" src="{_data(image)}">'
-        f"<span>{label}</span></div>"
+        f'<div><img alt="{html.escape(label)}" src="{_data(image)}">'
+        f"<span>{html.escape(label)}</span></div>"
         for label, image in pictures.items()
     )
     return (
@@ -89,7 +91,8 @@ def person(pictures, line, name):
 
 def people(title, cards):
     """A heading over cards of people."""
-    return f"<h3>{title}</h3><div class=people>{''.join(cards)}</div>"
+    cards = "".join(cards)
+    return f"<h3>{html.escape(title)}</h3><div class=people>{cards}</div>"
 
 
 def shares(title, counts, meanings):
@@ -101,11 +104,11 @@ def shares(title, counts, meanings):
     )
     legend = "".join(
         f'<li><i class="k{n}"></i><b>{percent(100 * count / total)}</b> '
-        f"{name}<small>{meanings[name]}</small></li>"
+        f"{html.escape(name)}<small>{html.escape(meanings[name])}</small></li>"
         for n, (name, count) in enumerate(counts.items())
     )
     return (
-        f"<h3>{title}</h3><div class=bar>{bar}</div>"
+        f"<h3>{html.escape(title)}</h3><div class=bar>{bar}</div>"
         f"<ul class=legend>{legend}</ul>"
     )
 
@@ -157,10 +160,18 @@ def _data(image):
     return f"data:image/jpeg;base64,{encoded}"
 
 
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""What the page may do: show its own styles and pictures. No script runs, and
+no host is asked, whatever names it shows."""
+
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>$title</title>

@@ -1,5 +1,7 @@
 """Pictures of people in the report, and of several models side by side."""
 
+import html
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -125,8 +127,8 @@ def show_people(dataset, split, model, result, batch_size):
         cards[i] = page.person(pictures, line, name)
     hollow = " (prediction: missing)" if result.threshold else ""
     return (
-        "<p>Sorted by the share of correct joints. "
-        f"<b class=left>Orange</b> is the {skeleton.kind}'s own left, "
+        "<p>Sorted by the share of correct joints. <b class=left>Orange</b> is "
+        f"the {html.escape(skeleton.kind)}'s own left, "
         "<b class=right>blue</b> the right. Hollow joints are "
         f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
         "joint to its true position."

@@ -1,5 +1,6 @@
 """Writes report.html: what was trained, its score, and where it fails."""
 
+import html
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.people import People
 from keras_pose.report import charts, page, pictures
-from keras_pose.report.history import metric_of, read_history, read_json
+from keras_pose.report import history as runs
 from keras_pose.skeletons import Skeleton
 from keras_pose.training.folder import (
     BEST,
@@ -22,7 +23,6 @@ from keras_pose.training.folder import (
     JOINT_WEIGHTS,
     REPORT,
     RESULTS,
-    RUN,
 )
 
 EVEN = 1e-4
@@ -62,11 +62,11 @@ def write_report(
         path of the page.
     """
     folder = Path(run_folder)
-    run = read_json(folder / RUN)
-    history = read_history(folder)
+    run = runs.read_run(folder)
+    history = runs.read_history(folder)
     results = {}
     if (folder / RESULTS).is_file():
-        results = read_json(folder / RESULTS)
+        results = runs.read_json(folder / RESULTS)
     curves = page.section("Curves", _curves(history))
     if (folder / JOINT_WEIGHTS).is_file():
         curves += page.section(
@@ -202,7 +202,7 @@ def _summary(folder, run, history, dataset, split, result, results):
         text += f" for {page.many(len(history), 'epoch')}"
         seconds = history["seconds"].sum() if "seconds" in history else 0
         text += f", in {page.duration(seconds)}" if seconds else ""
-        best = f"val_{metric_of(history)}"
+        best = f"val_{runs.metric_of(history)}"
         if best in history and history[best].notna().any():
             epoch = history.loc[history[best].idxmax(), "epoch"]
             cells["best epoch"] = f"{epoch:g} of {history['epoch'].max():g}"
@@ -259,7 +259,7 @@ def _table(result, skeleton):
             f"{result.protocol.needs}."
         )
     return (
-        f"<p>{note} Occluded joints are counted.</p>"
+        f"<p>{html.escape(note)} Occluded joints are counted.</p>"
         + page.scores(table[~single], table.index[-1])
         + "<details><summary>Left and right separately</summary>"
         + page.scores(table[single])
@@ -275,7 +275,8 @@ def _other_tables(folder, dataset, split, results):
         if path.is_file() and results.get("split") == split:
             protocol = metrics.find(name)
             table = pd.read_csv(path, index_col=0).dropna()
-            text = f"<p>{protocol.explanation}</p>" + page.scores(table)
+            text = f"<p>{html.escape(protocol.explanation)}</p>"
+            text += page.scores(table)
             sections.append(page.section(protocol.title, text))
     return sections
 
@@ -286,7 +287,7 @@ def _curves(history):
             f"There are no curves: the run's folder has no {HISTORY}, which "
             "training writes after each epoch."
         )
-    metric = metric_of(history)
+    metric = runs.metric_of(history)
     if metric is None:
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
     chart = charts.draw_history(history, metric)
@@ -295,7 +296,8 @@ def _curves(history):
 
 def _joint_weights(path):
     """The joint weights of each hourglass per epoch."""
-    table = pd.read_csv(path)
+    table = runs.read_table(path, ("epoch", "stack", "weight"))
+    table["joint"] = table["joint"].astype(str)
     last = table[table["epoch"] == table["epoch"].max()]
     joints = last["joint"].nunique()
     end = last[last["stack"] == last["stack"].max()].set_index("joint")
@@ -310,7 +312,7 @@ def _joint_weights(path):
         )
     share = end["weight"] * joints
     hard, easy = (
-        f"{name.replace('_', ' ')} ({share[name]:.2f})"
+        html.escape(f"{str(name).replace('_', ' ')} ({share[name]:.2f})")
         for name in (share.idxmax(), share.idxmin())
     )
     text = (
@@ -376,7 +378,8 @@ def _missing(result):
         "picture. A threshold reports joints with a low peak as missing. The "
         "curves show the share of missing joints that each threshold finds "
         "(recall) and how often it is correct (precision). The best F1 was "
-        f"chosen on the same {result.skeleton.kinds}.</p><ul>{lines}</ul>"
+        f"chosen on the same {html.escape(result.skeleton.kinds)}.</p>"
+        f"<ul>{lines}</ul>"
         + page.chart(
             charts.draw_missing(result.curves, thresholds),
             "Precision and recall of missing joints",
@@ -392,4 +395,5 @@ def _settings(run):
     ]
     versions = run.get("versions", {})
     names = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return page.settings(rows) + f"<p class=versions>{names}</p>"
+    names = f"<p class=versions>{html.escape(names)}</p>"
+    return page.settings(rows) + names

@@ -145,7 +145,7 @@ def test_records_that_contradict_themselves_are_named(
     tmp_path, capsys, monkeypatch
 ):
     with monkeypatch.context() as patch:  # else it is not converted at all
-        patch.setattr(records, "jpeg_damage", lambda encoded: "")
+        patch.setattr(records, "unusable", lambda *_: "")
         save(tmp_path, spoiled, train=list(range(4)))
     with pytest.raises(ValueError, match="3 failures"):
         run(tmp_path)

@@ -219,7 +219,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
     )
     path = tmp_path / "other.json"
     for content, match in (
-        ("{", "not readable JSON"),
+        ("{", "not JSON"),
         ("[]", "no file of person keypoints"),
         (json.dumps({"images": [], "annotations": [{}]}), "'category_id'"),
         (
@@ -230,7 +230,10 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
         ),
         (
             json.dumps(
-                {"images": [], "annotations": [annotation(1, 7, [], [0] * 3)]}
+                {
+                    "images": [],
+                    "annotations": [annotation(1, 7, [0] * 4, [0] * 3)],
+                }
             ),
             "51 numbers of keypoints wanted, got 3",
         ),
@@ -239,6 +242,46 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
         refused(ValueError, match, annotations=[f"val={path}"])
     path.write_text('[{"bbox": [1, 2, 3]}]')
     refused(ValueError, "no list of a detector's boxes", boxes=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"file_name": "../../secret.jpg"}, "'../../secret.jpg' leads out of"),
+        ({"file_name": "/secret.jpg"}, "'/secret.jpg' leads out of"),
+        ({"file_name": None}, "images 0 .*'file_name' cannot be None"),
+        ({"id": 7}, "two images have one id"),
+    ],
+)
+def test_a_photograph_that_cannot_be_is_refused(
+    source, tmp_path, changes, message
+):
+    folder = source()
+    path = folder / VAL[0].removeprefix("val=")
+    content = json.loads(path.read_text())
+    content["images"][0] |= changes
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"val2017.json.*{message}"):
+        convert(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bbox": [1, 2, 3]}, "annotations 0 .*'bbox' cannot be"),
+        ({"area": "big"}, "'area' cannot be 'big'"),
+        ({"keypoints": ["x"] * 51}, "'keypoints' cannot be"),
+        ({"keypoints": [float("inf")] * 51}, "'keypoints' cannot be"),
+        ({"keypoints": [3] * 51}, "annotation 11: flags of 0, 1 and 2"),
+        ({"iscrowd": 2}, "'iscrowd' cannot be 2"),
+    ],
+)
+def test_an_annotation_that_cannot_be_is_refused(
+    source, tmp_path, changes, message
+):
+    folder = source([PEOPLE[0] | changes])
+    with pytest.raises(ValueError, match=f"val2017.json.*{message}"):
+        convert(folder, tmp_path / "out")
 
 
 SHARED = Path(__file__).parents[2] / "../shared/data/coco"

@@ -1,12 +1,19 @@
 """A crop shows what augmentation may ask for and knows the way back."""
 
+import os
+import struct
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from keras_pose import geometry
 from keras_pose.data.records import Person
+from keras_pose.skeletons import Skeleton
 from tfrecords import crops
+
+ARM = Skeleton("arm", ("elbow", "wrist"))
 
 
 def person(x, y, side, joints=None, name="someone"):
@@ -125,15 +132,64 @@ def test_a_missing_image_is_named(tmp_path):
     assert error.value.filename.endswith("b.jpg")
 
 
+@pytest.mark.parametrize("what", ["folder", "pipe", "loop", "long", "dir"])
+def test_what_is_no_file_is_listed_as_a_damaged_image_is(
+    tmp_path, photograph, what
+):
+    """With --allow-missing the others are converted; no pipe is waited for."""
+    bad = tmp_path / "b.jpg"
+    if what == "folder":
+        bad.mkdir()
+    elif what == "pipe":
+        os.mkfifo(bad)
+    elif what == "loop":
+        bad.symlink_to(bad)
+    elif what == "long":
+        bad = tmp_path / f"{300 * 'b'}.jpg"
+    else:
+        bad.write_bytes(b"no folder")
+        bad = bad / "b.jpg"
+    good = photograph(tmp_path / "a.jpg", 120, 80)
+    tasks = {
+        "train": [(good, (person(50, 50, 10),)), (bad, (person(5, 5, 1),))]
+    }
+    settings = {"skeleton": ARM, "protocol": "pck-bbox"}
+    config = crops.Config(source=tmp_path, output=tmp_path / "out", workers=1)
+    with pytest.raises(
+        ValueError, match="1 people are unusable, first .*b.jpg"
+    ):
+        crops.save(config, tasks, **settings)
+    config = replace(config, allow_missing=True)
+    found = crops.save(config, tasks, **settings)
+    assert found["splits"]["train"]["people"] == found["missing"] == 1
+    listed = (tmp_path / "out" / "missing.txt").read_text()
+    assert listed.startswith("unusable: ") and "b.jpg cannot be read" in listed
+
+
+def test_a_bomb_is_not_decoded(tmp_path, photograph):
+    path = photograph(tmp_path / "a.jpg", 120, 80)
+    jpeg = path.read_bytes()
+    at = jpeg.index(b"\xff\xc0") + 5
+    path.write_bytes(
+        jpeg[:at] + struct.pack(">HH", 30_000, 40_000) + jpeg[at + 4 :]
+    )
+    with pytest.raises(
+        ValueError, match="a.jpg: 40000 x 30000 pixels: at most"
+    ):
+        crops.cut(path, [person(50, 50, 10)], 256)
+
+
 @pytest.mark.parametrize(
     "who, message",
     [
+        (person(50, 50, 1e5), "someone: scale 500 is that of a square more"),
+        (person(1e9, 50, 40), "someone: centre .* lies far outside"),
         (person(500, 50, 40), "someone: .*outside the picture of 120 x 80"),
         (person(50, 50, 0), "someone: .*positive scale"),
         (person(50, np.nan, 9, [[1.0, 2.0]]), "someone: centre"),
         (person(50, 50, 9, [[1.0, np.inf]]), "someone: .*NaN or infinite"),
     ],
-    ids=["outside", "no area", "no place", "infinite joint"],
+    ids=["huge", "far", "outside", "no area", "no place", "infinite joint"],
 )
 def test_a_person_that_does_not_fit_the_picture_is_named(
     tmp_path, photograph, who, message

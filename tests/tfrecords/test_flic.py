@@ -106,3 +106,19 @@ def test_wrong_folders_and_files_are_refused(source, tmp_path):
     path.write_bytes(b"no h5")
     with pytest.raises(ValueError, match="valid.*not a readable h5"):
         convert(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"center": np.zeros((2, 2))}, "problem with center"),
+        ({"scale": np.array(["a"], "S")}, "problem with scale"),
+        ({"imgname": np.array([b"\xff"])}, "the name of a frame wanted"),
+        ({"scale": h5py.ExternalLink("/etc/hosts", "/")}, "scale is a link"),
+        ({"imgname": np.array(["../c.jpg"], "S")}, "'../c.jpg' leads out of"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused(source, tmp_path, changes, message):
+    write(source / "valid_personcentric.h5", ["c.jpg"], **changes)
+    with pytest.raises(ValueError, match=f"valid_personcentric.h5.*{message}"):
+        convert(source, tmp_path)

@@ -275,7 +275,7 @@ def test_a_box_without_area_is_named(release, tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("{", "not readable json"),
+        ("{", "not JSON"),
         ('[{"joints": []}]', "another data set.*img_paths|numOther"),
         ("[]", "lists nobody"),
         ("3", "another data set"),
@@ -286,6 +286,27 @@ def test_another_json_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         convert(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"joint_self": [[0.0, 0, 0]] * 15}, r"16 x 3 joints.*\(15, 3\)"),
+        ({"joint_self": [[0.0, 0, 0]] * 17}, r"16 x 3 joints.*\(17, 3\)"),
+        ({"objpos": [1]}, r"a place x, y wanted"),
+        ({"numOtherPeople": float("inf")}, "cannot convert float infinity"),
+        ({"numOtherPeople": 1e9}, "cannot reshape|wanted joint_self"),
+        ({"img_paths": "../../secret.jpg"}, "'../../secret.jpg' leads out of"),
+        ({"img_paths": "/etc/secret.jpg"}, "'/etc/secret.jpg' leads out of"),
+        ({"img_paths": 7}, "a file name wanted, got 7"),
+        ({"scale_provided": 1e16}, "b.jpg#1: scale 1.25e.16 is that of"),
+    ],
+)
+def test_an_entry_that_cannot_be_is_named(release, tmp_path, changes, message):
+    rows = row("a.jpg", 1, 1.0), row("b.jpg", 1, **changes)
+    source = write_json(tmp_path / "mpii.json", *rows)
+    with pytest.raises(ValueError, match=f"(?s).*{message}"):
+        convert(source, tmp_path)
 
 
 def test_another_mat_is_refused(tmp_path):

@@ -1,0 +1,198 @@
+"""What comes from outside: files that are files, names that stay, sizes.
+
+Data sets, annotations, photographs and model files may be damaged or made by
+somebody who means harm. What reads them asks here, before it believes a name or
+a size; docs/trust.md says what is promised.
+"""
+
+import errno
+import json
+import math
+import os
+import stat
+import zlib
+from pathlib import Path, PurePath
+
+FILE_BYTES = 2**30
+"""Of a file that is read at once, packed or not; COCO's largest file of
+keypoints has 240 MB."""
+DEPTH = 32
+"""Groups of an HDF5 file in one another; Keras' own have fewer than ten."""
+LARGEST = 1e300
+"""A number of a file must fit into a float."""
+EXPANSION = 10
+"""How many times its packed bytes a file may unpack to, beyond SLACK: weights
+are not packed at all, and coordinates hardly."""
+SLACK = 2**20
+"""Bytes that anything may unpack to."""
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+"""A pipe without a writer is else waited for, for ever."""
+OURS = errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR
+"""Errors that say nothing about the file: it is missing, or we cannot go on."""
+
+
+def inside(folder, name):
+    """Path of a file that a file names, in the folder it belongs to.
+
+    Args:
+        folder: may itself be a link.
+        name: such as "photo.jpg" or "2017/photo.jpg".
+
+    Raises:
+        ValueError: the name is absolute, leaves the folder by ".." or by a
+            link, or is no name.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"a file name wanted, got {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"a file name of text wanted, got {name!r}") from None
+    parts = PurePath(name).parts
+    if not parts or ".." in parts or PurePath(name).anchor:
+        raise ValueError(f"the name {name!r} leads out of {folder}")
+    path = os.fspath(folder)
+    for part in parts:
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            home = os.path.realpath(folder)
+            target = os.path.realpath(path)
+            if os.path.commonpath([home, target]) != home:
+                raise ValueError(f"{path} is a link that leads out of {folder}")
+    return Path(path)
+
+
+def is_name(name):
+    """Whether `name` can be the name of a file or of a part of one."""
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and PurePath(name).parts == (name,)
+        and name != ".."
+    )
+
+
+def read_file(path):
+    """The bytes of a regular file; a pipe is not waited for.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a folder, a device, a pipe, a loop of links, a file without
+            permission or with too long a name: nothing that can be read.
+    """
+    try:
+        number = os.open(path, FLAGS)
+        with open(number, "rb") as file:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise ValueError(f"{path} cannot be read: not a regular file")
+            size = os.fstat(number).st_size
+            if size > FILE_BYTES:
+                raise ValueError(
+                    f"{path}: at most {FILE_BYTES:,} bytes wanted, got {size:,}"
+                )
+            return file.read()
+    except OSError as error:
+        if error.errno in OURS:
+            raise
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_json(path):
+    """What a JSON file holds.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, or is not JSON; names the file.
+    """
+    return parse_json(read_file(path), path)
+
+
+def parse_json(content, path):
+    """What the bytes `content` of a JSON file hold; errors name `path`."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+
+
+def unzip_gzip(content, path):
+    """The bytes in a .gz file's `content`, at most FILE_BYTES of them.
+
+    Raises:
+        ValueError: damaged, or more; names `path`.
+    """
+    found, left = b"", content
+    try:
+        while left:
+            unpacker = zlib.decompressobj(wbits=31)
+            found += unpacker.decompress(left, FILE_BYTES + 1 - len(found))
+            if len(found) > FILE_BYTES:
+                raise ValueError(
+                    f"{path} unpacks to more than {FILE_BYTES:,} bytes"
+                )
+            if not unpacker.eof:
+                raise ValueError(f"{path} is truncated")
+            left = unpacker.unused_data
+    except zlib.error as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    return found
+
+
+def check_unpacked(path, unpacked, packed):
+    """ValueError if a file of `packed` bytes holds too many when unpacked."""
+    if unpacked > EXPANSION * packed + SLACK:
+        raise ValueError(
+            f"{path} unpacks from {packed:,} bytes to {unpacked:,}: at most "
+            f"{EXPANSION} times as many wanted"
+        )
+
+
+def check_hdf5(group, path, depth=0):
+    """Raises unless all of an open HDF5 file lies in it, and is as large.
+
+    Args:
+        group: an `h5py.File` or a group of one.
+        path: of the file, for errors.
+        depth: of the group in the file.
+
+    Raises:
+        ValueError: a link to another place or file, or a data set that unpacks
+            to too many bytes.
+    """
+    if depth > DEPTH:
+        raise ValueError(f"{path}: its groups lead in a circle")
+    for name in group:
+        link = type(group.get(name, getlink=True)).__name__
+        if link != "HardLink":
+            raise ValueError(f"{path}: {name} is a link ({link})")
+        member = group[name]
+        if hasattr(member, "keys"):
+            check_hdf5(member, path, depth + 1)
+        elif hasattr(member, "shape"):
+            if member.external or member.is_virtual:
+                raise ValueError(f"{path}: {name} lies in another file")
+            size = math.prod(member.shape or ()) * member.dtype.itemsize
+            stored = member.id.get_storage_size()
+            check_unpacked(f"{path}: {name}", size, stored)
+
+
+def is_number(value, low=-LARGEST, high=LARGEST):
+    """Whether `value` is a finite number (no bool) of low ... high."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and low <= value <= high
+    )
+
+
+def is_count(value, low=0, high=2**53):
+    """Whether `value` is a whole number of low ... high."""
+    return isinstance(value, int) and is_number(value, low, high)
+
+
+def shown(text):
+    """Text for a terminal: a name may hold line breaks and what is no text."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
