@@ -4,6 +4,8 @@ This module only draws; the values are computed elsewhere. Pictures are numpy
 arrays (H, W, 3) uint8 RGB.
 """
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -15,6 +17,7 @@ LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 OUTLINE = (18, 20, 24)
 WRONG = (235, 50, 75)
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
+SUFFIXES = (".png", ".jpg", ".jpeg")
 GAP = 4
 """Pixels between the tiles of a sheet."""
 
@@ -174,8 +177,11 @@ def sheet(tiles, columns):
 
 def save(image, path):
     """Writes a picture as PNG or JPEG, completely or not at all."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path}: expected one of {', '.join(SUFFIXES)}")
     with files.whole(path) as temporary:
-        temporary.write_bytes(encode(image, temporary.suffix))
+        temporary.write_bytes(encode(image, suffix))
 
 
 def encode(image, suffix=".png"):

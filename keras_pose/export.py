@@ -7,7 +7,8 @@ decoding are inside the graph: serving it needs TensorFlow and nothing else. Two
 signatures, both with boxes (B, 4) float32, x, y, width, height in pixels of the
 upright photograph (a box of exactly the whole picture means: all of it):
 
-    encoded (serving_default)   encoded (B,) strings, JPEG or PNG of any sizes
+    encoded (serving_default)   encoded (B,) strings, JPEG, PNG or BMP of any
+                                sizes up to 200,000,000 pixels
     images                      images (B, H, W, 3) uint8 RGB
 
 They return joints (B, K, 2) x, y in pixels of the given photograph, scores
@@ -15,8 +16,8 @@ They return joints (B, K, 2) x, y in pixels of the given photograph, scores
 visible ones (MSSH with --occluded-amplitude -1) also occluded (B, K) bool. A
 third, `names`, takes nothing and returns the joints' names. EXIF orientation is
 applied to encoded photographs; a batch that is given as pixels must be upright
-already. serving.json beside the graph says the rest and holds an example of six
-lines.
+already. A bad photograph or box fails the whole batch. serving.json beside the
+graph says the rest and holds an example of six lines.
 """
 
 import json

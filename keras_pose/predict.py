@@ -263,7 +263,7 @@ def _targets(photos, output):
     if output is None:
         return [None] * len(photos)
     if len(photos) == 1 and output.suffix and not output.is_dir():
-        if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        if output.suffix.lower() not in drawing.SUFFIXES:
             raise ValueError(f"{output}: a .png, a .jpg or a folder wanted")
         return [output]
     names = [f"{path.stem}.png" for path in photos]

@@ -16,6 +16,7 @@ import collections
 import contextlib
 import io
 import multiprocessing
+import os
 import resource
 import shutil
 import signal
@@ -32,6 +33,8 @@ from keras_pose.console import run
 
 SECONDS = 60
 """That a case may take."""
+START = 240
+"""That making the sound files may take in addition."""
 MEMORY = 8 * 2**30
 """Bytes of address space that a case may add to the process'."""
 OUTCOMES = ("refused", "survived", "wrong", "hung")
@@ -76,7 +79,8 @@ def main(config):
         for line in bad:
             print(f"  {line}", flush=True)
     total = sum(totals.values(), collections.Counter())
-    print(f"\n{'part':<14}{'tried':>8}" + "".join(f"{o:>10}" for o in OUTCOMES))
+    columns = "".join(f"{outcome:>10}" for outcome in OUTCOMES)
+    print(f"\n{'part':<14}{'tried':>8}{columns}")
     for name, found in (totals | {"all": total}).items():
         row = "".join(f"{found[outcome]:>10,}" for outcome in OUTCOMES)
         print(f"{name:<14}{found.total():>8,}{row}")
@@ -101,9 +105,9 @@ def play(name, seed, seconds, most=None):
             child = context.Process(target=_cases, args=(theirs, *settings))
             child.start()
             theirs.close()
-            case, outcome = "the beginning", None
+            case, outcome = "sound files", None
             try:
-                while ours.poll(SECONDS + (240 if case[0] == "t" else 0)):
+                while ours.poll(SECONDS + START * (case == "sound files")):
                     kind, *said = ours.recv()
                     if kind == "begin":
                         first, case = said
@@ -114,7 +118,6 @@ def play(name, seed, seconds, most=None):
                         found[kind] += 1
                         if kind == "wrong":
                             bad.append(f"wrong: {case}: {said[0]}")
-                        case = "the next"
                 outcome = "hung"
                 child.kill()
             except EOFError:
@@ -133,6 +136,9 @@ def _cases(line, name, seed, first, seconds, most, folder):
     from tests import campaign_parts
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What the libraries below Python say of each damaged picture.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.stdout = io.StringIO()
     folder = Path(folder) / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -144,6 +150,7 @@ def _cases(line, name, seed, first, seconds, most, folder):
     end, number = time.monotonic() + seconds, first
     while time.monotonic() < end and (most is None or number < most):
         rng = np.random.default_rng([seed, number])
+        line.send(("begin", number, f"{name} {number}, not made yet"))
         case = part.draw(rng, number)
         line.send(("begin", number, case.name))
         line.send(judge(case))
@@ -205,12 +212,13 @@ def judge(case):
 
 def damage(rng, content):
     """Bytes of a file, flipped, cut or filled in some way, and the way."""
-    content = bytearray(content)
+    content = bytearray(content or b"\0")
     ways = ["flip", "flips", "cut", "empty", "zeros", "twice", "insert"]
     way = str(rng.choice(ways, p=[0.4, 0.15, 0.2, 0.02, 0.1, 0.03, 0.1]))
     at = int(rng.integers(max(1, len(content))))
     if way in ("flip", "flips"):
-        for place in rng.integers(len(content), size=1 if way == "flip" else 9):
+        count = 1 if way == "flip" else 9
+        for place in rng.integers(len(content), size=count):
             content[place] ^= 1 << int(rng.integers(8))
     elif way == "cut":
         del content[at:]
@@ -228,9 +236,9 @@ def damage(rng, content):
 
 STRANGE = (
     None, True, -1, 0, 1, 2, 1e9, 10**30, -0.5, 1e16, 1e308, float("nan"),
-    float("inf"), "", "x", "../../secret.jpg", "/etc/hostname", "a\0b", "\ud800",
-    "<img src=x onerror=alert(1)>", "x" * 300, [], [1], [[1]], {}, {"a": 1},
-    [None] * 16, [[0, 0]] * 15, [[0, 0, 0]] * 17,
+    float("inf"), "", "x", "../../secret.jpg", "/etc/hostname", "a\0b",
+    "\ud800", "<img src=x onerror=alert(1)>", "x" * 300, [], [1], [[1]], {},
+    {"a": 1}, [None] * 16, [[0, 0]] * 15, [[0, 0, 0]] * 17,
 )  # fmt: skip
 """Values in the place of others in a JSON file."""
 

@@ -245,6 +245,20 @@ def test_a_bad_box_is_refused_in_the_graph(served, oracle, png, box):
         ask(served, [png(picture)], [[float(value) for value in box]])
 
 
+def test_a_bad_photograph_fails_its_batch_and_no_other(served, oracle, png):
+    picture, joints = oracle.draw(oracle.cells(), (16, 24), 4)
+    good, box = png(picture), whole(picture)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        ask(served, [good, good[:99]], [box, box])
+    found = ask(served, [good], [box])
+    np.testing.assert_allclose(found["joints"][0], joints, atol=1e-3)
+
+
+def test_an_export_takes_no_gif(served):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="got a GIF"):
+        ask(served, [b"GIF89a" + bytes(30)], [[0.0, 0.0, 9.0, 9.0]])
+
+
 def test_as_many_boxes_as_photographs(served, oracle, png):
     picture, _ = oracle.draw(oracle.cells(), (16, 24), 4)
     with pytest.raises(tf.errors.InvalidArgumentError, match="as many boxes"):

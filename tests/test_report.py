@@ -153,7 +153,7 @@ class Tags(html.parser.HTMLParser):
         ("run.json", "[]", "an object wanted"),
         ("run.json", '{"settings": {"beta": 1}}', "value and from"),
         ("run.json", '{"starts_from": "best.keras"}', "starts from itself"),
-        ("history.csv", "epoch\nx\n", "epoch holds no numbers"),
+        ("history.csv", "epoch\nx\n", "epoch holds other than numbers"),
         ("history.csv", "", "is damaged"),
     ],
 )

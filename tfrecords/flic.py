@@ -95,8 +95,9 @@ def read_people(path):
         with h5py.File(path) as file:
             untrusted.check_hdf5(file, path)
             columns = {n: file[n][:] for n in shapes if n in file}
-    except (OSError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} is not a readable h5: {error}") from None
+    except Exception as error:  # h5py raises anything on a damaged file
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path} is not a readable h5: {reason}") from None
     count = len(columns.get("imgname", ()))
     for name, shape in shapes.items():
         column = columns.get(name)

@@ -1,6 +1,8 @@
 """MATLAB files, with errors that say what is wrong with them."""
 
 import io
+import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -10,10 +12,15 @@ from keras_pose import untrusted
 
 HEADER = 128
 """Bytes of text, version and order at the beginning of a file."""
-COMPRESSED = 15
-"""Type of an element that is packed: MAT-File Format, table 1-1."""
-CHUNK = 2**20
-"""Bytes unpacked at a time."""
+INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
+"""Types of elements: MAT-File Format, table 1-1."""
+SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
+SIZES |= {16: 1, 17: 2, 18: 4}
+"""Bytes of a number or letter by type."""
+CELL, STRUCT, TEXT, NUMBERS, COMPLEX = 1, 2, 4, range(6, 16), 0x800
+"""Classes of matrices (table 1-3), and the flag of an imaginary part."""
+DEPTH = 32
+"""Of structs in one another; MPII's are 6 deep."""
 
 
 def read(path, variable, squeeze=False):
@@ -32,8 +39,8 @@ def read(path, variable, squeeze=False):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: wanted a MATLAB file")
     content = untrusted.read_file(path)
-    _check_unpacked(content, path)
     try:
+        _check(content)
         content = loadmat(
             io.BytesIO(content), squeeze_me=squeeze, struct_as_record=False
         )
@@ -48,25 +55,92 @@ def read(path, variable, squeeze=False):
     return content[variable]
 
 
-def _check_unpacked(content, path):
-    """ValueError if a file's packed elements hold more than FILE_BYTES."""
-    order = {b"IM": "little", b"MI": "big"}.get(content[HEADER - 2 : HEADER])
-    at, total = HEADER, 0
-    while order and at + 8 <= len(content):
-        kind, size = (
-            int.from_bytes(content[at + n : at + n + 4], order) for n in (0, 4)
-        )
-        packed = content[at + 8 : at + 8 + size]
-        unpacker = zlib.decompressobj()
-        while kind == COMPRESSED and packed and not unpacker.eof:
-            try:
-                total += len(unpacker.decompress(packed, CHUNK))
-            except zlib.error:  # `loadmat` says what is wrong
-                return
-            packed = unpacker.unconsumed_tail
-            if total > untrusted.FILE_BYTES:
+def _check(content):
+    """Raises unless a file is built as the format says: scipy may crash on it.
+
+    Raises:
+        ValueError: an element lies beside its own, has another kind or number
+            of values than it says, or unpacks to more than FILE_BYTES.
+    """
+    order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[HEADER - 4 : HEADER])
+    if order is None:
+        raise ValueError("it is not of MATLAB 5's format (save -v7)")
+    at, room = HEADER, untrusted.FILE_BYTES
+    while at < len(content):
+        kind, start, size, after = _element(content, at, len(content), order)
+        if kind == COMPRESSED:
+            packed = content[start : start + size]
+            unpacker = zlib.decompressobj()
+            unpacked = unpacker.decompress(packed, room)
+            room -= len(unpacked)
+            if unpacker.unconsumed_tail:
                 raise ValueError(
-                    f"{path} unpacks to more than {untrusted.FILE_BYTES:,} "
-                    "bytes"
+                    f"it unpacks to more than {untrusted.FILE_BYTES:,} bytes"
                 )
-        at += 8 + size
+            kind, start, size, _ = _element(unpacked, 0, len(unpacked), order)
+            _check_matrix(unpacked, kind, start, size, order)
+            after = at + 8 + len(packed)
+        else:
+            _check_matrix(content, kind, start, size, order)
+        at = after
+
+
+def _element(data, at, end, order):
+    """Type, start, size in bytes and end, padding included, of an element."""
+    if at + 8 > end:
+        raise ValueError(f"it ends in an element, at byte {at:,}")
+    kind, size = struct.unpack_from(f"{order}II", data, at)
+    if kind >> 16:  # a small one: size and type share four bytes
+        kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+    else:
+        start = at + 8
+        after = min(start + -(-size // 8) * 8, max(end, start + size))
+    if start + size > end or (start == at + 4 and size > 4):
+        raise ValueError(f"an element leaves its place, at byte {at:,}")
+    return kind, start, size, after
+
+
+def _check_matrix(data, kind, start, size, order, depth=0):
+    """The same of a matrix in `size` bytes from `start`."""
+    if kind != MATRIX or depth > DEPTH:
+        raise ValueError(f"a matrix wanted, at byte {start:,}")
+    if not size:
+        return
+    at, end = start, start + size
+    parts = []
+    for wanted in (UINT32, INT32, INT8):  # flags, dimensions, name
+        kind, first, length, at = _element(data, at, end, order)
+        if kind != wanted:
+            raise ValueError(f"type {wanted} wanted, got {kind} at {first:,}")
+        parts.append((first, length))
+    (flags_at, flags_size), (dims_at, dims_size), _ = parts
+    if flags_size != 8 or dims_size < 8 or dims_size % 4:
+        raise ValueError(f"flags or dimensions are damaged, at byte {start:,}")
+    (flags,) = struct.unpack_from(f"{order}I", data, flags_at)
+    dims = struct.unpack_from(f"{order}{dims_size // 4}i", data, dims_at)
+    count, kind = math.prod(dims), flags & 0xFF
+    if min(dims) < 0 or count > size:  # of each value there is a byte
+        raise ValueError(f"{dims} values cannot be, at byte {start:,}")
+    inner = count
+    if kind == STRUCT:
+        of, first, length, at = _element(data, at, end, order)
+        (each,) = struct.unpack_from(f"{order}i", data, first)
+        names, _, total, at = _element(data, at, end, order)
+        if (of, length, names) != (INT32, 4, INT8) or each < 1 or total % each:
+            raise ValueError(f"names of fields are damaged, at byte {start:,}")
+        inner = count * (total // each)
+    elif kind in NUMBERS or kind == TEXT:
+        inner = 0
+        for _ in range(1 + bool(flags & COMPLEX)):
+            of, _, length, at = _element(data, at, end, order)
+            if of not in SIZES:
+                raise ValueError(f"type {of} of values, at byte {start:,}")
+            if kind in NUMBERS and length != count * SIZES[of]:
+                raise ValueError(f"{count} values wanted at byte {start:,}")
+    elif kind != CELL:
+        raise ValueError(f"class {kind} is not read, at byte {start:,}")
+    for _ in range(inner):
+        of, first, length, at = _element(data, at, end, order)
+        _check_matrix(data, of, first, length, order, depth + 1)
+    if at < end:
+        raise ValueError(f"more than {dims} values, at byte {start:,}")

@@ -212,6 +212,8 @@ def read_json(path):
 
 def _annotation(row):
     """One entry of the json."""
+    if not isinstance(row["img_paths"], str):
+        raise ValueError(f"img_paths: expected a name, got {row['img_paths']}")
     others = int(row["numOtherPeople"])
     name = f"{row['img_paths']}#{row['people_index']:.0f}"
     columns = ["joint_others", "objpos_other", "scale_provided_other"]

@@ -155,6 +155,8 @@ def _in_order(
     """Batches of dicts as of `_crops`; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
         raise ValueError(f"zoom must be positive, got {zoom}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be positive, got {batch_size}")
     index = reading.open_split(dataset, split)
     rows = np.arange(len(index)) if people is None else np.asarray(people)
     count = len(rows)

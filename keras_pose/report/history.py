@@ -63,12 +63,27 @@ def read_table(path, numbers=()):
     """
     try:
         table = pd.read_csv(path)
-        wrong = [n for n in numbers if table[n].dtype.kind not in "iuf"]
+        wrong = [
+            name
+            for name in numbers
+            if table[name].dtype.kind not in "iuf"
+            or not np.isfinite(table[name]).all()
+        ]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if wrong:
-        raise ValueError(f"{path} is damaged: {wrong[0]} holds no numbers")
+        raise ValueError(
+            f"{path} is damaged: {wrong[0]} holds other than numbers"
+        )
     return table
+
+
+def read_weights(path):
+    """joint_weights.csv as a DataFrame with epoch, stack, joint and weight."""
+    table = read_table(path, ("epoch", "stack", "weight"))
+    if not len(table) or not (table["weight"] > 0).all():
+        raise ValueError(f"{path} is damaged: expected positive weights")
+    return table.assign(joint=table["joint"].astype(str))
 
 
 def read_run(folder):

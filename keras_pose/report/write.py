@@ -296,8 +296,7 @@ def _curves(history):
 
 def _joint_weights(path):
     """The joint weights of each hourglass per epoch."""
-    table = runs.read_table(path, ("epoch", "stack", "weight"))
-    table["joint"] = table["joint"].astype(str)
+    table = runs.read_weights(path)
     last = table[table["epoch"] == table["epoch"].max()]
     joints = last["joint"].nunique()
     end = last[last["stack"] == last["stack"].max()].set_index("joint")
