@@ -174,6 +174,24 @@ def oracle_export(oracle_model, tmp_path_factory):
     return export.export(oracle_model, folder)
 
 
+@pytest.fixture(params=["folder", "pipe", "loop", "long name", "in a file"])
+def no_file(request, tmp_path):
+    """Path of what is there, or not, and can never be read."""
+    path = tmp_path / "bad.jpg"
+    if request.param == "folder":
+        path.mkdir()
+    elif request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "loop":
+        path.symlink_to(path)
+    elif request.param == "long name":
+        path = tmp_path / f"{100 * 'bad'}.jpg"
+    else:
+        path.write_bytes(b"no folder")
+        path = path / "bad.jpg"
+    return path
+
+
 @pytest.fixture
 def png():
     """Bytes of a PNG of an RGB, RGBA or grey array."""
