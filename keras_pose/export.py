@@ -81,9 +81,8 @@ def export(
         The folder as a Path.
     """
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.tmp")
     old = folder.with_name(f".{folder.name}.old")
-    _tidy(folder, temporary, old)  # what a killed export left
+    _restore(folder, old)  # what a killed export left
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(f"{folder} is there and is not an export of ours")
@@ -95,8 +94,8 @@ def export(
         "names": server.names,
     }
     try:
-        with files.sentences(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
+        with files.scratch(folder.parent) as scratch, files.sentences(folder):
+            temporary = scratch / folder.name
             tf.saved_model.save(tf.Module(), str(temporary), signatures)
             (temporary / SERVING).write_text(
                 json.dumps(_serving(server, model.name), indent=2)
@@ -107,16 +106,15 @@ def export(
             temporary.rename(folder)
             files.flush_entries(folder.parent)
     finally:
-        _tidy(folder, temporary, old)
+        _restore(folder, old)
     return folder
 
 
-def _tidy(folder, temporary, old):
-    """Leaves `folder` alone; the old export goes back if no new one came."""
+def _restore(folder, old):
+    """Puts the old export back if no new one came; removes it otherwise."""
     if old.exists() and not folder.exists():
         old.rename(folder)
-    for rest in (temporary, old):
-        shutil.rmtree(rest, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _serving(server, name):

@@ -50,17 +50,13 @@ def whole(path, durable=True):
         OSError: names `path`, why it cannot be written and how much room there
             is; nothing is left.
     """
-    path, folder = Path(path), None
-    try:
+    path = Path(path)
+    target = Path(os.path.realpath(path))
+    with scratch(target.parent) as folder:
         with sentences(path):
-            target = Path(os.path.realpath(path))
             mode = target.stat().st_mode if target.exists() else stat.S_IFREG
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise OSError("it is neither a file nor a folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _sweep_once(target.parent)
-            # Private, its name not predictable: nobody puts a link in its way.
-            folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=target.parent))
             temporary = folder / target.name
             yield temporary
             if durable:
@@ -72,9 +68,23 @@ def whole(path, durable=True):
             os.replace(temporary, target)
             if durable:
                 flush_entries(target.parent)
+
+
+@contextmanager
+def scratch(place):
+    """Yields a temporary folder in the folder `place`, which is made if absent.
+
+    It is private and its name is not predictable, so that nobody else can put a
+    link in its way. Nothing of it is left.
+    """
+    with sentences(place):
+        place.mkdir(parents=True, exist_ok=True)
+        _sweep_once(place)
+        folder = Path(tempfile.mkdtemp(prefix=WRITING, dir=place))
+    try:
+        yield folder
     finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Unwritable(OSError):

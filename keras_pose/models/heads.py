@@ -37,7 +37,7 @@ class PoseMaps(HasCodec, keras.layers.Layer):
             return super().from_config(config)
         names = ("skeleton", "stride", "alignment", "activation", "sigma")
         settings = {name: config[name] for name in names if name in config}
-        codec = Heatmaps.from_config({"activation": "sigmoid"} | settings)
+        codec = Heatmaps.from_config({"logits": True} | settings)
         rest = {k: v for k, v in config.items() if k not in names}
         return cls(codec, **rest)
 

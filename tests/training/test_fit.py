@@ -240,6 +240,19 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
     check_equal(trained.output, three_epochs)
 
 
+def test_the_untrained_network_is_made_anew(trained):
+    """Whatever lies in its place; of the seed, it is the same."""
+    path = Path(trained.output) / "untrained.keras"
+    before = keras.saving.load_model(path).get_weights()
+    best = path.with_name("best.keras").read_bytes()
+    for content in (b"", path.read_bytes()[:5000], best):
+        path.write_bytes(content)
+        hsm_loss.paper().train(trained)
+        after = keras.saving.load_model(path).get_weights()
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_a_run_without_any_whole_checkpoint_says_so(trained):
     for path in checkpoints(trained.output):
         (path / "state.json").write_text("")
