@@ -37,6 +37,8 @@ START = 240
 """That making the sound files may take in addition."""
 MEMORY = 8 * 2**30
 """Bytes of address space that a case may add to the process'."""
+SHOWN = 20
+"""Bad cases of a part that are printed."""
 OUTCOMES = ("refused", "survived", "wrong", "hung")
 
 
@@ -76,7 +78,7 @@ def main(config):
         totals[name] = found
         counts = ", ".join(f"{found[o]:,} {o}" for o in OUTCOMES)
         print(f"{name}: {counts}; {peak / 2**20:,.0f} MiB", flush=True)
-        for line in bad:
+        for line in bad[:SHOWN]:
             print(f"  {line}", flush=True)
     total = sum(totals.values(), collections.Counter())
     columns = "".join(f"{outcome:>10}" for outcome in OUTCOMES)
