@@ -32,6 +32,7 @@ setup(
         "h5py>=3.11",
         "pycocotools>=2.0.10",
         "filelock>=4.2",
+        "protobuf>=5.28",
         "rich>=13.7",
         "tqdm>=4.66",
         "tyro>=1.0.6",

@@ -31,7 +31,7 @@ def test_every_range_has_a_pin_inside_it():
 
 
 def test_every_import_is_required():
-    names = {"cv2": "opencv-python-headless"}
+    names = {"cv2": "opencv-python-headless", "google": "protobuf"}
     found = set()
     for top in ("keras_pose", "reproductions", "tfrecords"):
         for path in (ROOT / top).rglob("*.py"):
