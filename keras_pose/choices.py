@@ -7,7 +7,7 @@ def check(name, value, known):
     """ValueError unless `value` is one of `known`, which may be any type."""
     if value not in list(known):  # a list may be compared with anything
         listed = ", ".join(str(choice) for choice in known)
-        raise ValueError(f"{name}: one of {listed}, got {value!r}")
+        raise ValueError(f"{name} must be one of {listed}, got {value!r}")
 
 
 def check_fields(config):

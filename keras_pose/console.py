@@ -54,7 +54,7 @@ def run(main, config, description):
         said = re.search("^(?:.*: )?ValueError: (.+)", str(error), re.MULTILINE)
         if said and type(error).__module__.startswith("tensorflow."):
             _fail(said[1])
-        said = (str(error).strip() or "no more is known").splitlines()[0]
+        said = (str(error).strip() or "no message").splitlines()[0]
         _fail(f"{type(error).__name__}: {said} ({TRACEBACK}=1 says where)")
 
 

@@ -51,7 +51,7 @@ class Config:
     model: Path
     """A .keras file of training, for example runs/hsm/best.keras."""
     output: Path | None = None
-    """Folder of the SavedModel; saved_model beside the model if not given."""
+    """Folder of the SavedModel; default: saved_model beside the model."""
     flip: bool = False
     """Average with the mirrored picture: better, twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
@@ -59,7 +59,7 @@ class Config:
     further (quarter), or a fit of the Gaussians that the model was trained on
     (dark, soft)."""
     missing_threshold: float = MISSING_THRESHOLD
-    """A joint whose score is below it is returned as missing."""
+    """Joints with a lower score are returned as missing."""
 
 
 def export(
@@ -85,7 +85,7 @@ def export(
     _restore(folder, old)  # what a killed export left
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
-            raise ValueError(f"{folder} is there and is not an export of ours")
+            raise ValueError(f"{folder} exists and is not an export")
     server = serving.Server(model, flip, decoding, missing_threshold)
     signatures = {
         "serving_default": server.encoded,

@@ -146,7 +146,9 @@ def locked(folder):
         except OSError as error:
             if error.errno not in LOCKLESS:
                 raise
-            print(f"{folder}: this disk has no locks; write to it only once")
+            print(
+                f"{folder}: this disk has no locks; run one command at a time"
+            )
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         path.write_text(
             f"process {os.getpid()} on {platform.node()}, since {now}"

@@ -45,12 +45,12 @@ class Config:
     box: tuple[float, float, float, float] | None = None
     """The person: x y width height in pixels, for one photograph."""
     output: Path | None = None
-    """Where the drawing goes: a .png, or a folder for several photographs."""
+    """Drawing to write: a .png, or a folder for several photographs."""
     json: Path | None = None
-    """Where the joints go: a .json file like COCO's results. What its numbers
-    mean goes beside it, into NAME-header.json."""
+    """Joints to write: a .json file in the format of COCO's results;
+    NAME-header.json beside it explains the numbers."""
     flip: bool = False
-    """Average with the mirrored picture (an export decides that itself)."""
+    """Average with the mirrored picture; an export needs --flip as well."""
 
 
 def read(path):
@@ -67,7 +67,7 @@ def read(path):
         encoded = untrusted.read_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} is not there: a photograph wanted"
+            f"{path} is missing: expected a photograph"
         ) from None
     try:
         photograph.check_frames(encoded)
@@ -80,12 +80,12 @@ def read(path):
         if photograph.TOO_LARGE in error.message:
             raise ValueError(f"{path}: {photograph.TOO_LARGE}") from None
         raise ValueError(
-            f"{path} is not an image that can be read: a whole JPEG, PNG, GIF "
-            "or BMP wanted"
+            f"{path} is not an image that can be read: expected a complete "
+            "JPEG, PNG, GIF or BMP"
         ) from None
     if min(image.shape[:2]) < SMALLEST:
         raise ValueError(
-            f"{path}: at least {SMALLEST} x {SMALLEST} pixels wanted, got "
+            f"{path} must have at least {SMALLEST} x {SMALLEST} pixels, got "
             f"{image.shape[1]} x {image.shape[0]}"
         )
     return encoded, image
@@ -103,7 +103,7 @@ def check_box(box, image, path):
         raise ValueError(f"{path}: the box must have an area: {what}")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise ValueError(
-            f"{path}: the box lies outside of the picture, which is "
+            f"{path}: the box lies outside the picture, which is "
             f"{width} x {height}: {what}"
         )
     most = photograph.BOX_RATIO * max(width, height)
@@ -138,7 +138,8 @@ def open_model(path, flip=False):
         skeleton, has_flip = skeletons.find(said["skeleton"]), said["flip"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path / export.SERVING} is not of an export: problem with {error}"
+            f"{path / export.SERVING} is not from an export: problem with "
+            f"{error}"
         ) from None
     if flip and not has_flip:
         raise ValueError(
@@ -155,7 +156,7 @@ def open_model(path, flip=False):
     if tuple(names) != skeleton.joints:
         raise ValueError(
             f"{path}: its graph finds {', '.join(names)}, but "
-            f"{export.SERVING} says {', '.join(skeleton.joints)}"
+            f"{export.SERVING} lists {', '.join(skeleton.joints)}"
         )
 
     def locate(photographs, boxes):
@@ -208,7 +209,7 @@ def main(config):
         folder.mkdir(parents=True, exist_ok=True)
     function, skeleton = open_model(config.model, config.flip)
     if not config.box:
-        print("No --box: the whole picture is taken for the person's.")
+        print("No --box: the whole picture is used as the box.")
     poses = []
     for path, target in progress(
         list(zip(config.photos, targets, strict=True)),
@@ -236,7 +237,7 @@ def main(config):
     print(
         f"Written: {', '.join(written)}"
         if written
-        else "Next: --output out.png draws them, --json out.json keeps them"
+        else "Next: --output out.png draws them, --json out.json saves them"
     )
     return poses
 
@@ -264,7 +265,9 @@ def _targets(photos, output):
         return [None] * len(photos)
     if len(photos) == 1 and output.suffix and not output.is_dir():
         if output.suffix.lower() not in drawing.SUFFIXES:
-            raise ValueError(f"{output}: a .png, a .jpg or a folder wanted")
+            raise ValueError(
+                f"output must be a .png, a .jpg or a folder, got {output}"
+            )
         return [output]
     names = [f"{path.stem}.png" for path in photos]
     if len(set(names)) < len(names):
@@ -274,7 +277,7 @@ def _targets(photos, output):
 
 
 def _keep_inputs(config, targets):
-    """ValueError where something that is read would be written over."""
+    """ValueError if an output would overwrite an input or another output."""
     written = [target for target in targets if target]
     if config.json:
         header = formats.header_of(config.json)
@@ -286,8 +289,8 @@ def _keep_inputs(config, targets):
         for kind, others in (("read", read), ("written", written[:number])):
             if any(_is_same(path, other) for other in others):
                 raise ValueError(
-                    f"{untrusted.shown(path)} would be written over, but it is "
-                    f"{kind}, too: choose another --output or --json"
+                    f"{untrusted.shown(path)} would be overwritten, but is "
+                    f"also {kind}: choose another --output or --json"
                 )
 
 

@@ -95,7 +95,7 @@ class Server:
         tf.debugging.assert_equal(
             tf.shape(pictures)[0],
             tf.shape(boxes)[0],
-            "as many boxes as photographs wanted",
+            "the number of boxes must be that of the photographs",
         )
         crops, matrices = tf.map_fn(
             lambda pair: crop(*pair, self.size),
@@ -127,6 +127,7 @@ def need_tensorflow():
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ValueError(
-            "photographs are read by a TensorFlow graph: KERAS_BACKEND="
-            f"tensorflow wanted, got {backend}; it loads .keras files of any"
+            "photographs are read by a TensorFlow graph: expected "
+            f"KERAS_BACKEND=tensorflow, got {backend}; it loads .keras files "
+            "of every backend"
         )

@@ -43,11 +43,13 @@ def inside(folder, name):
             link, or is no name.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"a file name wanted, got {name!r}")
+        raise ValueError(f"expected a file name, got {name!r}")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a file name of text wanted, got {name!r}") from None
+        raise ValueError(
+            f"expected a file name of text, got {name!r}"
+        ) from None
     parts = PurePath(name).parts
     if not parts or ".." in parts or PurePath(name).anchor:
         raise ValueError(f"the name {name!r} leads out of {folder}")
@@ -88,7 +90,8 @@ def read_file(path):
             size = os.fstat(number).st_size
             if size > FILE_BYTES:
                 raise ValueError(
-                    f"{path}: at most {FILE_BYTES:,} bytes wanted, got {size:,}"
+                    f"{path} must have at most {FILE_BYTES:,} bytes, got "
+                    f"{size:,}"
                 )
             return file.read()
     except OSError as error:
@@ -142,8 +145,8 @@ def check_unpacked(path, unpacked, packed):
     """ValueError if a file of `packed` bytes holds too many when unpacked."""
     if unpacked > EXPANSION * packed + SLACK:
         raise ValueError(
-            f"{path} unpacks from {packed:,} bytes to {unpacked:,}: at most "
-            f"{EXPANSION} times as many wanted"
+            f"{path} unpacks from {packed:,} bytes to {unpacked:,}, more than "
+            f"{EXPANSION} times as many"
         )
 
 
@@ -160,7 +163,7 @@ def check_hdf5(group, path, depth=0):
             to too many bytes.
     """
     if depth > DEPTH:
-        raise ValueError(f"{path}: its groups lead in a circle")
+        raise ValueError(f"{path}: groups are more than {DEPTH} deep")
     for name in group:
         link = type(group.get(name, getlink=True)).__name__
         if link != "HardLink":
@@ -170,7 +173,7 @@ def check_hdf5(group, path, depth=0):
             check_hdf5(member, path, depth + 1)
         elif hasattr(member, "shape"):
             if member.external or member.is_virtual:
-                raise ValueError(f"{path}: {name} lies in another file")
+                raise ValueError(f"{path}: {name} is stored in another file")
             size = math.prod(member.shape or ()) * member.dtype.itemsize
             stored = member.id.get_storage_size()
             check_unpacked(f"{path}: {name}", size, stored)

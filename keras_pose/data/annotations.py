@@ -146,16 +146,16 @@ def check_truth(truth, joints):
     _check_rows(truth, "annotations", ANNOTATION)
     images = {row["id"] for row in truth["images"]}
     if len(images) < len(truth["images"]):
-        raise ValueError("two images have one id")
+        raise ValueError("two images have the same id")
     for row in truth["annotations"]:
         who = f"annotation {row['id']}"
         if len(row["keypoints"]) != 3 * joints:
             raise ValueError(
-                f"{who}: {3 * joints} numbers of keypoints wanted, got "
+                f"{who}: expected {3 * joints} numbers of keypoints, got "
                 f"{len(row['keypoints'])}"
             )
         if not set(row["keypoints"][2::3]) <= {0, 1, 2}:
-            raise ValueError(f"{who}: flags of 0, 1 and 2 wanted")
+            raise ValueError(f"{who}: flags must be 0, 1 or 2")
         if row["image_id"] not in images:
             raise ValueError(f"{who}: no image {row['image_id']}")
     if "boxes" in truth:
@@ -166,10 +166,10 @@ def _check_rows(truth, name, members):
     """ValueError unless a list holds objects of good members."""
     rows = truth.get(name) if isinstance(truth, dict) else None
     if not isinstance(rows, list):
-        raise ValueError(f"a list of {name} wanted")
+        raise ValueError(f"expected a list of {name}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ValueError(f"{name} {number} (from 0): an object wanted")
+            raise ValueError(f"{name} {number} (from 0): expected an object")
         for key, is_good in members.items():
             if key not in row:
                 raise ValueError(f"{name} {number} (from 0) has no {key!r}")
@@ -185,8 +185,8 @@ def _check_known(dataset, split, names, known, what):
     for name in names:
         if name not in known:
             raise ValueError(
-                f"{dataset.folder}: split {split!r} has a record of {name!r}, "
-                f"a {what} that its truth does not know. Convert again."
+                f"{dataset.folder}: split {split!r} has a record of {what} "
+                f"{name!r}, which is not in its annotations. Convert again."
             )
 
 

@@ -92,10 +92,10 @@ class Dataset:
             raise ValueError(
                 f"{self.folder} has no split {split!r}: it has {known}"
             )
-        found = self.description["splits"][split]
-        if not found["people"]:
+        entry = self.description["splits"][split]
+        if not entry["people"]:
             raise ValueError(f"{self.folder}: split {split!r} holds no people")
-        return found
+        return entry
 
 
 def open_dataset(folder) -> Dataset:
@@ -116,9 +116,9 @@ def open_dataset(folder) -> Dataset:
         )
     description = untrusted.read_json(path)
     is_object = isinstance(description, dict)
-    found = description.get("format") if is_object else description
-    if found != FORMAT or isinstance(found, bool):
-        raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r:.100}")
+    got = description.get("format") if is_object else description
+    if got != FORMAT or isinstance(got, bool):
+        raise ValueError(f"{path}: format must be {FORMAT}, got {got!r:.100}")
     try:
         skeletons.find(description.get("skeleton"))
         _check(description)
@@ -134,7 +134,7 @@ def _check(description):
     _want(description, {name: OPTIONAL[name] for name in given})
     for split, entry in description["splits"].items():
         if not untrusted.is_name(split):
-            raise ValueError(f"the name of a split wanted, got {split!r:.100}")
+            raise ValueError(f"expected a name of a split, got {split!r:.100}")
         where = f"split {split!r}: "
         _want(entry, SPLIT, where)
         for number, shard in enumerate(entry["shards"]):
@@ -147,7 +147,7 @@ def _check(description):
         held = sum(shard["records"] for shard in entry["shards"])
         if held != entry["people"]:
             raise ValueError(
-                f"{where}{entry['people']:,} people, but shards with {held:,}"
+                f"{where}{entry['people']:,} people, but shards hold {held:,}"
             )
     for split, entry in (description.get("truth") or {}).items():
         choices.check("truth of a split", split, description["splits"])
@@ -157,13 +157,13 @@ def _check(description):
 def _want(entry, members, where=""):
     """ValueError unless an object has the `members` {name: (test, words)}."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}an object wanted, got {entry!r:.100}")
-    for name, (is_good, wanted) in members.items():
+        raise ValueError(f"{where}expected an object, got {entry!r:.100}")
+    for name, (is_good, words) in members.items():
         if name not in entry:
-            raise ValueError(f"{where}it has no {name}: {wanted} wanted")
+            raise ValueError(f"{where}{name} is missing: expected {words}")
         if not is_good(entry[name]):
             got = f"{entry[name]!r:.100}"
-            raise ValueError(f"{where}{name}: {wanted} wanted, got {got}")
+            raise ValueError(f"{where}{name} must be {words}, got {got}")
 
 
 def _is(kind):
@@ -171,21 +171,24 @@ def _is(kind):
 
 
 TEXT, OBJECT, COUNT = (
-    (_is(str), "text"),
+    (_is(str), "a string"),
     (_is(dict), "an object"),
-    (is_count, "a whole number from 0"),
+    (is_count, "a whole number of at least 0"),
 )
-RATIO = (lambda value: is_number(value, 0.01, 100), "a number of 0.01 to 100")
+RATIO = (lambda value: is_number(value, 0.01, 100), "a number from 0.01 to 100")
 FILE = {
     "file": TEXT,  # `Dataset.find` says whether it leads out of the folder
     "sha256": (
         lambda value: re.fullmatch("[0-9a-f]{64}", str(value)),
-        "64 digits of a SHA-256",
+        "a SHA-256 of 64 digits",
     ),
 }
 SHARD = FILE | {
     "bytes": COUNT,
-    "records": (lambda value: is_count(value, 1), "a whole number from 1"),
+    "records": (
+        lambda value: is_count(value, 1),
+        "a whole number of at least 1",
+    ),
 }
 SPLIT = {"people": COUNT, "shards": (_is(list), "a list")}
 WANTED = {

@@ -20,7 +20,7 @@ BOX_RATIO = 100
 pixel. What a crop of a larger box shows of the picture is a few pixels."""
 STRIP = 2**24
 """Values of a picture that are averaged at a time: 64 MiB of them."""
-TOO_LARGE = f"a picture of at most {PIXELS:,} pixels wanted"
+TOO_LARGE = f"a picture must have at most {PIXELS:,} pixels"
 PNG, GIF = b"\x89PNG", b"GIF8"
 """What these begin with, and"""
 JPEG = b"\xff\xd8\xff"
@@ -125,9 +125,9 @@ def crop_encoded(encoded, box, size):
         return _sample(pixels, inside[0], size), back
 
     def from_others():
-        wanted = "a JPEG, PNG or BMP wanted, got a GIF"
+        message = "expected a JPEG, PNG or BMP, got a GIF"
         good = ~_begins(encoded, GIF)
-        with tf.control_dependencies([tf.debugging.Assert(good, [wanted])]):
+        with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             return crop(decode(encoded), box, size)
 
     return tf.cond(_begins(encoded, JPEG), from_jpeg, from_others)
@@ -149,12 +149,12 @@ def _back(box, shape, size):
         & tf.concat([box[:2] < edge, box[2:] > 0], 0)
         & tf.concat([box[:2] + box[2:] > 0, [longer <= most, longer >= 1]], 0)
     )
-    wanted = (
-        "a box x, y, width, height with an area, over the picture and at most "
-        f"{BOX_RATIO} times as large, wanted"
+    expected = (
+        "expected a box x, y, width, height with an area, over the picture and "
+        f"at most {BOX_RATIO} times as large"
     )
-    said = [wanted, "got", box, "height and width of the picture", shape]
-    with tf.control_dependencies([tf.debugging.Assert(good, said, 4)]):
+    words = [expected, "got", box, "height and width of the picture", shape]
+    with tf.control_dependencies([tf.debugging.Assert(good, words, 4)]):
         center, scale = geometry.box_to_center_scale(
             box, aspect=min(1, width / height), xp=tnp
         )
@@ -279,8 +279,8 @@ def _begins(encoded, with_these):
 def _check_pixels(size):
     """Assertion that a picture of (height, width) is not too large."""
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-    said = [TOO_LARGE, "got height and width", size]
-    return tf.debugging.Assert(pixels <= PIXELS, said)
+    words = [TOO_LARGE, "got height and width", size]
+    return tf.debugging.Assert(pixels <= PIXELS, words)
 
 
 def _size(encoded):

@@ -76,7 +76,7 @@ class Index:
                 first = np.searchsorted(self.columns["shard"], number)
                 raise ValueError(
                     f"{self.paths[number]}: record {rows[i] - first} (from 0) "
-                    "is corrupt: another checksum was written. Convert again."
+                    "is corrupt: its checksum differs. Convert again."
                 )
             found.append(record)
         return np.array(found, object)
@@ -222,7 +222,7 @@ def build(paths, described, joints):
             rows = _looks(path, content, joints)
             if len(rows) != shard["records"]:
                 raise ValueError(
-                    f"{path}: {shard['records']} records wanted, got "
+                    f"{path}: expected {shard['records']} records, got "
                     f"{len(rows)}. Convert again."
                 )
             parts.append(gather(rows))
@@ -287,11 +287,13 @@ def look(record, start, joints):
     """
     if len(record) > records.RECORD_BYTES:
         most = records.RECORD_BYTES
-        raise ValueError(f"has {len(record):,} bytes, at most {most:,} wanted")
+        raise ValueError(
+            f"must have at most {most:,} bytes, got {len(record):,}"
+        )
     try:
         feature = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        raise ValueError("is no tf.train.Example") from None
+        raise ValueError("is not a tf.train.Example") from None
     source = records.first(feature["image/source"].bytes_list.value)
     if not source:
         raise ValueError("is not of this suite: it has no image/source")
@@ -325,11 +327,11 @@ def _what_is_wrong(path, size, shard):
     except tf.errors.DataLossError:
         return (
             f"{path}: record {number} (from 0) is corrupt or truncated; "
-            f"{shard['bytes']:,} bytes wanted, got {size:,}. Convert again."
+            f"expected {shard['bytes']:,} bytes, got {size:,}. Convert again."
         )
     if number != shard["records"]:
         return (
-            f"{path}: ends after record {number - 1} (from 0), "
-            f"{shard['records']} records wanted. Convert again."
+            f"{path} ends after record {number - 1} (from 0), "
+            f"expected {shard['records']} records. Convert again."
         )
-    return f"{path}: is not the file that dataset.json lists. Convert again."
+    return f"{path} is not the file that dataset.json lists. Convert again."

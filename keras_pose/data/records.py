@@ -124,7 +124,7 @@ def too_large(size):
     """Why a picture of (height, width) is not decoded, "" if it is."""
     if size[0] * size[1] <= PIXELS:
         return ""
-    return f"{size[1]} x {size[0]} pixels: at most {PIXELS:,} pixels wanted"
+    return f"{size[1]} x {size[0]} pixels are more than {PIXELS:,}"
 
 
 def write(picture):
@@ -178,7 +178,7 @@ def unusable(feature, joints):
     for name in ("image/encoded", "image/source"):
         count = len(feature[name].bytes_list.value)
         if count != 1:
-            return f" has {count} values in {name}"
+            return f" must have 1 value in {name}, got {count}"
     encoded = first(feature["image/encoded"].bytes_list.value)
     damage = jpeg_damage(encoded)
     if damage:
@@ -193,22 +193,23 @@ def unusable(feature, joints):
     if not people:
         return " holds no people"
     if people > PEOPLE:
-        return f" holds {people:,} people, at most {PEOPLE:,} wanted"
+        return f" must hold at most {PEOPLE:,} people, got {people:,}"
     flags = feature["people/flags"].int64_list.value
     if len(flags) != people * joints:
         count = len(flags) / people
-        return f" has {count:g} joints per person, {joints} wanted"
+        return f" must have {joints} joints per person, got {count:g}"
     if not set(flags) <= {0, 1, 2}:
-        return f": flags of 0, 1 and 2 wanted, got {sorted(set(flags))}"
+        return f": flags must be 0, 1 or 2, got {sorted(set(flags))}"
     names = len(feature["people/name"].bytes_list.value)
     if names != people:
-        return f" has {names} names of {people} people"
+        return f" must have {people} values in people/name, got {names}"
     numbers = {}
     for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
-        wanted = math.prod(shape) * (1 if name == "matrix" else people)
+        count = math.prod(shape) * (1 if name == "matrix" else people)
         values = feature[key_of(name)].float_list.value
-        if len(values) != wanted:
-            return f" has {len(values)} numbers in {key_of(name)}"
+        if len(values) != count:
+            got = f"got {len(values)}"
+            return f" must have {count} numbers in {key_of(name)}, {got}"
         numbers[name] = np.reshape(values, (-1, *shape))
     return _wrong_numbers(numbers, np.reshape(flags, (-1, joints)))
 
@@ -226,7 +227,7 @@ def _wrong_numbers(numbers, flags):
     with np.errstate(all="ignore"):
         area = abs(np.linalg.det(matrix[:, :2]))
     if not (np.isfinite(matrix).all() and 0 < area < math.inf):
-        return f": image/matrix cannot be undone: {matrix.tolist()}"
+        return f": image/matrix must be invertible, got {matrix.tolist()}"
     for name in ("head_size", "box"):
         if np.isinf(numbers[name]).any():
             return f": people/{name} is infinite"

@@ -84,7 +84,7 @@ def _fit(model, run, extra, folder, stop):
     elif run.starts_from:
         take_weights(model, run.starts_from / names.BEST)
     if done >= config.epochs:
-        print(f"{folder} has its {done} epochs: nothing to train")
+        print(f"{folder} already has {done} epochs: nothing to train")
     elif checkpoint:
         middle = f" and {step} of {steps} steps" if step else ""
         print(
@@ -97,8 +97,8 @@ def _fit(model, run, extra, folder, stop):
         print(
             f"{data.folder} holds {data.context:.3g} times the side of a "
             f"person's square, the strongest samples show {shown:.3g} times: "
-            "the rest is black. A smaller --zoom or --rotation shows less; "
-            "records of --whole-images hold all there is"
+            "the rest is black. Use a smaller --zoom or --rotation, or "
+            "convert with --whole-images"
         )
     held_out = pipeline.load(data, "val", size, batch)
     watched = console.is_terminal(sys.stdout)
@@ -163,15 +163,15 @@ def take_weights(model, path):
 def _check_splits(data):
     """Raises unless there are people to train on and people to validate on."""
     splits = data.description["splits"]
-    people = {split: found["people"] for split, found in splits.items()}
+    people = {split: entry["people"] for split, entry in splits.items()}
     if all(people.get(split) for split in ("train", "val")):
         return
-    there = ", ".join(f"{split} ({n:,})" for split, n in people.items())
+    counts = ", ".join(f"{split} ({n:,})" for split, n in people.items())
     command = data.description.get("command", "")
-    found = re.search(r"tfrecords\.\w+", command)
-    converter = found[0] if found else "tfrecords.lsp, mpii, coco, flic"
+    match = re.search(r"tfrecords\.\w+", command)
+    converter = match[0] if match else "tfrecords.lsp, mpii, coco, flic"
     raise ValueError(
-        f"{data.folder}: training needs people in the splits train and val, "
-        f"which chooses the best epoch; it has {there}. Convert again: "
-        f"python -m {converter} --help says how to make splits"
+        f"{data.folder}: training needs people in the splits train and val "
+        f"(val chooses the best epoch); it has {counts}. Convert again: "
+        f"python -m {converter} --help explains the splits"
     )

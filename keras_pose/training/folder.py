@@ -182,9 +182,9 @@ def describe(folder, run):
         "versions": _versions(),
     }
     if run.starts_from:
-        begins = run.starts_from / BEST
-        description["starts_from"] = os.path.relpath(begins, folder)
-        description["starts_from_sha256"] = files.checksum(begins)
+        start = run.starts_from / BEST
+        description["starts_from"] = os.path.relpath(start, folder)
+        description["starts_from_sha256"] = files.checksum(start)
     return description
 
 
@@ -198,36 +198,36 @@ def differences(before, now):
         field.name: {"value": _plain(field.default)}
         for field in dataclasses.fields(Config)
     }
-    found = []
+    changes = []
     if is_older(before):
-        found.append(f"it {OLDER}")
-    for name, here in now["settings"].items():
-        unknown = here if here["from"] == "default" else {"value": None}
+        changes.append(f"it {OLDER}")
+    for name, new in now["settings"].items():
+        unknown = new if new["from"] == "default" else {"value": None}
         unknown = shared.get(name, unknown)
-        there = before["settings"].get(name, unknown)
-        if name not in FREE and there["value"] != here["value"]:
-            said = f"{name}: {there['value']} there, {here['value']} here"
-            if name == "drop_epochs" and there["value"]:
+        old = before["settings"].get(name, unknown)
+        if name not in FREE and old["value"] != new["value"]:
+            change = f"{name}: {old['value']} before, {new['value']} now"
+            if name == "drop_epochs" and old["value"]:
                 # those of a preset keep their shares of --epochs
-                epochs = " ".join(map(str, there["value"]))
-                said += f", --drop-epochs {epochs} keeps those"
-            found.append(said)
+                epochs = " ".join(map(str, old["value"]))
+                change += f", keep them with --drop-epochs {epochs}"
+            changes.append(change)
     if before["data_sha256"] != now["data_sha256"]:
-        found.append(f"data: {before['data']} there, {now['data']} here")
-    begins = "starts_from_sha256"
-    if before.get(begins) != now.get(begins):
-        found.append("it began with other weights than there are now")
-    return found
+        changes.append(f"data: {before['data']} before, {now['data']} now")
+    start = "starts_from_sha256"
+    if before.get(start) != now.get(start):
+        changes.append("the weights that it started from have changed")
+    return changes
 
 
 def check_finished(folder):
     """Raises unless `folder` holds a run with all its epochs."""
     best = folder / BEST
     if not best.is_file():
-        raise FileNotFoundError(f"{best} is not there: train that stage first")
+        raise FileNotFoundError(f"{best} is missing: train that stage first")
     description = read_run(folder)
     if is_older(description):
-        raise ValueError(f"{folder} {OLDER}: --restart trains it anew")
+        raise ValueError(f"{folder} {OLDER}: train it again with --restart")
     wanted = description["settings"]["epochs"]["value"]
     done = len(pd.read_csv(folder / HISTORY))
     if done < wanted:
@@ -314,7 +314,7 @@ def _take_twin(folder, siblings, description):
         if equal and epochs <= wanted and _is_finished(path.parent):
             twins.append((epochs, path.parent))
     for epochs, twin in sorted(twins)[-1:]:
-        print(f"{folder}: its first {epochs} epochs are those of {twin}")
+        print(f"{folder}: copied the first {epochs} epochs from {twin}")
         for name in (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS):
             if (twin / name).is_file():
                 with files.whole(folder / name) as temporary:

@@ -21,8 +21,8 @@ def check(config, stages):
     names = [stage.name for stage in stages]
     if config.stage not in ("all", *names):
         raise ValueError(
-            f"stage {config.stage}: these settings have the stages "
-            f"{', '.join(names)}"
+            f"stage must be one of all, {', '.join(names)}, got "
+            f"{config.stage!r}"
         )
     parts = sum(stage.share for stage in stages)
     if config.epochs % parts and not config.smoke:
