@@ -202,7 +202,7 @@ def _check(person, path, size):
     place = [*person.center, person.scale]
     if not np.isfinite(place).all() or person.scale <= 0:
         raise ValueError(
-            f"{who}: centre must be finite and have a positive scale, got {place}"
+            f"{who}: centre must be finite, with a positive scale, got {place}"
         )
     if person.scale * geometry.PERSON_PIXELS > LARGEST_SQUARE * max(size):
         raise ValueError(
