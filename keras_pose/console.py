@@ -1,7 +1,6 @@
-"""How every command starts, shows its progress and ends.
+"""What all commands share: flags, progress, signals and errors.
 
-Flags in, one clear line if it fails. A terminal sees bars; a file gets a few
-lines that can be read later.
+An error is one line. Progress is a bar on a terminal and a few lines in a file.
 """
 
 import ast
@@ -25,18 +24,17 @@ from tqdm import tqdm
 from keras_pose import imports, untrusted
 
 LINES = 10
-"""Of one bar in a file, at most, and one at the end."""
+"""Most lines of one bar in a file, besides the last."""
 SECONDS = 30
-"""Between two of them, at least."""
+"""Least time between two of them."""
 TRACEBACK = "KERAS_POSE_TRACEBACK"
-"""Variable that, set to anything, shows the whole error."""
+"""Environment variable: if set, errors show their traceback."""
 
 
 def run(main, config, description):
     """Parses flags and calls `main`; bad input exits 1 with one line.
 
-    Ctrl-C exits 130, SIGTERM 143: every command can be stopped and called
-    again.
+    Ctrl-C exits 130, SIGTERM 143: a stopped command can be run again.
     """
     settings = parse(config, description)
     try:
@@ -44,29 +42,29 @@ def run(main, config, description):
         imports.load()
         main(config(**settings))
     except KeyboardInterrupt as stopped:
-        said = "stopped; the same command continues"
-        print(f"\n{said}: {command_line()}", file=sys.stderr)
+        message = "stopped; the same command continues"
+        print(f"\n{message}: {command_line()}", file=sys.stderr)
         sys.exit(143 if isinstance(stopped, Terminated) else 130)
     except (ValueError, OSError) as error:
         _fail(_sentence(error))
     except Exception as error:
-        # What a function inside of tf.data raised is a line of the text.
-        said = re.search("^(?:.*: )?ValueError: (.+)", str(error), re.MULTILINE)
-        if said and type(error).__module__.startswith("tensorflow."):
-            _fail(said[1])
-        said = (str(error).strip() or "no more is known").splitlines()[0]
-        _fail(f"{type(error).__name__}: {said} ({TRACEBACK}=1 says where)")
+        # tf.data puts the error of a Python function into a line of its own.
+        line = re.search("^(?:.*: )?ValueError: (.+)", str(error), re.MULTILINE)
+        if line and type(error).__module__.startswith("tensorflow."):
+            _fail(line[1])
+        line = (str(error).strip() or "no message").splitlines()[0]
+        _fail(f"{type(error).__name__}: {line} ({TRACEBACK}=1 says where)")
 
 
 def _sentence(error):
-    """What an error says; an OSError by itself begins with its number."""
+    """The message of an error, without the number of an OSError."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a cluster sends before it takes the machine away."""
+    """SIGTERM, as a cluster sends it before preemption."""
 
 
 def _stop(number, frame):
@@ -74,34 +72,34 @@ def _stop(number, frame):
 
 
 class Stop:
-    """A signal to stop that waits until the work in hand is done."""
+    """A request to stop, by a signal, that waits for the step under way."""
 
     def __init__(self):
         self.number = None
 
     @property
     def wanted(self):
-        """Whether one came."""
+        """Whether a signal came."""
         return self.number is not None
 
     def now(self):
-        """Stops: the time has come."""
+        """Stops: raises KeyboardInterrupt or `Terminated`."""
         _stop(self.number, None)
 
     def _keep(self, number, frame):
         if self.wanted:
             _stop(number, frame)
         self.number = number
-        # not print: the signal may have come in the middle of one
+        # not print: the signal may interrupt one
         os.write(2, b"\nstopping after this step; repeat to stop immediately\n")
 
 
 @contextmanager
 def finishing():
-    """Yields a `Stop` that Ctrl-C and SIGTERM ask; the second one is not asked.
+    """Yields a `Stop` that Ctrl-C and SIGTERM set; a second one stops at once.
 
-    What comes to its end without `Stop.now` is stopped there. In a thread,
-    where there are no signals, nothing is kept.
+    If the block ends without `Stop.now`, it stops there. In a thread other than
+    the main one, which gets no signals, nothing changes.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -122,7 +120,7 @@ def finishing():
 
 
 def _fail(sentence):
-    """One line, also of a name with line breaks; exits 1."""
+    """Prints the error as one line, also with line breaks in it; exits 1."""
     if os.environ.get(TRACEBACK):
         raise  # the error that is being handled
     line = untrusted.shown(" ".join(sentence.splitlines()))
@@ -134,12 +132,12 @@ def parse(config, description):
     """Reads the command line: {field of `config`: value}.
 
     --help shows the fields that `config` declares itself as options, and those
-    of each base class as a group named by the first line of its docstring. What
-    `config.PRESETS` fills in is shown in place of a default.
+    of each base class as a group named by the first line of its docstring.
+    Values of `config.PRESETS` are shown in place of a default.
 
     Args:
         config: a dataclass; a string under a field is its help.
-        description: what --help begins with, line by line as it is.
+        description: first part of --help; its lines are kept.
     """
     documents, owners = _documents(config), _owners(config)
     types = get_type_hints(config, include_extras=True)
@@ -181,16 +179,16 @@ def parse(config, description):
 
 
 def is_terminal(stream):
-    """Whether someone looks at `stream` while it is written."""
+    """Whether `stream` is a terminal."""
     return stream is not None and stream.isatty()
 
 
 def progress(items=None, **settings):
-    """tqdm's bar on a terminal; in a file a line now and then, and at the end.
+    """tqdm's bar on a terminal; in a file at most LINES lines and a last one.
 
     Args:
-        items: what is gone through, or None: the caller calls `update`.
-        **settings: of tqdm; without items, `total` is one of them.
+        items: to iterate over, or None: the caller calls `update`.
+        **settings: of tqdm; `total` is needed without items.
     """
     if is_terminal(sys.stderr):
         return tqdm(items, **settings)
@@ -209,13 +207,13 @@ class _Lines(tqdm):
     """A bar for a file: every state is a line of its own."""
 
     def display(self, msg=None, pos=None):
-        """tqdm calls it now and then, and with an empty message at the end."""
+        """tqdm calls this on updates, and with an empty message at the end."""
         if self.n and (msg is not None or self.n < self.total):
             self.fp.write(f"{self}\n")
 
 
 def command():
-    """What runs, as a user types it: `python -m NAME`."""
+    """The running command, as a user types it: `python -m NAME`."""
     spec = sys.modules["__main__"].__spec__
     if spec is None:
         return f"python {Path(sys.argv[0]).name}"
@@ -237,7 +235,7 @@ def _owners(config):
 
 
 def _documents(config):
-    """{field: the string under it}; a subclass' own counts."""
+    """{field: the string under it}; a subclass overrides its base."""
     documents = {}
     for owner in reversed(config.__mro__):
         if not dataclasses.is_dataclass(owner):

@@ -1,18 +1,18 @@
-"""How many cores this process may use: fewer than there are in a container."""
+"""The number of cores that this process may use, also in a container."""
 
 import math
 import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container, cgroup v2: microseconds of processor time in a period, and
+"""CPU limit of a container, cgroup v2: microseconds of CPU time per period, and
 the period; "max" if there is no limit."""
 
 
 def count():
-    """Cores that the scheduler gives us, and no more than the quota pays for.
+    """Cores in the process' affinity, at most the container's quota.
 
-    Not `os.cpu_count`, which counts those of the machine.
+    `os.cpu_count` counts those of the machine instead.
     """
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         cores = len(os.sched_getaffinity(0))
@@ -21,5 +21,5 @@ def count():
     try:
         quota, period = QUOTA.read_text().split()
         return min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # none, or not Linux
+    except (OSError, ValueError):  # no limit, or not Linux
         return cores

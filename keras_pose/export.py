@@ -3,21 +3,21 @@
     python -m keras_pose.export --model runs/hsm/best.keras
 
 Reading the photograph, cropping, normalisation, the flip test and sub-pixel
-decoding are inside the graph: serving it needs TensorFlow and nothing else. Two
-signatures, both with boxes (B, 4) float32, x, y, width, height in pixels of the
-upright photograph (a box of exactly the whole picture means: all of it):
+decoding are inside the graph: serving needs TensorFlow only. Two signatures
+take boxes (B, 4) float32, x, y, width, height in pixels of the upright
+photograph (a box of exactly the whole picture is not padded):
 
     encoded (serving_default)   encoded (B,) strings, JPEG, PNG or BMP of any
                                 sizes up to 200,000,000 pixels
     images                      images (B, H, W, 3) uint8 RGB
 
 They return joints (B, K, 2) x, y in pixels of the given photograph, scores
-(B, K) 0 ... 1 and missing (B, K) bool; a model that tells occluded joints from
-visible ones (MSSH with --occluded-amplitude -1) also occluded (B, K) bool. A
-third, `names`, takes nothing and returns the joints' names. EXIF orientation is
-applied to encoded photographs; a batch that is given as pixels must be upright
-already. A bad photograph or box fails the whole batch. serving.json beside the
-graph says the rest and holds an example of six lines.
+(B, K) 0 ... 1 and missing (B, K) bool; a model that predicts occlusion (MSSH
+with --occluded-amplitude -1) also occluded (B, K) bool. A third signature,
+`names`, takes nothing and returns the joints' names. EXIF orientation is
+applied to encoded photographs; images must be upright already. One bad
+photograph or box fails the whole batch. serving.json beside the graph describes
+the rest and holds an example of six lines.
 """
 
 import json
@@ -51,15 +51,15 @@ class Config:
     model: Path
     """A .keras file of training, for example runs/hsm/best.keras."""
     output: Path | None = None
-    """Folder of the SavedModel; saved_model beside the model if not given."""
+    """Folder of the SavedModel; default: saved_model beside the model."""
     flip: bool = False
     """Average with the mirrored picture: better, twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
-    """How a heatmap becomes a point: the peak's cell (argmax), a quarter cell
-    further (quarter), or a fit of the Gaussians that the model was trained on
-    (dark, soft)."""
+    """How a heatmap becomes a point: the cell of its peak (argmax), a quarter
+    cell towards the higher neighbour (quarter), or a fit of the Gaussians that
+    the model was trained on (dark, soft)."""
     missing_threshold: float = MISSING_THRESHOLD
-    """A joint whose score is below it is returned as missing."""
+    """Joints with a lower score are returned as missing."""
 
 
 def export(
@@ -70,11 +70,11 @@ def export(
     decoding="quarter",
     missing_threshold=MISSING_THRESHOLD,
 ):
-    """Writes a SavedModel whole or not at all; replaces an earlier export.
+    """Writes a SavedModel atomically; replaces an earlier export.
 
     Args:
         model: a Keras model that ends in `PoseMaps`.
-        folder: where to; refused if something else than an export is there.
+        folder: where to write; must be new, empty or an export.
         flip, decoding, missing_threshold: see `Config`.
 
     Returns:
@@ -82,10 +82,10 @@ def export(
     """
     folder = Path(folder)
     old = folder.with_name(f".{folder.name}.old")
-    _restore(folder, old)  # what a killed export left
+    _restore(folder, old)  # after a killed export
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
-            raise ValueError(f"{folder} is there and is not an export of ours")
+            raise ValueError(f"{folder} exists and is not an export")
     server = serving.Server(model, flip, decoding, missing_threshold)
     signatures = {
         "serving_default": server.encoded,
@@ -111,14 +111,14 @@ def export(
 
 
 def _restore(folder, old):
-    """Puts the old export back if no new one came; removes it otherwise."""
+    """Restores the old export if there is no new one, else removes it."""
     if old.exists() and not folder.exists():
         old.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _serving(server, name):
-    """What serving.json says: all that a client needs to know."""
+    """Contents of serving.json: all that a client needs to know."""
     height, width = server.size
     return {
         "model": name,
@@ -140,7 +140,7 @@ def _serving(server, name):
 
 
 def main(config):
-    """Loads, exports, says how to use it."""
+    """Loads and exports the model; prints how to use it."""
     serving.need_tensorflow()
     output = config.output or config.model.parent / "saved_model"
     folder = export(

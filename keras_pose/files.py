@@ -1,6 +1,6 @@
-"""Files and folders that appear whole or not at all, and stay.
+"""Atomic writes of files and folders, locks and checksums.
 
-What `whole` has returned from is on the disk: a power cut after it takes
+When `whole` returns, the file is on the disk: a power cut after it loses
 nothing, one before leaves the old file. `locked` gives a folder one writer.
 """
 
@@ -18,37 +18,37 @@ from datetime import datetime
 from pathlib import Path
 
 WRITING = ".writing-"
-"""What the names of temporary folders begin with."""
+"""Prefix of temporary folders."""
 LOCK = ".lock"
-"""File in a folder that `locked` holds; it stays behind."""
+"""File that `locked` locks in a folder; it is not removed."""
 SUMS = "SHA256SUMS"
-"""Checksums of the files of a folder, as `sha256sum -c` reads them."""
+"""Checksums of the files of a folder, in the format of `sha256sum -c`."""
 DAY = 24 * 60 * 60
 ROOM = 2**16
-"""Bytes: a disk with less is full, whatever a library calls the error."""
+"""Bytes: a disk with less free space counts as full."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors that go away when there is more room."""
+"""Errors of a full disk."""
 LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Errors of disks, mostly of networks, that cannot lock a file."""
+"""Errors of file systems, mostly network ones, that cannot lock a file."""
 
 
 @contextmanager
 def whole(path, durable=True):
     """Yields a temporary path to write to, renamed to `path` at the end.
 
-    A file or a folder may be written there. A reader, and whoever comes after a
-    kill or a power cut, sees the old one or the new one (of a folder that takes
-    another's place perhaps none: these are two renames). A link is followed,
-    and the mode of an old file is kept.
+    A file or a folder may be written there. A reader sees the old one or the
+    new one, also after a kill or a power cut (or no folder while one replaces
+    another: that takes two renames). A link is followed, and the mode of an old
+    file is kept.
 
     Args:
         path: of the file or folder.
-        durable: whether to wait until the disk has it. Of thousands of pictures
-            that can be drawn again, a file may be lost in a power cut.
+        durable: whether to wait until it is on the disk; not needed for files
+            that can be made again, which a power cut may then lose.
 
     Raises:
-        OSError: names `path`, why it cannot be written and how much room there
-            is; nothing is left.
+        OSError: names `path`, the reason and, if the disk is full, its free
+            space; nothing is left behind.
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
@@ -88,15 +88,15 @@ def scratch(place):
 
 
 class Unwritable(OSError):
-    """Says which path cannot be written, and why."""
+    """A path cannot be written; the message says why."""
 
 
 @contextmanager
 def sentences(path):
-    """Errors on the way to write `path` become one `Unwritable`.
+    """Turns errors while writing `path` into one `Unwritable`.
 
-    Libraries report a full disk as errors of their own: while there is no room,
-    any error counts as that.
+    Libraries report a full disk as errors of their own: on a full disk, any
+    error counts as that.
     """
     try:
         yield
@@ -120,15 +120,15 @@ def sentences(path):
 
 @contextmanager
 def locked(folder):
-    """Makes this process the only writer of a folder; readers are not asked.
+    """Makes this process the only writer of a folder; readers are not locked.
 
-    The lock ends with the process, however that ends. What a killed writer left
-    half-written is removed. A folder may be locked again by its own writer.
+    The lock ends with the process, even when it is killed. Temporary files of a
+    killed writer are removed. The writer may lock its folder again.
 
     Raises:
-        OSError: another process writes there: says which, and since when.
+        OSError: another process holds the lock; says which, and since when.
     """
-    import filelock  # --help does not wait for it
+    import filelock  # late: --help does not need it
 
     folder = Path(folder)
     with sentences(folder):
@@ -146,7 +146,9 @@ def locked(folder):
         except OSError as error:
             if error.errno not in LOCKLESS:
                 raise
-            print(f"{folder}: this disk has no locks; write to it only once")
+            print(
+                f"{folder}: this disk has no locks; run one command at a time"
+            )
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         path.write_text(
             f"process {os.getpid()} on {platform.node()}, since {now}"
@@ -159,7 +161,7 @@ def locked(folder):
 
 
 def sweep(folder):
-    """Removes what a kill left half-written; nobody else may write there."""
+    """Removes temporary folders of killed writers; needs the lock."""
     for entry in _left(folder):
         shutil.rmtree(entry, ignore_errors=True)
 
@@ -175,11 +177,11 @@ def seal(folder, names):
 
 
 def damaged(folder, names=()):
-    """Names of sealed files that are not as they were; None without a seal.
+    """Names of sealed files that are missing or changed; None without a seal.
 
     Args:
         folder: with a SHA256SUMS.
-        names: what it has to list, at least.
+        names: files that it must list, at least.
     """
     try:
         lines = (Path(folder) / SUMS).read_text().splitlines()
@@ -196,7 +198,7 @@ def damaged(folder, names=()):
 
 
 def is_whole(path, digest):
-    """Whether a file is there and has this checksum."""
+    """Whether a file exists and has this checksum."""
     return path.is_file() and checksum(path) == digest
 
 
@@ -207,7 +209,7 @@ def checksum(path):
 
 
 def _free(path):
-    """Bytes free where a path is, or will be."""
+    """Free bytes on the disk of a path, which need not exist yet."""
     path = Path(os.path.abspath(path))
     while not path.exists():
         path = path.parent
@@ -222,14 +224,14 @@ def _left(folder):
 
 @functools.cache
 def _sweep_once(folder):
-    """Removes what kills left a day ago, and no one can be writing to."""
+    """Removes temporary folders older than a day: no process uses them."""
     for entry in _left(folder):
         if time.time() - entry.stat().st_mtime > DAY:
             shutil.rmtree(entry, ignore_errors=True)
 
 
 def flush(path):
-    """Waits until a file or folder, with all that is in it, is on the disk."""
+    """Waits until a file, or a folder with its contents, is on the disk."""
     if path.is_dir():
         for entry in path.iterdir():
             flush(entry)
@@ -240,7 +242,7 @@ def flush(path):
 
 
 def flush_entries(folder):
-    """The same of the names in a folder alone; Windows does not ask for it."""
+    """`flush` for the names in a folder only; not needed on Windows."""
     if os.name != "nt":
         number = os.open(folder, os.O_RDONLY)
         try:

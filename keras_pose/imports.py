@@ -1,12 +1,11 @@
-"""How modules are imported: late by commands, and TensorFlow without noise.
+"""Lazy imports for commands, and TensorFlow without its import messages.
 
-A command takes seconds to import TensorFlow and Keras, and needs neither to
-answer --help. So where `python -m` starts one of our modules, the modules it
-imports are only looked up; what they hold is executed when something is first
-taken from them (`keras.Input`), and at the latest when the flags are parsed
-(`load`). So `import keras` and `from keras_pose import losses` are free, but
-`from keras_pose.losses import HSM` does: commands import modules. Where ours
-are imported as a library, nothing of this happens.
+Importing TensorFlow and Keras takes seconds, and --help needs neither. So when
+`python -m` runs one of our modules, the modules it imports are only found; they
+are executed on the first access to an attribute (`keras.Input`), at the latest
+when the flags are parsed (`load`). `import keras` and `from keras_pose import
+losses` are free, but `from keras_pose.losses import HSM` executes: commands
+import modules. Imported as a library, our modules load as usual.
 """
 
 import ctypes
@@ -32,12 +31,12 @@ NOISE = re.compile(
     r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} "
     r"|E\d{4} .*Unable to register cu"
 )
-"""What TensorFlow says while it is imported, whatever TF_CPP_MIN_LOG_LEVEL is:
-that there is no GPU, and that two of its libraries know the same ones."""
+"""Messages of TensorFlow's import that TF_CPP_MIN_LOG_LEVEL does not silence:
+no GPU, and factories that are registered twice."""
 
 
 class _Late(types.ModuleType):
-    """A module that is executed when something is first taken from it."""
+    """A module that is executed on the first access to an attribute."""
 
     def __getattr__(self, name):
         _execute(self)
@@ -45,7 +44,7 @@ class _Late(types.ModuleType):
 
 
 def _execute(module):
-    """Executes a late module, after the package it lies in."""
+    """Executes a late module, after its package."""
     package = sys.modules.get(module.__name__.rpartition(".")[0])
     if isinstance(package, _Late):
         _execute(package)
@@ -55,7 +54,7 @@ def _execute(module):
 
 
 class _Loader:
-    """Does what `loader` does, but late, or without TensorFlow's noise."""
+    """Loads like `loader`, but late, or without TensorFlow's messages."""
 
     def __init__(self, loader, late):
         self.loader = loader
@@ -65,7 +64,7 @@ class _Loader:
         return getattr(self.loader, name)
 
     def exec_module(self, module):
-        """The module keeps its own loader, as if this one had not been."""
+        """Executes the module, now or late, and restores its own loader."""
         if self.late:
             self.late = False
             module.__class__ = _Late
@@ -78,17 +77,17 @@ class _Loader:
 
 
 class _Finder:
-    """Looks modules up as the other finders do, and puts a `_Loader` in."""
+    """Finds modules with the other finders, and wraps their loaders."""
 
     late = False
 
     def find_spec(self, name, path=None, target=None):
-        """None where the module is none of ours and not slow."""
+        """The spec with a `_Loader`; None for modules to load as usual."""
         ours = name.split(".")[0] in OURS
         late = self.late and (ours or name in SLOW)
         package = sys.modules.get(name.rpartition(".")[0])
         if isinstance(package, _Late) and not late:
-            _execute(package)  # which may lay its modules elsewhere
+            _execute(package)  # it may change __path__
             path = package.__path__
         elif not (late or name == "tensorflow"):
             return None
@@ -102,7 +101,7 @@ class _Finder:
 
 
 def _execute_quietly(module):
-    """Executes TensorFlow; of what it writes to stderr, NOISE is left out."""
+    """Executes TensorFlow, and removes NOISE from its stderr."""
     if sys.stderr is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in "01":
         return module.__loader__.exec_module(module)
     with tempfile.TemporaryFile("w+", errors="replace") as caught:
@@ -121,12 +120,12 @@ def _execute_quietly(module):
 def install():
     """Called by `keras_pose` before it imports anything."""
     # On a CPU, TensorFlow logs as errors that there is no GPU and that oneDNN
-    # leaves an operation to others. What fails raises, too.
+    # lacks an operation. Real failures raise anyway.
     level = "2" if _has_gpu_driver() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     finder = _Finder()
-    # While `python -m` looks for the module it is to run, "-m" stands in the
-    # place of its file (docs.python.org/3/using/cmdline.html).
+    # While `python -m` looks for the module, sys.argv[0] is "-m"
+    # (docs.python.org/3/using/cmdline.html).
     if sys.argv[:1] == ["-m"]:
         words = {word.split(".")[0] for word in sys.orig_argv}
         finder.late = not words.isdisjoint(OURS)
@@ -134,7 +133,7 @@ def install():
 
 
 def _has_gpu_driver():
-    """Whether there is the library that TensorFlow looks for, too."""
+    """Whether the library exists that TensorFlow looks for."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -143,7 +142,7 @@ def _has_gpu_driver():
 
 
 def load():
-    """Imports what is late, and from now on at once."""
+    """Executes all late modules; later imports are not late."""
     for finder in sys.meta_path:
         if isinstance(finder, _Finder):
             finder.late = False

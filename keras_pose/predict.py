@@ -1,13 +1,13 @@
-"""Finds the joints of the person in your own photographs.
+"""Predicts the joints of the person in your own photographs.
 
     python -m keras_pose.predict --model best.keras photo.jpg \\
         --box 120 40 200 460 --output out.png --json out.json
 
 The model is a .keras file of training or the folder of an export. --box is the
-person: x, y, width, height in pixels; without it the whole picture is taken,
-which works where one person fills it. Pictures are read as every viewer shows
-them: the EXIF orientation of a phone is applied, and coordinates are those of
-the upright picture, counted from the centre of its first pixel.
+person's box: x, y, width, height in pixels; the default is the whole picture,
+which works where one person fills it. The EXIF orientation is applied, as in
+every viewer, and coordinates are those of the upright picture, from the centre
+of its first pixel.
 """
 
 import os
@@ -29,9 +29,9 @@ from keras_pose.models import model as models
 from keras_pose.people import Poses, join, nobody
 
 SMALLEST = 8
-"""Pixels: no joint can be told from another in a smaller picture."""
+"""Least side of a photograph, pixels."""
 DRAWN = 4096
-"""Longer side of a drawing, at most: larger photographs are drawn smaller."""
+"""Largest side of a drawing, pixels; larger photographs are drawn smaller."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,29 @@ class Config:
     box: tuple[float, float, float, float] | None = None
     """The person: x y width height in pixels, for one photograph."""
     output: Path | None = None
-    """Where the drawing goes: a .png, or a folder for several photographs."""
+    """Drawing to write: a .png, or a folder for several photographs."""
     json: Path | None = None
-    """Where the joints go: a .json file like COCO's results. What its numbers
-    mean goes beside it, into NAME-header.json."""
+    """Joints to write: a .json file in the format of COCO's results;
+    NAME-header.json beside it explains the numbers."""
     flip: bool = False
-    """Average with the mirrored picture (an export decides that itself)."""
+    """Average with the mirrored picture; an export needs --flip as well."""
 
 
 def read(path):
-    """A photograph: its bytes, and its pixels upright, (H, W, 3) uint8 RGB.
+    """A photograph: its bytes, and its upright pixels (H, W, 3) uint8 RGB.
 
     The bytes of a GIF are those of its first frame as a PNG.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, a corrupt or a truncated one, a tiny one, or
-            one of more than `records.PIXELS`.
+        ValueError: not an image, a damaged, truncated or tiny one, or one of
+            more than `records.PIXELS`.
     """
     try:
         encoded = untrusted.read_file(path)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} is not there: a photograph wanted"
+            f"{path} is missing: expected a photograph"
         ) from None
     try:
         photograph.check_frames(encoded)
@@ -80,19 +80,19 @@ def read(path):
         if photograph.TOO_LARGE in error.message:
             raise ValueError(f"{path}: {photograph.TOO_LARGE}") from None
         raise ValueError(
-            f"{path} is not an image that can be read: a whole JPEG, PNG, GIF "
-            "or BMP wanted"
+            f"{path} is not an image that can be read: expected a complete "
+            "JPEG, PNG, GIF or BMP"
         ) from None
     if min(image.shape[:2]) < SMALLEST:
         raise ValueError(
-            f"{path}: at least {SMALLEST} x {SMALLEST} pixels wanted, got "
+            f"{path} must have at least {SMALLEST} x {SMALLEST} pixels, got "
             f"{image.shape[1]} x {image.shape[0]}"
         )
     return encoded, image
 
 
 def check_box(box, image, path):
-    """The box as four floats; ValueError where it cannot show a person."""
+    """The box as four floats; ValueError if it cannot hold a person."""
     box = [float(value) for value in box]
     height, width = image.shape[:2]
     x, y, w, h = box
@@ -103,7 +103,7 @@ def check_box(box, image, path):
         raise ValueError(f"{path}: the box must have an area: {what}")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise ValueError(
-            f"{path}: the box lies outside of the picture, which is "
+            f"{path}: the box lies outside the picture, which is "
             f"{width} x {height}: {what}"
         )
     most = photograph.BOX_RATIO * max(width, height)
@@ -116,29 +116,31 @@ def check_box(box, image, path):
 
 
 def open_model(path, flip=False):
-    """A .keras file or an export, as a function and its skeleton.
+    """Loads a .keras file or an export as a function and its skeleton.
 
     Returns:
         function(encoded (B,) strings, boxes (B, 4)) -> dict of joints (B, K, 2)
-        x, y in the photographs' pixels, scores (B, K), missing (B, K) and, of a
-        model that says so, occluded (B, K); and the `Skeleton`.
+        x, y in the photographs' pixels, scores (B, K), missing (B, K) and, if
+        the model predicts it, occluded (B, K); and the `Skeleton`.
     """
     path = Path(path)
     if not path.is_dir():
         server = serving.Server(models.load_model(path), flip=flip)
-        # Not the method itself: that would not keep the server alive.
-        return lambda *given: server.encoded(*given), server.skeleton
+        # A bound method of a tf.function does not keep the server alive.
+        return lambda *inputs: server.encoded(*inputs), server.skeleton
     if not (path / export.SERVING).is_file():
         raise ValueError(
             f"{path} is not an export: it has no {export.SERVING}. Write one "
             "with python -m keras_pose.export"
         )
-    said = untrusted.read_json(path / export.SERVING)
+    settings = untrusted.read_json(path / export.SERVING)
     try:
-        skeleton, has_flip = skeletons.find(said["skeleton"]), said["flip"]
+        skeleton = skeletons.find(settings["skeleton"])
+        has_flip = settings["flip"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path / export.SERVING} is not of an export: problem with {error}"
+            f"{path / export.SERVING} is not from an export: problem with "
+            f"{error}"
         ) from None
     if flip and not has_flip:
         raise ValueError(
@@ -155,7 +157,7 @@ def open_model(path, flip=False):
     if tuple(names) != skeleton.joints:
         raise ValueError(
             f"{path}: its graph finds {', '.join(names)}, but "
-            f"{export.SERVING} says {', '.join(skeleton.joints)}"
+            f"{export.SERVING} lists {', '.join(skeleton.joints)}"
         )
 
     def locate(photographs, boxes):
@@ -165,22 +167,22 @@ def open_model(path, flip=False):
 
 
 def predict(function, path, box=None):
-    """One photograph: the picture (H, W, 3), and one of `Poses`."""
+    """Predicts one photograph: the picture (H, W, 3), and `Poses` of one."""
     encoded, image = read(path)
     height, width = image.shape[:2]
     box = check_box(box or (0, 0, width, height), image, path)
-    found = function(tf.constant([encoded]), tf.constant([box]))
-    found = {name: values.numpy() for name, values in found.items()}
+    outputs = function(tf.constant([encoded]), tf.constant([box]))
+    outputs = {name: values.numpy() for name, values in outputs.items()}
     return image, Poses(
-        **found,
+        **outputs,
         person=np.array([-1]),
-        score=suppress.rescore(np.ones(1), found["scores"]),
+        score=suppress.rescore(np.ones(1), outputs["scores"]),
         box=np.array([box]),
     )
 
 
 def draw(image, pose, skeleton):
-    """The skeleton; joints thought missing or occluded are hollow.
+    """Draws the skeleton; missing or occluded joints are hollow.
 
     A photograph with a side of more than DRAWN pixels is drawn smaller.
     """
@@ -196,7 +198,7 @@ def draw(image, pose, skeleton):
 
 
 def main(config):
-    """Reads, finds, draws and tells; every photograph is checked first."""
+    """Checks all paths, then predicts and writes what was asked for."""
     several = len(config.photos) > 1
     if not config.photos:
         raise ValueError("no photograph given")
@@ -208,7 +210,7 @@ def main(config):
         folder.mkdir(parents=True, exist_ok=True)
     function, skeleton = open_model(config.model, config.flip)
     if not config.box:
-        print("No --box: the whole picture is taken for the person's.")
+        print("No --box: the whole picture is used as the box.")
     poses = []
     for path, target in progress(
         list(zip(config.photos, targets, strict=True)),
@@ -236,7 +238,7 @@ def main(config):
     print(
         f"Written: {', '.join(written)}"
         if written
-        else "Next: --output out.png draws them, --json out.json keeps them"
+        else "Next: --output out.png draws them, --json out.json saves them"
     )
     return poses
 
@@ -247,24 +249,26 @@ def table(pose, skeleton):
     doubts = _doubts(pose).items()
     for number, name in enumerate(skeleton.joints):
         (x, y), score = pose.joints[0, number], pose.scores[0, number]
-        words = "".join(f"  {word}" for word, said in doubts if said[number])
+        words = "".join(f"  {word}" for word, is_so in doubts if is_so[number])
         lines.append(f"{name:<16}{x:>9.1f}{y:>9.1f}{score:>8.2f}{words}")
     return "\n".join(lines)
 
 
 def _doubts(pose):
-    """{what speaks against a visible joint: (K,) bool}."""
-    said = {name: getattr(pose, name) for name in ("missing", "occluded")}
-    return {name: v[0] for name, v in said.items() if v is not None}
+    """{"missing" or "occluded": (K,) bool}, of those predicted."""
+    doubts = {name: getattr(pose, name) for name in ("missing", "occluded")}
+    return {name: v[0] for name, v in doubts.items() if v is not None}
 
 
 def _targets(photos, output):
-    """Where each drawing goes; None where none is wanted."""
+    """Path of each drawing; None without --output."""
     if output is None:
         return [None] * len(photos)
     if len(photos) == 1 and output.suffix and not output.is_dir():
         if output.suffix.lower() not in drawing.SUFFIXES:
-            raise ValueError(f"{output}: a .png, a .jpg or a folder wanted")
+            raise ValueError(
+                f"output must be a .png, a .jpg or a folder, got {output}"
+            )
         return [output]
     names = [f"{path.stem}.png" for path in photos]
     if len(set(names)) < len(names):
@@ -274,7 +278,7 @@ def _targets(photos, output):
 
 
 def _keep_inputs(config, targets):
-    """ValueError where something that is read would be written over."""
+    """ValueError if an output would overwrite an input or another output."""
     written = [target for target in targets if target]
     if config.json:
         header = formats.header_of(config.json)
@@ -286,13 +290,13 @@ def _keep_inputs(config, targets):
         for kind, others in (("read", read), ("written", written[:number])):
             if any(_is_same(path, other) for other in others):
                 raise ValueError(
-                    f"{untrusted.shown(path)} would be written over, but it is "
-                    f"{kind}, too: choose another --output or --json"
+                    f"{untrusted.shown(path)} would be overwritten, but is "
+                    f"also {kind}: choose another --output or --json"
                 )
 
 
 def _is_same(path, other):
-    """Whether two paths are of one file, also by links."""
+    """Whether two paths are the same file, also through links."""
     if os.path.exists(path) and os.path.exists(other):
         return os.path.samefile(path, other)
     return os.path.realpath(path) == os.path.realpath(other)

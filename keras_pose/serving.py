@@ -1,4 +1,4 @@
-"""Photographs and boxes in, joints out: a trained model as a TensorFlow graph.
+"""A trained model as a TensorFlow graph, from photographs to joints.
 
 Reading the photograph, cropping, the flip test and sub-pixel decoding are
 inside. `keras_pose.export` writes it, `keras_pose.predict` calls it.
@@ -13,11 +13,11 @@ from keras_pose.models import folding, heads
 from keras_pose.people import MISSING_THRESHOLD
 
 PARALLEL = 4
-"""Photographs cropped at a time: each may take some 100 MB meanwhile."""
+"""Photographs cropped in parallel; each may take about 100 MB."""
 
 
 class Server:
-    """Photographs and boxes in, joints in the photographs' pixels out."""
+    """Maps photographs and boxes to joints in the photographs' pixels."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Server:
         self.decoding = decoding
         self.missing_threshold = missing_threshold
         network = folding.fold_norms(model)
-        # As constants, kernels are laid out for the CPU once, not at each call.
+        # Constant kernels get their CPU layout once, not at each call.
         values = [(weight, weight.numpy()) for weight in network.variables]
 
         def seen(crops):
@@ -47,7 +47,7 @@ class Server:
                 outputs = network(crops, training=False)
             return self.codec.seen(outputs)
 
-        # Traced once, however many signatures call it.
+        # Traced once for all signatures.
         self.seen = tf.function(
             seen,
             input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
@@ -95,7 +95,7 @@ class Server:
         tf.debugging.assert_equal(
             tf.shape(pictures)[0],
             tf.shape(boxes)[0],
-            "as many boxes as photographs wanted",
+            "the number of boxes must be that of the photographs",
         )
         crops, matrices = tf.map_fn(
             lambda pair: crop(*pair, self.size),
@@ -106,27 +106,29 @@ class Server:
                 tf.TensorSpec((2, 3), tf.float32),
             ),
         )
-        if self.flip:  # one batch: of so small ones a call each costs more
+        if self.flip:  # one batch of both is faster than two calls
             both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
             seen, mirrored = tf.split(self.seen(both), 2)
             seen = (seen + self.codec.mirror(mirrored)) / 2
         else:
             seen = self.seen(crops)
         points, scores, occluded = self.codec.joints(seen, self.decoding)
-        found = {
+        outputs = {
             "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
             "scores": scores,
             "missing": scores < self.missing_threshold,
         }
         if occluded is not None:
-            found["occluded"] = occluded
-        return found
+            outputs["occluded"] = occluded
+        return outputs
 
 
 def need_tensorflow():
+    """Raises ValueError unless Keras runs on TensorFlow."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise ValueError(
-            "photographs are read by a TensorFlow graph: KERAS_BACKEND="
-            f"tensorflow wanted, got {backend}; it loads .keras files of any"
+            "photographs are read by a TensorFlow graph: expected "
+            f"KERAS_BACKEND=tensorflow, got {backend}; it loads .keras files "
+            "of every backend"
         )

@@ -1,8 +1,8 @@
-"""What comes from outside: files that are files, names that stay, sizes.
+"""Checks of untrusted input: file types, names and sizes.
 
-Data sets, annotations, photographs and model files may be damaged or made by
-somebody who means harm. What reads them asks here, before it believes a name or
-a size; docs/trust.md says what is promised.
+Data sets, annotations, photographs and model files may be damaged or malicious.
+Their readers check names and sizes here before they use them; docs/trust.md
+lists the guarantees.
 """
 
 import errno
@@ -14,25 +14,25 @@ import zlib
 from pathlib import Path, PurePath
 
 FILE_BYTES = 2**30
-"""Of a file that is read at once, packed or not; COCO's largest file of
+"""Largest file that is read at once, also unpacked; COCO's largest file of
 keypoints has 240 MB."""
 DEPTH = 32
-"""Groups of an HDF5 file in one another; Keras' own have fewer than ten."""
+"""Deepest nesting of HDF5 groups; Keras' own files have less than ten."""
 LARGEST = 1e300
-"""A number of a file must fit into a float."""
+"""Largest number in a file: it must fit into a float."""
 EXPANSION = 10
-"""How many times its packed bytes a file may unpack to, beyond SLACK: weights
-are not packed at all, and coordinates hardly."""
+"""Largest ratio of unpacked to packed bytes, beyond SLACK: weights and
+coordinates hardly compress."""
 SLACK = 2**20
-"""Bytes that anything may unpack to."""
+"""Bytes that any file may unpack to."""
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-"""A pipe without a writer is else waited for, for ever."""
+"""Without O_NONBLOCK, opening a pipe without a writer blocks forever."""
 OURS = errno.ENOENT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR
-"""Errors that say nothing about the file: it is missing, or we cannot go on."""
+"""Errors that are not about the content: no such file, or no resources."""
 
 
 def inside(folder, name):
-    """Path of a file that a file names, in the folder it belongs to.
+    """Path of a file in a folder, by a name from an untrusted file.
 
     Args:
         folder: may itself be a link.
@@ -40,14 +40,16 @@ def inside(folder, name):
 
     Raises:
         ValueError: the name is absolute, leaves the folder by ".." or by a
-            link, or is no name.
+            link, or is not a file name.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"a file name wanted, got {name!r}")
+        raise ValueError(f"expected a file name, got {name!r}")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a file name of text wanted, got {name!r}") from None
+        raise ValueError(
+            f"expected a file name of text, got {name!r}"
+        ) from None
     parts = PurePath(name).parts
     if not parts or ".." in parts or PurePath(name).anchor:
         raise ValueError(f"the name {name!r} leads out of {folder}")
@@ -63,7 +65,7 @@ def inside(folder, name):
 
 
 def is_name(name):
-    """Whether `name` can be the name of a file or of a part of one."""
+    """Whether `name` can be part of a file name."""
     return (
         isinstance(name, str)
         and name.isprintable()
@@ -73,12 +75,12 @@ def is_name(name):
 
 
 def read_file(path):
-    """The bytes of a regular file; a pipe is not waited for.
+    """The bytes of a regular file; never blocks on a pipe.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder, a device, a pipe, a loop of links, a file without
-            permission or with too long a name: nothing that can be read.
+        ValueError: not readable: a folder, device, pipe or loop of links, no
+            permission, a name that is too long, or too large.
     """
     try:
         number = os.open(path, FLAGS)
@@ -88,7 +90,8 @@ def read_file(path):
             size = os.fstat(number).st_size
             if size > FILE_BYTES:
                 raise ValueError(
-                    f"{path}: at most {FILE_BYTES:,} bytes wanted, got {size:,}"
+                    f"{path} must have at most {FILE_BYTES:,} bytes, got "
+                    f"{size:,}"
                 )
             return file.read()
     except OSError as error:
@@ -98,7 +101,7 @@ def read_file(path):
 
 
 def read_json(path):
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -108,7 +111,7 @@ def read_json(path):
 
 
 def parse_json(content, path):
-    """What the bytes `content` of a JSON file hold; errors name `path`."""
+    """Parses the bytes `content` of a JSON file; errors name `path`."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -116,17 +119,18 @@ def parse_json(content, path):
 
 
 def unzip_gzip(content, path):
-    """The bytes in a .gz file's `content`, at most FILE_BYTES of them.
+    """Unpacks the `content` of a .gz file to at most FILE_BYTES.
 
     Raises:
-        ValueError: damaged, or more; names `path`.
+        ValueError: damaged, or too large; names `path`.
     """
-    found, left = b"", content
+    unpacked, left = b"", content
     try:
         while left:
             unpacker = zlib.decompressobj(wbits=31)
-            found += unpacker.decompress(left, FILE_BYTES + 1 - len(found))
-            if len(found) > FILE_BYTES:
+            room = FILE_BYTES + 1 - len(unpacked)
+            unpacked += unpacker.decompress(left, room)
+            if len(unpacked) > FILE_BYTES:
                 raise ValueError(
                     f"{path} unpacks to more than {FILE_BYTES:,} bytes"
                 )
@@ -135,20 +139,20 @@ def unzip_gzip(content, path):
             left = unpacker.unused_data
     except zlib.error as error:
         raise ValueError(f"{path} is damaged: {error}") from None
-    return found
+    return unpacked
 
 
 def check_unpacked(path, unpacked, packed):
-    """ValueError if a file of `packed` bytes holds too many when unpacked."""
+    """ValueError if `packed` bytes unpack to too many."""
     if unpacked > EXPANSION * packed + SLACK:
         raise ValueError(
-            f"{path} unpacks from {packed:,} bytes to {unpacked:,}: at most "
-            f"{EXPANSION} times as many wanted"
+            f"{path} unpacks from {packed:,} bytes to {unpacked:,}, more than "
+            f"{EXPANSION} times as many"
         )
 
 
 def check_hdf5(group, path, depth=0):
-    """Raises unless all of an open HDF5 file lies in it, and is as large.
+    """Raises if an open HDF5 file refers to other files or unpacks to too much.
 
     Args:
         group: an `h5py.File` or a group of one.
@@ -156,11 +160,11 @@ def check_hdf5(group, path, depth=0):
         depth: of the group in the file.
 
     Raises:
-        ValueError: a link to another place or file, or a data set that unpacks
-            to too many bytes.
+        ValueError: a link, data in another file, groups that are too deep, or
+            a data set that unpacks to too many bytes.
     """
     if depth > DEPTH:
-        raise ValueError(f"{path}: its groups lead in a circle")
+        raise ValueError(f"{path}: groups are more than {DEPTH} deep")
     for name in group:
         link = type(group.get(name, getlink=True)).__name__
         if link != "HardLink":
@@ -170,14 +174,14 @@ def check_hdf5(group, path, depth=0):
             check_hdf5(member, path, depth + 1)
         elif hasattr(member, "shape"):
             if member.external or member.is_virtual:
-                raise ValueError(f"{path}: {name} lies in another file")
+                raise ValueError(f"{path}: {name} is stored in another file")
             size = math.prod(member.shape or ()) * member.dtype.itemsize
             stored = member.id.get_storage_size()
             check_unpacked(f"{path}: {name}", size, stored)
 
 
 def is_number(value, low=-LARGEST, high=LARGEST):
-    """Whether `value` is a finite number (no bool) of low ... high."""
+    """Whether `value` is a number (not a bool) in low ... high."""
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -186,12 +190,12 @@ def is_number(value, low=-LARGEST, high=LARGEST):
 
 
 def is_count(value, low=0, high=2**53):
-    """Whether `value` is a whole number of low ... high."""
+    """Whether `value` is a whole number in low ... high."""
     return isinstance(value, int) and is_number(value, low, high)
 
 
 def shown(text):
-    """Text for a terminal: a name may hold line breaks and what is no text."""
+    """Text for a terminal: escapes line breaks and control characters."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode()
         for c in str(text)

@@ -190,7 +190,7 @@ def test_impossible_settings_are_refused(name, value):
 
 
 def test_an_unknown_distribution_is_refused():
-    known = "distribution: one of octaves, normal, uniform, got 'flat'"
+    known = "distribution must be one of octaves, normal, uniform, got 'flat'"
     with pytest.raises(ValueError, match=known):
         Augmentation(distribution="flat")
 

@@ -25,10 +25,10 @@ def test_what_is_allowed_passes():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loss": "l1"}, "loss: one of hsm, mse, got 'l1'"),
-        ({"kernel": 5}, "kernel: one of 2, 3, got 5"),
-        ({"kernel": "2"}, "kernel: one of 2, 3, got '2'"),
-        ({"ablation": "x"}, "ablation: one of blocks, fusion, got 'x'"),
+        ({"loss": "l1"}, "loss must be one of hsm, mse, got 'l1'"),
+        ({"kernel": 5}, "kernel must be one of 2, 3, got 5"),
+        ({"kernel": "2"}, "kernel must be one of 2, 3, got '2'"),
+        ({"ablation": "x"}, "ablation must be one of blocks, fusion, got 'x'"),
     ],
 )
 def test_what_is_not_is_named(settings, message):

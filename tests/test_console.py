@@ -182,7 +182,7 @@ class Nothing:
             RecursionError("too deep\nstack"),
             "error: RecursionError: too deep (",
         ),
-        (MemoryError(), "error: MemoryError: no more is known (KERAS"),
+        (MemoryError(), "error: MemoryError: no message (KERAS"),
     ],
     ids=lambda value: type(value).__name__,
 )

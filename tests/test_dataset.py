@@ -65,8 +65,8 @@ def test_no_folder_and_an_empty_folder(tmp_path):
     "text, message",
     [
         ("{", "is not JSON"),
-        ("[]", "format 1 wanted, got"),
-        (json.dumps({"format": 2}), "format 1 wanted, got 2"),
+        ("[]", "format must be 1, got"),
+        (json.dumps({"format": 2}), "format must be 1, got 2"),
         (
             json.dumps({"format": 1, "skeleton": "cat"}),
             "one of mpii, lsp, coco, flic, got 'cat'",
@@ -86,26 +86,29 @@ SPLITS = GOOD["splits"]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_side": 1e9}, "max_side: 1 to 65,535 pixels wanted, got 1000000"),
-        ({"max_side": True}, "max_side: .* got True"),
-        ({"protocol": 3}, "protocol: text wanted, got 3"),
+        ({"max_side": 1e9}, "max_side must be 1 to 65,535 pixels, got 100"),
+        ({"max_side": True}, "max_side must .* got True"),
+        ({"protocol": 3}, "protocol must be a string, got 3"),
         ({"skeleton": {"name": "a", "joints": "nose"}}, "lists of joints"),
         ({"skeleton": {"name": "a", "joints": [["nose"]]}}, "names are words"),
         ({"skeleton": {"name": "a", "joints": ["x\ny"]}}, "names are words"),
         ({"skeleton": {"name": "a", "joints": ["x"] * 1001}}, "most 1000 joi"),
         ({"skeleton": ["lsp"]}, r"one of mpii.* got \['lsp'\]"),
-        ({"context": float("inf")}, "context: a number of 0.01 to 100"),
-        ({"aspect": "0.75"}, "aspect: a number of 0.01 to 100 wanted, got '0"),
-        ({"splits": []}, r"splits: an object wanted, got \[\]"),
+        (
+            {"context": float("inf")},
+            "context must be a number from 0.01 to 100",
+        ),
+        ({"aspect": "0.75"}, "aspect must be .* to 100, got '0.75"),
+        ({"splits": []}, r"splits must be an object, got \[\]"),
         ({"splits": {"../val": SPLITS["val"]}}, r"name of a split.*'../val'"),
-        ({"splits": {"val": 3}}, "split 'val': an object wanted, got 3"),
-        ({"splits": {"val": {"people": 1}}}, "split 'val': it has no shards"),
+        ({"splits": {"val": 3}}, "split 'val': expected an object, got 3"),
+        ({"splits": {"val": {"people": 1}}}, "split 'val': shards is missing"),
         (
             {"splits": {"train": SPLITS["train"] | {"people": 10**9}}},
-            "'train': 1,000,000,000 people, but shards with 2",
+            "'train': 1,000,000,000 people, but shards hold 2",
         ),
-        ({"truth": {"test": {}}}, "truth of a split: one of train, val"),
-        ({"truth": {"val": {}}}, "truth of 'val': it has no file"),
+        ({"truth": {"test": {}}}, "truth of a split must be one of train, val"),
+        ({"truth": {"val": {}}}, "truth of 'val': file is missing"),
     ],
 )
 def test_a_description_that_cannot_be_is_refused(tmp_path, changes, message):
@@ -117,10 +120,10 @@ def test_a_description_that_cannot_be_is_refused(tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"file": None}, "file: text wanted, got None"),
-        ({"sha256": "?"}, "sha256: 64 digits of a SHA-256 wanted"),
-        ({"bytes": -1}, "bytes: a whole number from 0"),
-        ({"records": 0}, "records: a whole number from 1"),
+        ({"file": None}, "file must be a string, got None"),
+        ({"sha256": "?"}, "sha256 must be a SHA-256 of 64 digits"),
+        ({"bytes": -1}, "bytes must be a whole number of at least 0"),
+        ({"records": 0}, "records must be a whole number of at least 1"),
         ({"records": 7}, "100 bytes of 'train-0.tfrecord' cannot hold 7"),
     ],
 )
@@ -140,7 +143,7 @@ def test_a_shard_stays_in_its_folder(tmp_path):
         "../secret": "leads out of",
         str(tmp_path / "secret"): "leads out of",
         "link": "is a link that leads out of",
-        "": "a file name wanted",
+        "": "expected a file name",
     }.items():
         train = {"people": 2, "shards": [SHARD | {"file": name}]}
         dataset.write_description(folder, GOOD | {"splits": {"train": train}})

@@ -386,5 +386,5 @@ def test_a_bad_request_ends_before_anything_is_predicted(
     refused("joints of lsp, but .* has mpii")
     refused("no split 'tset'", split="tset")
     refused("'test' holds no people", split="test")
-    refused("protocol: one of pckh", protocol="pck")
+    refused("protocol must be one of pckh", protocol="pck")
     refused("PCK@0.2 has nothing to score", protocol="pck-torso")

@@ -261,7 +261,7 @@ def test_an_export_takes_no_gif(served):
 
 def test_as_many_boxes_as_photographs(served, oracle, png):
     picture, _ = oracle.draw(oracle.cells(), (16, 24), 4)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="as many boxes"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="number of boxes"):
         ask(served, [png(picture)], [whole(picture)] * 2)
 
 

@@ -558,15 +558,27 @@ INF = float("inf")
     ("name", "values", "message"),
     [
         ("image/size", {"int64_list": [600, 80]}, r"\(60, 80\), but .*600, 80"),
-        ("image/matrix", {"float_list": [INF] * 6}, "cannot be undone"),
-        ("image/matrix", {"float_list": [0] * 6}, "cannot be undone"),
-        ("people/flags", {"int64_list": [3] * 16}, "flags of 0, 1 and 2"),
+        ("image/matrix", {"float_list": [INF] * 6}, "must be invertible"),
+        ("image/matrix", {"float_list": [0] * 6}, "must be invertible"),
+        ("people/flags", {"int64_list": [3] * 16}, "flags must be 0, 1 or 2"),
         ("people/joints", {"float_list": [INF] * 32}, "NaN or infinite"),
-        ("people/joints", {"float_list": [1.0] * 30}, "30 numbers in people"),
-        ("people/scale", {"float_list": [1.0] * 1001}, "1,001 people, at most"),
-        ("people/name", {}, "0 names of 1 people"),
+        (
+            "people/joints",
+            {"float_list": [1.0] * 30},
+            "32 numbers in people/joints, got 30",
+        ),
+        (
+            "people/scale",
+            {"float_list": [1.0] * 1001},
+            "at most 1,000 people, got 1,001",
+        ),
+        ("people/name", {}, "1 values in people/name, got 0"),
         ("people/box", {"float_list": [INF] * 4}, "people/box is infinite"),
-        ("image/encoded", {"bytes_list": [b"", b""]}, "2 values in image/enc"),
+        (
+            "image/encoded",
+            {"bytes_list": [b"", b""]},
+            "1 value in image/encoded, got 2",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_is_named(
@@ -580,7 +592,9 @@ def test_a_record_that_cannot_be_is_named(
 
 def test_a_record_that_is_no_example_is_named(tmp_path, save):
     data = save(tmp_path, [b"\xff\xff\xff"])
-    with pytest.raises(ValueError, match="record 0 .*is no tf.train.Example"):
+    with pytest.raises(
+        ValueError, match="record 0 .*is not a tf.train.Example"
+    ):
         reading.open_split(data, "train")
 
 
@@ -588,7 +602,7 @@ def test_fewer_records_than_described_are_named(tmp_path, save):
     data = save(tmp_path, [picture(GOOD, someone((40, 30), 40))] * 2)
     (shard,) = data.description["splits"]["train"]["shards"]
     shard["records"] = 3
-    with pytest.raises(ValueError, match="3 records wanted, got 2"):
+    with pytest.raises(ValueError, match="expected 3 records, got 2"):
         reading.open_split(data, "train")
 
 
@@ -621,7 +635,9 @@ def test_a_record_of_another_skeleton_is_named(tmp_path, save):
     data = save(
         tmp_path, [picture(GOOD, someone((40, 30), 40))], skeleton="lsp"
     )
-    with pytest.raises(ValueError, match="16 joints per person, 14 wanted"):
+    with pytest.raises(
+        ValueError, match="must have 14 joints per person, got 16"
+    ):
         reading.open_split(data, "train")
 
 

@@ -208,7 +208,7 @@ def test_nothing_that_is_read_is_written_over(tmp_path, monkeypatch, outputs):
     photo = "photo.png" if outputs.get("output") == "." else "photo.jpg"
     outputs = {name: Path(path) for name, path in outputs.items()}
     config = predict.Config((Path(photo),), Path("best.keras"), **outputs)
-    with pytest.raises(ValueError, match="would be written over"):
+    with pytest.raises(ValueError, match="would be overwritten"):
         predict.main(config)
     assert Path(photo).read_text() == "as it was"
 
@@ -218,7 +218,7 @@ def test_an_exports_own_files_are_not_written_over(oracle_export, photo):
     config = predict.Config(
         (path,), oracle_export, json=oracle_export / "serving.json"
     )
-    with pytest.raises(ValueError, match="serving.json would be written over"):
+    with pytest.raises(ValueError, match="serving.json would be overwritten"):
         predict.main(config)
 
 
@@ -343,5 +343,5 @@ def test_an_export_whose_joints_were_renamed_is_refused(
     joints = ["nose", *MPII.joints[1:]]
     said["skeleton"] = {"name": "mpii", "joints": joints}
     path.write_text(json.dumps(said))
-    with pytest.raises(ValueError, match="finds right_ankle.* says nose"):
+    with pytest.raises(ValueError, match="finds right_ankle.* lists nose"):
         predict.open_model(folder)

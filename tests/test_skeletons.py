@@ -59,10 +59,10 @@ def test_what_cannot_be_is_refused(settings, named):
 @pytest.mark.parametrize(
     ("described", "named"),
     [
-        ("cat", "skeleton: one of mpii, lsp, coco, flic, got 'cat'"),
+        ("cat", "skeleton must be one of mpii, lsp, coco, flic, got 'cat'"),
         ({"name": "cat"}, "has name, joints, limbs, sigmas and kind: .*joints"),
         ({"name": "cat", "joints": ["paw"], "legs": 4}, "legs"),
-        (None, "skeleton: one of mpii"),
+        (None, "skeleton must be one of mpii"),
     ],
 )
 def test_what_is_no_skeleton_is_refused(described, named):

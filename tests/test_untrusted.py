@@ -50,7 +50,7 @@ def test_a_name_in_the_folder_is_a_path(folder, name):
     + ["up/secret.jpg", "", ".", "a\0b", "\udcff.jpg", 7, None],
 )
 def test_a_name_that_leads_out_is_none(folder, name):
-    with pytest.raises(ValueError, match="leads out of|file name .*wanted"):
+    with pytest.raises(ValueError, match="leads out of|expected a file name"):
         untrusted.inside(folder, name)
 
 
@@ -109,9 +109,9 @@ def circle(file):
 
 HDF5 = {
     link: "vars is a link",
-    external: "vars lies in another file",
+    external: "vars is stored in another file",
     bomb: "vars unpacks from 0 bytes to 1,073,741,824",
-    circle: "lead in a circle",
+    circle: "more than 32 deep",
 }
 
 

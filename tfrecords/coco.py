@@ -87,16 +87,16 @@ class Config(crops.Config):
         "train=annotations/person_keypoints_train2017.json",
         "val=annotations/person_keypoints_val2017.json",
     )
-    """SPLIT=FILE; files are looked for in SOURCE."""
+    """SPLIT=FILE; files are relative to SOURCE."""
     images: Path | None = None
-    """Folder of all photographs. Default: of person_keypoints_NAME.json it is
-    NAME in SOURCE."""
+    """Folder of all photographs. Default: SOURCE/NAME for
+    person_keypoints_NAME.json."""
     boxes: Path | None = None
-    """A detector's boxes in the photographs of val (COCO's results: image_id,
-    category_id, bbox, score): one more split, named detected."""
+    """A detector's boxes in the photographs of val, in COCO's format of results
+    (image_id, category_id, bbox, score): they become the split detected."""
     aspect: float = 0.75
-    """Width / height of the narrowest network that the crops have room for;
-    boxes are fitted into a network's own when records are read."""
+    """Width / height of the narrowest network input that the crops cover;
+    boxes are fitted to a network's own when records are read."""
 
 
 def main(config):
@@ -165,7 +165,7 @@ def parse_annotations(words, source):
         split, sign, name = word.partition("=")
         if not (split.isidentifier() and sign and name) or split in paths:
             raise ValueError(
-                f"annotations are SPLIT=FILE, each split once, got {word!r}"
+                f"annotations must be SPLIT=FILE, each split once, got {word!r}"
             )
         if split == DETECTED:
             raise ValueError(f"{word!r}: {DETECTED} is the split of --boxes")
@@ -198,7 +198,7 @@ def read(path):
         annotations.check_truth(truth, len(COCO.joints))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is no file of person keypoints ({PREFIX}*.json): "
+            f"{path} is not a file of person keypoints ({PREFIX}*.json): "
             f"problem with {error}"
         ) from None
     return truth | {"categories": [{"id": PERSON, "name": "person"}]}
@@ -224,21 +224,21 @@ def read_boxes(path):
         ]
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is no list of a detector's boxes (image_id, category_id, "
-            f"bbox, score): problem with {error}"
+            f"{path} is not a list of a detector's boxes (image_id, "
+            f"category_id, bbox, score): problem with {error}"
         ) from None
 
 
 def _finite(value):
     if not untrusted.is_number(value):
-        raise ValueError(f"score: a number wanted, got {value!r:.100}")
+        raise ValueError(f"score must be a number, got {value!r:.100}")
     return value
 
 
 def _json(path):
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: wanted COCO's JSON")
+        raise FileNotFoundError(f"{path} is missing: expected COCO's JSON")
     return untrusted.read_json(path)
 
 

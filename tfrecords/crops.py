@@ -43,11 +43,11 @@ class Config:
     """Source and output."""
 
     source: Path
-    """Folder or file that holds the annotations."""
+    """Folder or file of the annotations."""
     output: Path
     """Folder for the shards and dataset.json."""
     person_pixels: int = 256
-    """The square around a person is stored with at most this side, pixels."""
+    """Largest side of the stored square around a person, pixels."""
     whole_images: bool = False
     """Keep each person's whole photograph instead of a crop."""
     allow_missing: bool = False
@@ -202,15 +202,17 @@ def _check(person, path, size):
     place = [*person.center, person.scale]
     if not np.isfinite(place).all() or person.scale <= 0:
         raise ValueError(
-            f"{who}: centre and a positive scale wanted, got {place}"
+            f"{who}: centre must be finite, with a positive scale, got {place}"
         )
     if person.scale * geometry.PERSON_PIXELS > LARGEST_SQUARE * max(size):
         raise ValueError(
-            f"{who}: scale {person.scale:g} is that of a square more than "
+            f"{who}: scale {person.scale:g} gives a square more than "
             f"{LARGEST_SQUARE} times the picture, {size[1]} x {size[0]} pixels"
         )
     if not np.abs(person.center).max() < LARGEST_SQUARE * max(size):
-        raise ValueError(f"{who}: centre {person.center} lies far outside")
+        raise ValueError(
+            f"{who}: centre {person.center} lies far outside the picture"
+        )
 
 
 def _window(person, size):

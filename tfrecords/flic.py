@@ -82,7 +82,9 @@ def read_people(path):
         ValueError: another kind of file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: wanted FLIC's annotations")
+        raise FileNotFoundError(
+            f"{path} is missing: expected FLIC's annotations"
+        )
     shapes = {
         "imgname": (),
         "part": (len(FLIC.joints), 2),
@@ -108,7 +110,7 @@ def read_people(path):
             or column.dtype.kind not in kind
         ):
             raise ValueError(
-                f"{path} is of another data set: wanted {', '.join(shapes)}, "
+                f"{path} is of another data set: expected {', '.join(shapes)}, "
                 f"with part of N x {len(FLIC.joints)} x 2; problem with {name}"
             )
     people = []
@@ -132,7 +134,7 @@ def _text(name, path):
         return name.decode()
     except (AttributeError, UnicodeDecodeError):
         raise ValueError(
-            f"{path}: the name of a frame wanted, got {name!r:.100}"
+            f"{path}: expected the name of a frame, got {name!r:.100}"
         ) from None
 
 

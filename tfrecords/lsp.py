@@ -94,7 +94,7 @@ def read_joints(path):
     table = matlab.read(path, "joints")
     shape = np.shape(table)
     if table.dtype.kind not in "fiub":
-        raise ValueError(f"{path}: joints are no numbers, but {table.dtype}")
+        raise ValueError(f"{path}: joints must be numbers, got {table.dtype}")
     if len(shape) == 3 and shape[:2] == (3, 14):
         x, y, occluded = table
         flags = np.where(occluded > 0, 1, 2)
@@ -105,7 +105,7 @@ def read_joints(path):
         digits = 5
     else:
         raise ValueError(
-            f"{path}: joints of 3 x 14 x N (LSP) or 14 x 3 x N (LSPET) wanted, "
+            f"{path}: joints must be 3 x 14 x N (LSP) or 14 x 3 x N (LSPET), "
             f"got {' x '.join(map(str, shape))}: another data set?"
         )
     return np.stack([x.T, y.T], axis=-1) - FIRST_PIXEL, flags.T, digits
@@ -122,7 +122,7 @@ def parse_splits(words, people):
         match = re.fullmatch(r"(\w+)=(\d+)-(\d+)", word)
         if not match or match[1] in splits:
             raise ValueError(
-                f"splits are NAME=FIRST-LAST, each name once, got {word!r}"
+                f"splits must be NAME=FIRST-LAST, each name once, got {word!r}"
             )
         first, last = int(match[2]), int(match[3])
         if not 1 <= first <= last <= people:

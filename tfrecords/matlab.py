@@ -37,7 +37,7 @@ def read(path, variable, squeeze=False):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: wanted a MATLAB file")
+        raise FileNotFoundError(f"{path} is missing: expected a MATLAB file")
     content = untrusted.read_file(path)
     try:
         _check(content)
@@ -47,10 +47,10 @@ def read(path, variable, squeeze=False):
     except Exception as error:  # scipy raises anything on a damaged file
         raise ValueError(f"{path} is not a readable .mat: {error}") from None
     if variable not in content:
-        found = ", ".join(k for k in content if not k.startswith("__"))
+        names = ", ".join(k for k in content if not k.startswith("__"))
         raise ValueError(
-            f"{path} is of another data set: wanted {variable}, it has "
-            f"{found or 'nothing'}"
+            f"{path} is of another data set: expected {variable}, got "
+            f"{names or 'nothing'}"
         )
     return content[variable]
 
@@ -64,7 +64,7 @@ def _check(content):
     """
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[HEADER - 4 : HEADER])
     if order is None:
-        raise ValueError("it is not of MATLAB 5's format (save -v7)")
+        raise ValueError("it is not in MATLAB's format 5 (save -v7)")
     at, room = HEADER, untrusted.FILE_BYTES
     while at < len(content):
         kind, start, size, after = _element(content, at, len(content), order)
@@ -88,7 +88,7 @@ def _check(content):
 def _element(data, at, end, order):
     """Type, start, size in bytes and end, padding included, of an element."""
     if at + 8 > end:
-        raise ValueError(f"it ends in an element, at byte {at:,}")
+        raise ValueError(f"it ends inside an element, at byte {at:,}")
     kind, size = struct.unpack_from(f"{order}II", data, at)
     if kind >> 16:  # a small one: size and type share four bytes
         kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
@@ -96,22 +96,26 @@ def _element(data, at, end, order):
         start = at + 8
         after = min(start + -(-size // 8) * 8, max(end, start + size))
     if start + size > end or (start == at + 4 and size > 4):
-        raise ValueError(f"an element leaves its place, at byte {at:,}")
+        raise ValueError(
+            f"an element is longer than its parent, at byte {at:,}"
+        )
     return kind, start, size, after
 
 
 def _check_matrix(data, kind, start, size, order, depth=0):
     """The same of a matrix in `size` bytes from `start`."""
     if kind != MATRIX or depth > DEPTH:
-        raise ValueError(f"a matrix wanted, at byte {start:,}")
+        raise ValueError(f"expected a matrix, at byte {start:,}")
     if not size:
         return
     at, end = start, start + size
     parts = []
-    for wanted in (UINT32, INT32, INT8):  # flags, dimensions, name
+    for expected in (UINT32, INT32, INT8):  # flags, dimensions, name
         kind, first, length, at = _element(data, at, end, order)
-        if kind != wanted:
-            raise ValueError(f"type {wanted} wanted, got {kind} at {first:,}")
+        if kind != expected:
+            raise ValueError(
+                f"expected type {expected}, got {kind}, at {first:,}"
+            )
         parts.append((first, length))
     (flags_at, flags_size), (dims_at, dims_size), _ = parts
     if flags_size != 8 or dims_size < 8 or dims_size % 4:
@@ -120,7 +124,7 @@ def _check_matrix(data, kind, start, size, order, depth=0):
     dims = struct.unpack_from(f"{order}{dims_size // 4}i", data, dims_at)
     count, kind = math.prod(dims), flags & 0xFF
     if min(dims) < 0 or count > size:  # of each value there is a byte
-        raise ValueError(f"{dims} values cannot be, at byte {start:,}")
+        raise ValueError(f"impossible dimensions {dims}, at byte {start:,}")
     inner = count
     if kind == STRUCT:
         of, first, length, at = _element(data, at, end, order)
@@ -134,11 +138,13 @@ def _check_matrix(data, kind, start, size, order, depth=0):
         for _ in range(1 + bool(flags & COMPLEX)):
             of, _, length, at = _element(data, at, end, order)
             if of not in SIZES:
-                raise ValueError(f"type {of} of values, at byte {start:,}")
+                raise ValueError(
+                    f"values of unknown type {of}, at byte {start:,}"
+                )
             if kind in NUMBERS and length != count * SIZES[of]:
-                raise ValueError(f"{count} values wanted at byte {start:,}")
+                raise ValueError(f"expected {count} values, at byte {start:,}")
     elif kind != CELL:
-        raise ValueError(f"class {kind} is not read, at byte {start:,}")
+        raise ValueError(f"unknown class {kind} of matrix, at byte {start:,}")
     for _ in range(inner):
         of, first, length, at = _element(data, at, end, order)
         _check_matrix(data, of, first, length, order, depth + 1)

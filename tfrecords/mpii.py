@@ -79,11 +79,11 @@ class Config(crops.Config):
     val_split: Literal["tompson2958", "random5pct", "480"] = "tompson2958"
     """Validation people: Tompson's 2,958, 5 percent or 480 drawn at random."""
     people: Path | None = None
-    """For a .mat: mpii_annotations.json(.gz), which of its people to take and
-    which of them are Tompson's."""
+    """For a .mat: mpii_annotations.json(.gz), which lists the people to take
+    and Tompson's among them."""
     head_boxes: Path | None = None
     """For a json: Tompson's detections_our_format.mat, the exact head boxes of
-    the 2,958, 26 of whom have no labelled head."""
+    the 2,958 people (26 of them have no labelled head)."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def split(everyone, name):
     if name == "tompson2958":
         if any(a.validation is None for a in everyone):
             raise ValueError(
-                "a .mat does not say who Tompson's 2,958 people are: add "
-                "--people mpii_annotations.json, or take another --val-split"
+                "a .mat does not list Tompson's 2,958 people: add --people "
+                "mpii_annotations.json, or choose another --val-split"
             )
         chosen = {a.image for a in everyone if a.validation}
     else:
@@ -190,24 +190,24 @@ def read_json(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: wanted MPII annotations")
+        raise FileNotFoundError(f"{path} is missing: expected MPII annotations")
     content = untrusted.read_file(path)
     if path.suffix == ".gz":
         content = untrusted.unzip_gzip(content, path)
     rows = untrusted.parse_json(content, path)
     if not rows:
-        raise ValueError(f"{path} lists nobody")
-    found = []
+        raise ValueError(f"{path} lists no people")
+    people = []
     try:
         for row in rows:
-            found.append(_annotation(row))
+            people.append(_annotation(row))
     except WRONG as error:
         raise ValueError(
-            f"{path} is damaged or of another data set: wanted joint_self, "
-            f"objpos, isValidation and so on, problem in entry {len(found)} "
+            f"{path} is damaged or of another data set: expected joint_self, "
+            f"objpos, isValidation and so on, problem in entry {len(people)} "
             f"(from 0) with {error}"
         ) from None
-    return found
+    return people
 
 
 def _annotation(row):
@@ -242,7 +242,7 @@ def _person(table, position, scale, name=""):
     table, position = np.array(table, float), np.array(position, float)
     if table.shape != (len(MPII.joints), 3) or position.shape != (2,):
         raise ValueError(
-            f"{len(MPII.joints)} x 3 joints and a place x, y wanted, got "
+            f"expected {len(MPII.joints)} x 3 joints and a position x, y, got "
             f"{table.shape} and {position.shape}"
         )
     joints = table[:, :2]
@@ -267,13 +267,13 @@ def with_head_boxes(everyone, path):
     boxes = matlab.read(path, "headboxes_src")
     if np.shape(boxes)[:-1] != (2, 2) or boxes.dtype.kind not in "fiu":
         raise ValueError(
-            f"{path}: 2 x 2 x N numbers wanted, got {np.shape(boxes)}"
+            f"{path}: expected 2 x 2 x N numbers, got {np.shape(boxes)}"
         )
     boxes = np.moveaxis(boxes, -1, 0)
     chosen = [a for a in everyone if a.validation]
     if len(boxes) != len(chosen):
         raise ValueError(
-            f"{path}: {len(chosen):,} head boxes wanted, got {len(boxes):,}"
+            f"{path}: expected {len(chosen):,} head boxes, got {len(boxes):,}"
         )
     sizes = iter(
         HEAD_BOX_PART * np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1)
@@ -335,8 +335,9 @@ def _read_release(release, path):
     training = _each(release, "img_train")
     if not len(annotations) or len(annotations) != len(training):
         raise ValueError(
-            f"{path} is of another data set: RELEASE.annolist and img_train of "
-            f"equal length wanted, got {len(annotations)} and {len(training)}"
+            f"{path} is of another data set: expected RELEASE.annolist and "
+            f"img_train of equal length, got {len(annotations)} and "
+            f"{len(training)}"
         )
     everyone, unplaced = [], []
     for annotation, is_training in zip(annotations, training, strict=True):
@@ -379,7 +380,7 @@ def _person_from_mat(row, points, name):
     for point in points:
         joint, x, y = (_number(point, key) for key in ("id", "x", "y"))
         if joint not in range(len(joints)):
-            raise ValueError(f"{name}: joint id 0 to 15 wanted, got {joint}")
+            raise ValueError(f"{name}: joint id must be 0 to 15, got {joint}")
         joint = int(joint)
         joints[joint] = x, y
         # Neck and head top, made from the head box, come without is_visible.

@@ -136,7 +136,8 @@ def _save(output, tasks, make, description, workers, allow_missing):
     max_side = description["max_side"] or largest
     if largest > max_side:
         raise ValueError(
-            f"pictures of at most {max_side} pixels wanted, got {largest}"
+            f"sides of pictures must be at most {max_side} pixels, got "
+            f"{largest}"
         )
     description |= {
         "max_side": max_side,

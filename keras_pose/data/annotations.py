@@ -1,4 +1,4 @@
-"""Who is in a split: its subjects, and everybody annotated beside them."""
+"""The people of a split: its subjects, and all who are annotated."""
 
 import functools
 import hashlib
@@ -15,25 +15,25 @@ from keras_pose.untrusted import is_count, is_number
 def read_subjects(dataset, split):
     """`People` of a split's records, in order; no shard is read.
 
-    Those of a detector's boxes have no labelled joints, and its scores.
+    Subjects that are a detector's boxes have its scores and no joints.
     """
     index = reading.open_split(dataset, split)
-    found = index.columns
-    matrix = found["matrix"].astype("float64")
+    columns = index.columns
+    matrix = columns["matrix"].astype("float64")
     zoom = np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
-    moved = geometry.move(found["joints"], matrix)
-    corner = geometry.move(found["box"][:, None, :2], matrix)[:, 0]
-    extent = found["box"][:, 2:] * zoom[:, None]
+    moved = geometry.move(columns["joints"], matrix)
+    corner = geometry.move(columns["box"][:, None, :2], matrix)[:, 0]
+    extent = columns["box"][:, 2:] * zoom[:, None]
     picture, pictures = index_pictures(index.sources)
     subjects = People(
-        joints=np.where(found["flags"][..., None] > 0, moved, 0),
-        flags=found["flags"],
+        joints=np.where(columns["flags"][..., None] > 0, moved, 0),
+        flags=columns["flags"],
         picture=picture,
         pictures=pictures,
         names=index.names,
-        center=geometry.move(found["center"][:, None], matrix)[:, 0],
-        scale=found["scale"] * zoom,
-        head_size=found["head_size"] * zoom,
+        center=geometry.move(columns["center"][:, None], matrix)[:, 0],
+        scale=columns["scale"] * zoom,
+        head_size=columns["head_size"] * zoom,
         box=np.concatenate([corner, extent], axis=-1),
     )
     truth = read_truth(dataset, split)
@@ -54,10 +54,10 @@ def read_subjects(dataset, split):
 
 
 def read_people(dataset, split):
-    """`People` that a split is scored against: all that is annotated.
+    """`People` that a split is scored against: all annotated people.
 
-    The subjects of the records come first, in their order. Those of a
-    detector's boxes are not among them.
+    The subjects of the records come first, in their order; boxes of a detector
+    are left out.
     """
     subjects = read_subjects(dataset, split)
     truth = read_truth(dataset, split)
@@ -71,7 +71,7 @@ def read_people(dataset, split):
     numbers = {number: i for i, number in enumerate(subjects.image_ids)}
     first = [] if "boxes" in truth else subjects.names
     _check_known(dataset, split, first, rows, "person")
-    order = [*dict.fromkeys([*first, *rows])]  # of those twice, the first
+    order = [*dict.fromkeys([*first, *rows])]  # each person once
     joints = len(dataset.skeleton.joints)
     keypoints = [rows[name]["keypoints"] for name in order]
     keypoints = np.array(keypoints, float).reshape(-1, joints, 3)
@@ -91,16 +91,16 @@ def read_people(dataset, split):
 
 
 def is_detected(dataset, split):
-    """Whether the boxes of a split are a detector's: nobody knows whose."""
+    """Whether the subjects of a split are boxes of a detector."""
     return "boxes" in (read_truth(dataset, split) or {})
 
 
 def read_truth(dataset, split):
-    """The file of annotations beside the records; None where there is none.
+    """The file of annotations beside the records; None if there is none.
 
     Returns:
-        dict of COCO's images, annotations and categories; of a detector's
-        boxes also boxes, [{"name", "score"}].
+        dict of COCO's images, annotations and categories and, for a detector's
+        boxes, boxes: [{"name", "score"}].
 
     Raises:
         ValueError: the file is not the one that dataset.json lists.
@@ -117,7 +117,7 @@ def read_truth(dataset, split):
 
 @functools.lru_cache(maxsize=2)
 def _read(path, sha256, changed, joints):
-    """The JSON of a file with this checksum; read again once it changed."""
+    """The JSON of a file with this checksum; `changed` renews the cache."""
     content = untrusted.read_file(path) if changed else b""
     if hashlib.sha256(content).hexdigest() != sha256:
         state = "not the file that dataset.json lists" if content else "missing"
@@ -132,30 +132,30 @@ def _read(path, sha256, changed, joints):
 
 
 def check_truth(truth, joints):
-    """Raises unless this is COCO's: photographs, and people in them.
+    """Raises unless annotations are like COCO's.
 
     Args:
-        truth: dict of images, annotations and, of a detector's, boxes.
-        joints: number of joints K of each.
+        truth: dict of images, annotations and, for a detector, boxes.
+        joints: number of joints K of each person.
 
     Raises:
-        ValueError: something is missing, of another type or no number; says
-            where. The sentence has no subject.
+        ValueError: a value is missing, has another type or is not finite; says
+            where. The caller names the file.
     """
     _check_rows(truth, "images", IMAGE)
     _check_rows(truth, "annotations", ANNOTATION)
     images = {row["id"] for row in truth["images"]}
     if len(images) < len(truth["images"]):
-        raise ValueError("two images have one id")
+        raise ValueError("two images have the same id")
     for row in truth["annotations"]:
         who = f"annotation {row['id']}"
         if len(row["keypoints"]) != 3 * joints:
             raise ValueError(
-                f"{who}: {3 * joints} numbers of keypoints wanted, got "
+                f"{who}: expected {3 * joints} numbers of keypoints, got "
                 f"{len(row['keypoints'])}"
             )
         if not set(row["keypoints"][2::3]) <= {0, 1, 2}:
-            raise ValueError(f"{who}: flags of 0, 1 and 2 wanted")
+            raise ValueError(f"{who}: flags must be 0, 1 or 2")
         if row["image_id"] not in images:
             raise ValueError(f"{who}: no image {row['image_id']}")
     if "boxes" in truth:
@@ -163,13 +163,13 @@ def check_truth(truth, joints):
 
 
 def _check_rows(truth, name, members):
-    """ValueError unless a list holds objects of good members."""
+    """ValueError unless `truth[name]` is a list of objects with `members`."""
     rows = truth.get(name) if isinstance(truth, dict) else None
     if not isinstance(rows, list):
-        raise ValueError(f"a list of {name} wanted")
+        raise ValueError(f"expected a list of {name}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ValueError(f"{name} {number} (from 0): an object wanted")
+            raise ValueError(f"{name} {number} (from 0): expected an object")
         for key, is_good in members.items():
             if key not in row:
                 raise ValueError(f"{name} {number} (from 0) has no {key!r}")
@@ -181,12 +181,12 @@ def _check_rows(truth, name, members):
 
 
 def _check_known(dataset, split, names, known, what):
-    """ValueError unless the truth knows everything that the records name."""
+    """ValueError unless `known` holds all names in the records."""
     for name in names:
         if name not in known:
             raise ValueError(
-                f"{dataset.folder}: split {split!r} has a record of {name!r}, "
-                f"a {what} that its truth does not know. Convert again."
+                f"{dataset.folder}: split {split!r} has a record of {what} "
+                f"{name!r}, which is not in its annotations. Convert again."
             )
 
 
@@ -212,4 +212,4 @@ ANNOTATION = {
     "keypoints": _numbers,
 }
 BOX = {"name": _is_text, "score": is_number}
-"""What each row of a truth has to hold, as {key: test}."""
+"""Required values of each row, as {key: test}."""

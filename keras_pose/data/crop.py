@@ -1,7 +1,7 @@
 """Pixels of crops: which window of a picture to decode, and how to warp it.
 
-OpenCV warps what a pipeline reads; `warp` is the same in operations that any
-graph can hold, for an exported model.
+The pipeline warps with OpenCV; `warp` does the same in TensorFlow operations,
+for an exported model.
 """
 
 import math
@@ -14,11 +14,11 @@ import tensorflow.experimental.numpy as tnp
 from keras_pose import geometry
 
 REDUCTIONS = (1, 2, 4, 8)
-"""By how much a JPEG decoder can shrink a picture while decoding it."""
+"""Factors by which a JPEG decoder can shrink a picture."""
 
 
 def find_window(back, picture, size):
-    """Which part of each picture a crop shows, and how far to shrink it.
+    """The window of each picture that a crop shows, and how far to shrink it.
 
     Args:
         back: (B, 2, 3), crop -> picture.
@@ -42,7 +42,7 @@ def find_window(back, picture, size):
     corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
     seen = geometry.move(tf.constant(corners, tf.float32), inside, xp=tnp)
     limit = tf.math.ceil(tf.cast(picture[:, ::-1], tf.float32) / ratio[:, None])
-    # The decoder guesses the colour of a window's outermost columns.
+    # The decoder interpolates the colour of a window's outermost columns.
     first = tf.floor(tf.reduce_min(seen, axis=1)) - 1.0
     last = tf.floor(tf.reduce_max(seen, axis=1)) + 3.0
     first = tf.clip_by_value(first, 0.0, limit - 1.0)
@@ -60,7 +60,7 @@ def decode_window(encoded, shrink, window):
             window,
             channels=3,
             ratio=ratio,
-            dct_method="INTEGER_ACCURATE",  # as fast, and what others get
+            dct_method="INTEGER_ACCURATE",  # as fast, and as other decoders
         )
         for ratio in REDUCTIONS
     ]
@@ -70,23 +70,23 @@ def decode_window(encoded, shrink, window):
 def decode_windows(encoded, shrink, window):
     """The pixels (N, 3) of all windows (B, 4), one window after the other.
 
-    One thread: the batches are what is made side by side.
+    Uses one thread: batches are made in parallel.
     """
     count = tf.shape(window)[0]
 
-    def decode(i, found):
+    def decode(i, decoded):
         pixels = decode_window(encoded[i], shrink[i], window[i])
-        return i + 1, found.write(i, tf.reshape(pixels, (-1, 3)))
+        return i + 1, decoded.write(i, tf.reshape(pixels, (-1, 3)))
 
     empty = tf.TensorArray(
         tf.uint8, count, infer_shape=False, element_shape=(None, 3)
     )
-    _, found = tf.while_loop(lambda i, _: i < count, decode, (0, empty))
-    return found.concat()
+    _, decoded = tf.while_loop(lambda i, _: i < count, decode, (0, empty))
+    return decoded.concat()
 
 
 def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
-    """Reads the crops out of the windows, bilinearly, 0 beside the picture.
+    """Warps windows to crops, bilinearly, with 0 outside the picture.
 
     Args:
         size: (height, width) of the crops.
@@ -94,8 +94,8 @@ def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
         shape: (B, 2) int, height and width of each window.
         matrix: (B, 2, 3), crop -> window.
         gain: (B, 3) factor on each channel.
-        source, target, side: what `masking.place` returns, if anything: in the
-            square around target, the crop shows what it shows around source.
+        source, target, side: values of `masking.place`, if any: the square
+            around source is copied to target.
 
     Returns:
         (B, height, width, 3) uint8.
@@ -106,7 +106,7 @@ def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
     ends = np.cumsum(np.prod(shape, axis=1))
     for i, window in enumerate(np.split(pixels, ends[:-1])):
         window = window.reshape(*shape[i], 3)
-        # OpenCV warps four channels faster than three, conversions included.
+        # OpenCV warps four channels faster than three, even with conversion.
         window = cv2.cvtColor(window, cv2.COLOR_RGB2RGBA)
         crop = cv2.warpAffine(window, matrix[i], (width, height), flags=flags)
         crop = cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
@@ -117,10 +117,10 @@ def cut_out(size, pixels, shape, matrix, gain, source=(), target=(), side=()):
 
 
 def _copy_patch(crop, source, target, side):
-    """Copies a square of `side` pixels, whole in the crop, to another place.
+    """Copies a square of `side` pixels inside the crop to another position.
 
-    It is moved by whole pixels, so nothing is resampled; what would lie beside
-    the crop is left out. Side 0 copies nothing.
+    It moves by whole pixels, so nothing is resampled; pixels outside the crop
+    are left out. Side 0 copies nothing.
     """
     first = np.maximum(target - side // 2, 0).astype(int)
     last = np.minimum(target + side // 2 + 1, crop.shape[1::-1]).astype(int)
@@ -132,9 +132,9 @@ def _copy_patch(crop, source, target, side):
 
 
 def warp(pixels, shape, matrix, gain, size):
-    """`cut_out` in operations that any graph can hold, for an exported model.
+    """`cut_out` in TensorFlow operations, for an exported model.
 
-    Values differ from those of `cut_out` by one grey level at most: that one
+    Values differ from those of `cut_out` by one grey level at most: `cut_out`
     rounds before it multiplies with the gain.
 
     Args:
@@ -153,7 +153,7 @@ def warp(pixels, shape, matrix, gain, size):
     m = matrix[:, :, :, None, None]
     x, y = (m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in range(2))
     left, top = tf.floor(x), tf.floor(y)
-    right, low = x - left, y - top  # weights of the neighbours there
+    right, low = x - left, y - top  # weights of these neighbours
     limit = shape[:, :, None, None]
     total = 0.0
     for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):

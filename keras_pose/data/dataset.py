@@ -1,4 +1,4 @@
-"""What lies beside the shards: dataset.json, read and checked in one place."""
+"""The description of a data set: reads, checks and writes dataset.json."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from keras_pose.untrusted import is_count, is_number
 DESCRIPTION = "dataset.json"
 FORMAT = 1
 LONGEST = 65_535
-"""Pixels of a picture's side: what a JPEG can have."""
+"""Largest side of a JPEG, pixels."""
 FEWEST_BYTES = 16
-"""Of a TFRecord that holds nothing: length and checksums."""
+"""Size of an empty TFRecord: length and checksums."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Dataset:
 
     folder: Path
     description: dict
-    """dataset.json as written by `tfrecords.shards`."""
+    """Contents of dataset.json, as `tfrecords.shards` writes it."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -32,30 +32,30 @@ class Dataset:
 
     @property
     def protocol(self) -> str:
-        """Name of the metric the field reports on it: `metrics.PROTOCOLS`."""
+        """The metric commonly reported on this data: `metrics.PROTOCOLS`."""
         return self.description["protocol"]
 
     @property
     def protocols(self) -> tuple:
-        """That one, and OKS where everybody in the photographs is annotated."""
+        """`protocol`, and OKS if all people in photographs are annotated."""
         also = ("oks",) if "truth" in self.description else ()
         return (self.protocol, *also)
 
     @property
     def max_side(self) -> int:
-        """No picture in the records is wider or higher, in pixels."""
+        """Largest side of the pictures in the records, pixels."""
         return self.description["max_side"]
 
     @property
     def context(self) -> float | None:
-        """Side of the stored crops / the subject's square; None: unknown, or
-        the photographs are whole."""
+        """Side of the stored crops / side of the subject's square; None if
+        unknown or the photographs are whole."""
         return self.description.get("context")
 
     @property
     def aspect(self) -> float | None:
-        """Width / height that the subjects' boxes were fitted into; another
-        network's is fitted when records are read. None: they were not."""
+        """Width / height that the subjects' boxes were fitted to; refitted to
+        the network's when records are read. None: not fitted."""
         return self.description.get("aspect")
 
     @property
@@ -64,19 +64,19 @@ class Dataset:
         return tuple(self.description["splits"])
 
     def people(self, split) -> int:
-        """How many records (subjects) a split holds."""
+        """Number of records (subjects) in a split."""
         return self._split(split)["people"]
 
     def shards(self, split) -> list[str]:
-        """Paths of a split's shards, in order; all of them are there."""
+        """Paths of a split's shards, in order; raises if one is missing."""
         names = [shard["file"] for shard in self._split(split)["shards"]]
         return [str(self.find(name)) for name in names]
 
     def find(self, name) -> Path:
-        """Path of a file that dataset.json lists; it is there.
+        """Path of a file that dataset.json lists.
 
         Raises:
-            FileNotFoundError: it is not.
+            FileNotFoundError: it is missing.
             ValueError: the name leads out of the folder.
         """
         path = untrusted.inside(self.folder, name)
@@ -92,10 +92,10 @@ class Dataset:
             raise ValueError(
                 f"{self.folder} has no split {split!r}: it has {known}"
             )
-        found = self.description["splits"][split]
-        if not found["people"]:
+        entry = self.description["splits"][split]
+        if not entry["people"]:
             raise ValueError(f"{self.folder}: split {split!r} holds no people")
-        return found
+        return entry
 
 
 def open_dataset(folder) -> Dataset:
@@ -116,9 +116,9 @@ def open_dataset(folder) -> Dataset:
         )
     description = untrusted.read_json(path)
     is_object = isinstance(description, dict)
-    found = description.get("format") if is_object else description
-    if found != FORMAT or isinstance(found, bool):
-        raise ValueError(f"{path}: format {FORMAT} wanted, got {found!r:.100}")
+    got = description.get("format") if is_object else description
+    if got != FORMAT or isinstance(got, bool):
+        raise ValueError(f"{path}: format must be {FORMAT}, got {got!r:.100}")
     try:
         skeletons.find(description.get("skeleton"))
         _check(description)
@@ -128,13 +128,13 @@ def open_dataset(folder) -> Dataset:
 
 
 def _check(description):
-    """Raises unless everything is of its type and in its range."""
+    """Raises unless every value has its type and range."""
     _want(description, WANTED)
     given = {k for k in OPTIONAL if description.get(k) is not None}
     _want(description, {name: OPTIONAL[name] for name in given})
     for split, entry in description["splits"].items():
         if not untrusted.is_name(split):
-            raise ValueError(f"the name of a split wanted, got {split!r:.100}")
+            raise ValueError(f"expected a name of a split, got {split!r:.100}")
         where = f"split {split!r}: "
         _want(entry, SPLIT, where)
         for number, shard in enumerate(entry["shards"]):
@@ -147,7 +147,7 @@ def _check(description):
         held = sum(shard["records"] for shard in entry["shards"])
         if held != entry["people"]:
             raise ValueError(
-                f"{where}{entry['people']:,} people, but shards with {held:,}"
+                f"{where}{entry['people']:,} people, but shards hold {held:,}"
             )
     for split, entry in (description.get("truth") or {}).items():
         choices.check("truth of a split", split, description["splits"])
@@ -155,15 +155,15 @@ def _check(description):
 
 
 def _want(entry, members, where=""):
-    """ValueError unless an object has the `members` {name: (test, words)}."""
+    """ValueError unless an object has `members` {name: (test, words)}."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}an object wanted, got {entry!r:.100}")
-    for name, (is_good, wanted) in members.items():
+        raise ValueError(f"{where}expected an object, got {entry!r:.100}")
+    for name, (is_good, words) in members.items():
         if name not in entry:
-            raise ValueError(f"{where}it has no {name}: {wanted} wanted")
+            raise ValueError(f"{where}{name} is missing: expected {words}")
         if not is_good(entry[name]):
             got = f"{entry[name]!r:.100}"
-            raise ValueError(f"{where}{name}: {wanted} wanted, got {got}")
+            raise ValueError(f"{where}{name} must be {words}, got {got}")
 
 
 def _is(kind):
@@ -171,21 +171,24 @@ def _is(kind):
 
 
 TEXT, OBJECT, COUNT = (
-    (_is(str), "text"),
+    (_is(str), "a string"),
     (_is(dict), "an object"),
-    (is_count, "a whole number from 0"),
+    (is_count, "a whole number of at least 0"),
 )
-RATIO = (lambda value: is_number(value, 0.01, 100), "a number of 0.01 to 100")
+RATIO = (lambda value: is_number(value, 0.01, 100), "a number from 0.01 to 100")
 FILE = {
-    "file": TEXT,  # `Dataset.find` says whether it leads out of the folder
+    "file": TEXT,  # `Dataset.find` refuses paths out of the folder
     "sha256": (
         lambda value: re.fullmatch("[0-9a-f]{64}", str(value)),
-        "64 digits of a SHA-256",
+        "a SHA-256 of 64 digits",
     ),
 }
 SHARD = FILE | {
     "bytes": COUNT,
-    "records": (lambda value: is_count(value, 1), "a whole number from 1"),
+    "records": (
+        lambda value: is_count(value, 1),
+        "a whole number of at least 1",
+    ),
 }
 SPLIT = {"people": COUNT, "shards": (_is(list), "a list")}
 WANTED = {
@@ -197,11 +200,11 @@ WANTED = {
     "splits": OBJECT,
 }
 OPTIONAL = {"context": RATIO, "aspect": RATIO, "command": TEXT, "truth": OBJECT}
-"""What dataset.json has to hold, as {name: (test, words for it)}."""
+"""Required and optional values of dataset.json: {name: (test, words)}."""
 
 
 def write_description(folder, description):
-    """Writes dataset.json whole or not at all."""
+    """Writes dataset.json atomically."""
     text = json.dumps({"format": FORMAT} | description, indent=2)
     with files.whole(Path(folder) / DESCRIPTION) as temporary:
         temporary.write_text(text)

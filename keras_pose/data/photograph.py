@@ -1,9 +1,8 @@
 """A photograph as it comes from a camera: decoded, upright, cropped to a box.
 
-What is here runs inside a SavedModel: TensorFlow operations only, nothing that
-asks for XLA. Crops come from the same window, decoder and matrix as those of
-evaluation. All coordinates are those of the upright picture, as every viewer
-shows it: EXIF orientation is one more factor of the matrix.
+All of it runs inside a SavedModel: TensorFlow operations only, without XLA.
+Crops use the same window, decoder and matrix as in evaluation. All coordinates
+are those of the upright picture: EXIF orientation is a factor of the matrix.
 """
 
 import math
@@ -16,32 +15,32 @@ from keras_pose.data import crop as crops
 from keras_pose.data.records import PIXELS
 
 BOX_RATIO = 100
-"""Longer side of a box / that of the picture, at most; 1 / 100 at least, or a
-pixel. What a crop of a larger box shows of the picture is a few pixels."""
+"""Largest ratio of a box's longer side to the picture's. In the crop of a
+larger box, the picture covers only a few pixels."""
 STRIP = 2**24
-"""Values of a picture that are averaged at a time: 64 MiB of them."""
-TOO_LARGE = f"a picture of at most {PIXELS:,} pixels wanted"
+"""Values of a picture that are averaged at a time: 64 MiB."""
+TOO_LARGE = f"a picture must have at most {PIXELS:,} pixels"
 PNG, GIF = b"\x89PNG", b"GIF8"
-"""What these begin with, and"""
+"""First bytes of these formats, and"""
 JPEG = b"\xff\xd8\xff"
-"""what a JPEG does."""
+"""of a JPEG."""
 EXIF_BYTES = 2**16
-"""A JPEG segment is no longer; EXIF is the first one (EXIF 2.3, 4.5.4)."""
+"""Largest JPEG segment; EXIF is the first one (EXIF 2.3, 4.5.4)."""
 EXIF = b"Exif\0\0"
-"""What that segment begins with."""
+"""First bytes of that segment."""
 ORIENTATION = 0x0112
 """EXIF tag: how to turn the stored picture upright, 1 ... 8."""
 
 
 def decode(encoded):
-    """One JPEG, PNG, GIF or BMP to an upright (H, W, 3) uint8 RGB picture.
+    """Decodes a JPEG, PNG, GIF or BMP to upright (H, W, 3) uint8 RGB.
 
     Grey becomes three equal channels, an alpha channel is dropped, 16 bits
-    become 8, of an animation the first frame counts.
+    become 8, and only the first frame of an animation is used.
 
     Args:
         encoded: () string tensor: the file's bytes; an assertion in the graph
-            refuses more than PIXELS before they are decoded.
+            refuses more than PIXELS before decoding.
     """
     is_jpeg = _begins(encoded, JPEG)
     size = tf.cond(
@@ -64,8 +63,8 @@ def decode(encoded):
 def check_frames(encoded):
     """ValueError if the frames of a GIF have too many pixels.
 
-    All are decoded at once, and each may be larger than the header says. Bytes
-    of other kinds pass.
+    All frames are decoded at once, and each may be larger than the header says.
+    Other formats pass.
     """
     if not encoded.startswith(GIF):
         return
@@ -92,18 +91,18 @@ def check_frames(encoded):
 
 
 def crop_encoded(encoded, box, size):
-    """The person in a box as the network sees it, from the bytes of a file.
+    """Crops the person in a box for the network, from the bytes of a file.
 
     The box's longer side, padded by `geometry.box_to_center_scale`, fills the
     crop's height; in a crop that is higher than wide a wide box fills the width
-    instead. A box that is the whole picture is not padded: then the whole
-    picture is seen. What lies outside the picture is black.
+    instead. A box that is the whole picture is not padded. Pixels outside the
+    picture are black.
 
     Args:
         encoded: () string, as for `decode`, but no GIF: its frames may be
             larger than its header says.
         box: (4,) float32 x, y, width, height in pixels of the upright picture;
-            an assertion in the graph refuses one without area or beside it.
+            an assertion in the graph refuses one without area or outside.
         size: (height, width) of the crop.
 
     Returns:
@@ -125,9 +124,9 @@ def crop_encoded(encoded, box, size):
         return _sample(pixels, inside[0], size), back
 
     def from_others():
-        wanted = "a JPEG, PNG or BMP wanted, got a GIF"
+        message = "expected a JPEG, PNG or BMP, got a GIF"
         good = ~_begins(encoded, GIF)
-        with tf.control_dependencies([tf.debugging.Assert(good, [wanted])]):
+        with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             return crop(decode(encoded), box, size)
 
     return tf.cond(_begins(encoded, JPEG), from_jpeg, from_others)
@@ -149,12 +148,12 @@ def _back(box, shape, size):
         & tf.concat([box[:2] < edge, box[2:] > 0], 0)
         & tf.concat([box[:2] + box[2:] > 0, [longer <= most, longer >= 1]], 0)
     )
-    wanted = (
-        "a box x, y, width, height with an area, over the picture and at most "
-        f"{BOX_RATIO} times as large, wanted"
+    expected = (
+        "expected a box x, y, width, height with an area, over the picture and "
+        f"at most {BOX_RATIO} times as large"
     )
-    said = [wanted, "got", box, "height and width of the picture", shape]
-    with tf.control_dependencies([tf.debugging.Assert(good, said, 4)]):
+    words = [expected, "got", box, "height and width of the picture", shape]
+    with tf.control_dependencies([tf.debugging.Assert(good, words, 4)]):
         center, scale = geometry.box_to_center_scale(
             box, aspect=min(1, width / height), xp=tnp
         )
@@ -170,12 +169,12 @@ def _back(box, shape, size):
 def _sample(image, inside, size):
     """The crop (height, width, 3) that `inside`, crop -> image, reads.
 
-    Bilinear, 0 beside the image, the pixels of `crops.warp`. But `inside`
-    does not rotate, at most it transposes: so only the part of the image that
-    the crop shows is touched, its rows are read first and then its columns.
+    Bilinear, 0 outside the image, equal to `crops.warp`. As `inside` does not
+    rotate, at most transpose, only the part of the image that the crop shows is
+    read, rows first and then columns.
 
-    As far as the JPEG decoder did not, the image is shrunk first: halved as
-    often as the crop would skip every other pixel.
+    Where the JPEG decoder did not shrink the image enough, it is halved first,
+    as often as the crop would skip every other pixel.
     """
     transposed = tf.abs(inside[0, 1]) > tf.abs(inside[0, 0])
     lengths = tf.where(transposed, size[::-1], size)
@@ -212,7 +211,7 @@ def _sample(image, inside, size):
 def _read(image, places, axis):
     """Lines of an image (H, W, 3) at `places` (N,) of an axis, float32.
 
-    Between two lines their mean; beyond the first and the last there is 0.
+    Interpolates between two lines; 0 beyond the first and the last.
     """
     first = tf.floor(places)
     share = places - first
@@ -233,7 +232,7 @@ def _read(image, places, axis):
 def _mean(image, ratio):
     """Means of blocks of ratio x ratio pixels; the edge is repeated.
 
-    In strips, so that a large picture is not there as float32 at once.
+    In strips, so that a large picture is never float32 as a whole.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     line = tf.cast(width, tf.int64) * tf.cast(ratio, tf.int64) * 3
@@ -241,7 +240,7 @@ def _mean(image, ratio):
     count = -(-height // rows)
 
     def average(i, means):
-        # One axis at a time, the first over long lines: a quarter of the time.
+        # One axis at a time, long lines first: takes a quarter of the time.
         strip = image[i * rows : (i + 1) * rows]
         strip = tf.reshape(strip, (1, -1, width * 3))
         lines = tf.reshape(_sum_blocks(strip, ratio), (-1, width, 3))
@@ -256,7 +255,7 @@ def _mean(image, ratio):
 
 
 def _sum_blocks(values, ratio):
-    """Sums of `ratio` lines of (A, N, C), float32; the last one is repeated."""
+    """Sums of `ratio` lines of (A, N, C), float32; repeats the last line."""
     outer, count, inner = tf.unstack(tf.shape(values))
     blocks = count // ratio
     body = tf.reshape(values[:, : blocks * ratio], (-1, ratio, inner))
@@ -279,14 +278,14 @@ def _begins(encoded, with_these):
 def _check_pixels(size):
     """Assertion that a picture of (height, width) is not too large."""
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
-    said = [TOO_LARGE, "got height and width", size]
-    return tf.debugging.Assert(pixels <= PIXELS, said)
+    words = [TOO_LARGE, "got height and width", size]
+    return tf.debugging.Assert(pixels <= PIXELS, words)
 
 
 def _size(encoded):
-    """(height, width) int32 of a PNG or GIF, as its header says.
+    """(height, width) int32 in the header of a PNG or GIF; 0, 0 of others.
 
-    0, 0 of others: what a BMP has in pixels, it has in bytes.
+    A BMP has no more pixels than bytes.
     """
     head = tf.strings.substr(encoded, 0, 24)
     head = tf.strings.substr(tf.strings.join([head, bytes(24)]), 0, 24)
@@ -303,14 +302,14 @@ def _size(encoded):
         PNG: (number(20, 4, False), number(16, 4, False)),
         GIF: (number(8, 2), number(6, 2)),
     }
-    found = tf.zeros(2, tf.int32)
+    result = tf.zeros(2, tf.int32)
     for mark, size in sizes.items():
-        found = tf.where(_begins(encoded, mark), tf.stack(size), found)
-    return found
+        result = tf.where(_begins(encoded, mark), tf.stack(size), result)
+    return result
 
 
 def _stored(stored, encoded):
-    """How a stored picture of (height, width) `stored` looks upright.
+    """Upright size of a picture of (height, width) `stored`, and its matrix.
 
     Returns:
         (height, width) upright, and the matrix (2, 3) from pixels of the
@@ -331,7 +330,7 @@ def _stored(stored, encoded):
 
 
 def _turns(encoded):
-    """What makes a stored picture upright, three () bool.
+    """The steps that make a stored picture upright, three () bool.
 
     In this order: transpose, mirror left to right, turn upside down.
     """
@@ -353,7 +352,7 @@ def _orientation(encoded):
 
 
 def _tagged(encoded):
-    """The same of TIFF's bytes: what follows EXIF's mark."""
+    """EXIF orientation of TIFF bytes, which follow EXIF's mark."""
     data = tf.io.decode_raw(tf.strings.join([encoded, bytes(16)]), tf.uint8)
     data = tf.cast(data, tf.int32)
     last = tf.size(data) - 1
@@ -369,7 +368,7 @@ def _tagged(encoded):
     directory = number(tf.constant(4), 4, little)
     count = tf.clip_by_value(number(directory, 2, little), 0, 512)
     entries = directory + 2 + 12 * tf.range(count)
-    here = number(entries, 2, little) == ORIENTATION
-    values = tf.boolean_mask(number(entries + 8, 2, little), here)
+    matches = number(entries, 2, little) == ORIENTATION
+    values = tf.boolean_mask(number(entries + 8, 2, little), matches)
     value = tf.concat([values, [1]], 0)[0]
     return tf.where((value >= 1) & (value <= 8), value, 1)

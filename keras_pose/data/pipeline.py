@@ -1,18 +1,18 @@
-"""From shards to batches: pictures cut out around a person, and their joints.
+"""The input pipeline: from shards to batches of crops and joints.
 
-One similarity matrix per person (crop, zoom, rotation, flip) moves the joints
-and, inverted, tells where each pixel of the crop is read. What keeps it fast:
+One similarity matrix per person (crop, zoom, rotation, flip) moves the joints;
+its inverse gives the source of each pixel of the crop. It is fast because
 
 * only the window of the JPEG that the crop shows is decoded, at 1/2, 1/4 or 1/8
   where the crop would skip pixels anyway (which also avoids aliasing);
 * OpenCV warps the window: an XLA-compiled warp took twice the CPU time, and a
   second to compile;
-* each batch is made by one thread, THREADS of them side by side;
+* each batch is made by one thread, THREADS batches in parallel;
 * labels are joints: no heatmap is drawn here;
-* all small arithmetic is done once for the batch, not once for each record.
+* small arithmetic is done once for the batch, not once for each record.
 
-Records are read by their position in the shards, so that an epoch starts at
-once, is shuffled fully, and needs no memory for that.
+Records are read by their position in the shards, so an epoch starts at once and
+is shuffled fully, without a shuffle buffer.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from keras_pose.data import augment, crop, masking, reading, records
 from keras_pose.data.augment import Augmentation
 
 THREADS = max(2, cores.count() // 2)
-"""Batches made at a time; the cores are shared with the training step."""
+"""Batches made in parallel; the training step shares the cores."""
 
 
 def load(
@@ -44,19 +44,18 @@ def load(
     images is (B, H, W, 3) uint8, RGB. labels is (B, 1, K, 4) float32: x, y in
     pixels of the crop, COCO's flag v, and the subject's head size in pixels of
     the crop (NaN where unknown). x and y are 0 where v is 0; a labelled joint
-    may lie outside of the crop. Axis 1 is for people, the subject first; no
-    network wants others yet.
+    may lie outside the crop. Axis 1 is for people; it holds only the subject.
 
     Args:
         dataset: `dataset.Dataset`.
         split: name of the split.
         size: (height, width) of the crops.
         batch_size: people per batch.
-        training: endless epochs of `people // batch_size` batches, each in
-            another order, augmented; else one pass in order.
+        training: endless epochs of `people // batch_size` batches, shuffled
+            and augmented; else one pass in order.
         seed: order and augmentation of epoch e depend on (seed, e) only.
         first_epoch: number of the first epoch, to continue a run.
-        first_step: how many of its batches are left out.
+        first_step: number of its batches to skip.
         augmentation: `Augmentation`; Newell's by default.
     """
     if training:
@@ -72,7 +71,7 @@ def load(
         )
     else:
         crops = _in_order(dataset, split, size, batch_size)
-    batches = crops.map(lambda made: (made["image"], made["labels"]))
+    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
     return batches.prefetch(2)
 
 
@@ -87,11 +86,11 @@ def augmented(
     first_step=0,
     augmentation=None,
 ):
-    """The training batches of `load`, as dicts that say more of what was done.
+    """The training batches of `load`, as dicts with the augmentation.
 
-    image and labels are those of `load`, back (B, 2, 3) takes pixels of the
-    crop to those of the photograph. With keypoint masking also source and
-    target (B, 2) and side (B,), see `masking.place`.
+    image and labels are those of `load`; back (B, 2, 3) maps pixels of the crop
+    to those of the photograph. With keypoint masking also source and target
+    (B, 2) and side (B,), see `masking.place`.
     """
     index = reading.open_split(dataset, split)
     count = len(index)
@@ -115,7 +114,7 @@ def augmented(
 
 
 def shuffled(count, seed, epoch):
-    """The order (count,) int32 in which an epoch shows the records."""
+    """The order (count,) int32 of the records in an epoch."""
     keys = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.stateless_shuffle(tf.range(count), keys)
 
@@ -131,7 +130,7 @@ def views(
 ):
     """Batches of (images, matrices) in order, for inference.
 
-    images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and takes pixels
+    images is (B, H, W, 3) uint8; matrices is (B, 2, 3) float32 and maps pixels
     of the crop to those of the photograph.
 
     Args:
@@ -141,18 +140,18 @@ def views(
         batch_size: people per batch.
         zoom: factor on the side of the square that the crop shows: 2 shows the
             person half as large. One for all or (N,).
-        shift: x, y by which the square is moved, in sides of the person's own
+        shift: x, y of the square's shift, in sides of the person's square
             (`geometry.PERSON_PIXELS` times the scale). One for all or (N, 2).
-        people: (N,) indices of whom to show, also twice; all by default.
+        people: (N,) indices of the people, may repeat; all by default.
     """
     crops = _in_order(dataset, split, size, batch_size, zoom, shift, people)
-    return crops.map(lambda made: (made["image"], made["back"])).prefetch(2)
+    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
 
 
 def _in_order(
     dataset, split, size, batch_size, zoom=1.0, shift=(0.0, 0.0), people=None
 ):
-    """Batches of dicts as of `_crops`; the arguments are those of `views`."""
+    """Batches of `_crops` in order; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
         raise ValueError(f"zoom must be positive, got {zoom}")
     if batch_size < 1:
@@ -172,10 +171,10 @@ def _in_order(
 
 
 def _crops(dataset, index, samples, size):
-    """Batches of dicts of image, labels, back (crop -> photograph), and, with
-    keypoint masking, of what `masking.place` returns.
+    """Batches of dicts of image, labels, back (crop -> photograph) and, with
+    keypoint masking, the values of `masking.place`.
 
-    `samples` are batches of dicts of index and of what `augment.draw` returns.
+    `samples` are batches of dicts of index and the values of `augment.draw`.
     """
     height, width = size
     mirror = tf.constant(dataset.skeleton.mirror)
@@ -185,7 +184,7 @@ def _crops(dataset, index, samples, size):
             index.read,
             [sample["index"]],
             tf.string,
-            stateful=False,  # else deterministic runs lose all parallelism
+            stateful=False,  # else deterministic runs are not parallel
         )
         serialized = tf.ensure_shape(serialized, sample["index"].shape)
         record = records.read(serialized, len(mirror))
@@ -206,7 +205,7 @@ def _crops(dataset, index, samples, size):
         )
         back = geometry.invert(matrix, xp=tnp)
         shrink, window, inside = crop.find_window(back, record["size"], size)
-        found = {
+        values = {
             "encoded": record["encoded"],
             "shrink": shrink,
             "window": window,
@@ -216,7 +215,7 @@ def _crops(dataset, index, samples, size):
             "back": geometry.compose(record["matrix"], back, xp=tnp),
         }
         if "patch" in sample:
-            found |= masking.place(
+            values |= masking.place(
                 sample,
                 geometry.move(record["joints"], matrix[:, None], xp=tnp),
                 record["flags"],
@@ -225,16 +224,23 @@ def _crops(dataset, index, samples, size):
                 record["size"],
                 size,
             )
-        return found
+        return values
 
     def make(sample):
-        found = read(sample)
-        window = found.pop("window")
+        values = read(sample)
+        window = values.pop("window")
         pixels = crop.decode_windows(
-            found.pop("encoded"), found.pop("shrink"), window
+            values.pop("encoded"), values.pop("shrink"), window
         )
-        arrays = [pixels, window[:, 2:], found.pop("inside"), found.pop("gain")]
-        arrays += [found[k] for k in ("source", "target", "side") if k in found]
+        arrays = [
+            pixels,
+            window[:, 2:],
+            values.pop("inside"),
+            values.pop("gain"),
+        ]
+        arrays += [
+            values[k] for k in ("source", "target", "side") if k in values
+        ]
         image = tf.numpy_function(
             lambda *arrays: crop.cut_out(size, *arrays),
             arrays,
@@ -242,7 +248,7 @@ def _crops(dataset, index, samples, size):
             stateful=False,
         )
         shape = (*sample["index"].shape, height, width, 3)
-        return {"image": tf.ensure_shape(image, shape)} | found
+        return {"image": tf.ensure_shape(image, shape)} | values
 
     return samples.map(make, num_parallel_calls=THREADS, deterministic=True)
 

@@ -1,13 +1,12 @@
-"""Opens a split at once: where its records lie, and who their subjects are.
+"""Opens a split through its index: positions of records and their subjects.
 
-The index of a split, a file beside its shards, holds the place and the checksum
-of every record and what an evaluation asks of all people. It is made from the
-shards, and says which: where it is absent, damaged or of other shards, the
-shards are read once, checked against dataset.json, and it is written again (an
-older data set has none; in a folder that cannot be written none stays).
+The index of a split, a file beside its shards, holds the position and checksum
+of every record and what an evaluation needs of all people. If it is missing,
+damaged or of other shards, the shards are read once, checked against
+dataset.json, and the index is written again (not in a read-only folder).
 
-Opening reads the index and asks for the sizes of the shards. A record is
-checked when it is read; `python -m tfrecords.check` reads and checks all.
+Opening reads the index and the sizes of the shards. A record is checked when it
+is read; `python -m tfrecords.check` reads and checks all.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ PLACES = {
     "length": "int64",
     "checksum": "int64",
 }
-"""Type of what an index says of a record itself."""
+"""Types of the columns of an index about the record itself."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,11 @@ class Index:
     paths: list
     """The shards."""
     columns: dict
-    """shard (N,): number of the path; start, length (N,) bytes; checksum (N,):
+    """shard (N,): index of the path; start, length (N,) bytes; checksum (N,):
     zlib.crc32 of the record; and of its subject, in the record's own pixels,
     joints (N, K, 2), flags (N, K) and NUMBERS (N, ...)."""
     names: list
-    """Who each subject is in the source."""
+    """Name of each subject in the source."""
     sources: list
     """File name of each subject's photograph."""
 
@@ -61,13 +60,13 @@ class Index:
         """The bytes of some records (B,), checked.
 
         Raises:
-            ValueError: a record is not as it was written; names it.
+            ValueError: a record is corrupt; names it.
         """
         shard, start, length, checksum = (
             self.columns[name][rows].tolist()
             for name in ("shard", "start", "length", "checksum")
         )
-        found = []
+        read = []
         for i, number in enumerate(shard):
             with open(self.paths[number], "rb", buffering=0) as file:
                 file.seek(start[i])
@@ -76,10 +75,10 @@ class Index:
                 first = np.searchsorted(self.columns["shard"], number)
                 raise ValueError(
                     f"{self.paths[number]}: record {rows[i] - first} (from 0) "
-                    "is corrupt: another checksum was written. Convert again."
+                    "is corrupt: its checksum differs. Convert again."
                 )
-            found.append(record)
-        return np.array(found, object)
+            read.append(record)
+        return np.array(read, object)
 
 
 _opened = {}
@@ -90,9 +89,9 @@ def open_split(dataset, split):
 
     Raises:
         FileNotFoundError: a shard is missing.
-        ValueError: a shard has another size than dataset.json says or, where
-            the index has to be made, is changed or holds a record that cannot
-            be used; names the file and the record.
+        ValueError: the size of a shard is not that in dataset.json or, if the
+            index must be made, a shard is changed or holds an unusable record;
+            names the file and the record.
     """
     paths = dataset.shards(split)
     described = dataset.description["splits"][split]["shards"]
@@ -109,24 +108,24 @@ def open_split(dataset, split):
             index = build(paths, described, joints)
             try:
                 save(path, index, described)
-            except OSError:  # a folder that cannot be written: made every time
+            except OSError:  # a read-only folder: built every time
                 pass
         _opened[key] = index
     return _opened[key]
 
 
 def path_of(folder, split):
-    """Where the index of a split lies."""
+    """Path of the index of a split."""
     return folder / f"{split}.index"
 
 
 def load(path, paths, described, joints):
-    """The `Index` in a file; None where it is absent, damaged or of others.
+    """The `Index` in a file; None if missing, damaged or of other shards.
 
     Args:
         path: of the index.
         paths: of the shards.
-        described: what dataset.json says of them.
+        described: the shards in dataset.json.
         joints: number of joints K of the data set's skeleton.
     """
     try:
@@ -139,7 +138,7 @@ def load(path, paths, described, joints):
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             if any(i.compress_type for i in file.infolist()):
-                return None  # ours are not packed, so cannot unpack to much
+                return None  # ours are not compressed: no decompression bombs
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             columns = dict(arrays)
         words = json.loads(columns.pop("words").tobytes())
@@ -153,7 +152,7 @@ def load(path, paths, described, joints):
 
 
 def _check_columns(columns, described, joints, words):
-    """ValueError unless an index can be of these shards and joints."""
+    """ValueError unless an index fits these shards and joints."""
     count = sum(part["records"] for part in described)
     shapes = NUMBERS | {"joints": (joints, 2), "flags": (joints,)}
     shapes |= dict.fromkeys(PLACES, ())
@@ -184,7 +183,7 @@ def _check_columns(columns, described, joints, words):
 
 
 def save(path, index, described):
-    """Writes an `Index` whole or not at all, behind its own SHA-256."""
+    """Writes an `Index` atomically, after its own SHA-256."""
     words = {
         "shards": described,
         "names": index.names,
@@ -199,11 +198,11 @@ def save(path, index, described):
 
 
 def build(paths, described, joints):
-    """The `Index` of shards that are as dataset.json describes them.
+    """Reads shards, checks them against dataset.json and makes the `Index`.
 
     Raises:
-        ValueError: a shard is changed, or a record cannot be used; names the
-            file and the record.
+        ValueError: a shard is changed, or a record is unusable; names the file
+            and the record.
     """
     parts = []
     bar = tqdm(
@@ -222,7 +221,7 @@ def build(paths, described, joints):
             rows = _looks(path, content, joints)
             if len(rows) != shard["records"]:
                 raise ValueError(
-                    f"{path}: {shard['records']} records wanted, got "
+                    f"{path}: expected {shard['records']} records, got "
                     f"{len(rows)}. Convert again."
                 )
             parts.append(gather(rows))
@@ -247,7 +246,7 @@ def _looks(path, content, joints):
 
 
 def gather(rows):
-    """The `Index` of one shard without its path, of what `look` returns."""
+    """The `Index` of one shard without its path, from rows of `look`."""
     columns = {
         name: np.array([row[name] for row in rows])
         for name in rows[0]
@@ -276,22 +275,24 @@ def look(record, start, joints):
 
     Args:
         record: the bytes of a record.
-        start: where in the shard they begin.
+        start: their offset in the shard.
         joints: number of joints K of the data set's skeleton.
 
     Returns:
-        dict of the columns of `Index`, shard apart, and of name and source.
+        dict of the columns of `Index`, except shard, and of name and source.
 
     Raises:
-        ValueError: the record cannot be used; the sentence has no subject.
+        ValueError: the record is unusable; the caller names it.
     """
     if len(record) > records.RECORD_BYTES:
         most = records.RECORD_BYTES
-        raise ValueError(f"has {len(record):,} bytes, at most {most:,} wanted")
+        raise ValueError(
+            f"must have at most {most:,} bytes, got {len(record):,}"
+        )
     try:
         feature = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        raise ValueError("is no tf.train.Example") from None
+        raise ValueError("is not a tf.train.Example") from None
     source = records.first(feature["image/source"].bytes_list.value)
     if not source:
         raise ValueError("is not of this suite: it has no image/source")
@@ -317,7 +318,7 @@ def look(record, start, joints):
 
 
 def _what_is_wrong(path, size, shard):
-    """The sentence about a shard whose size or checksum differs."""
+    """The error about a shard whose size or checksum differs."""
     number = 0
     try:
         for _ in tf.data.TFRecordDataset(path):
@@ -325,11 +326,11 @@ def _what_is_wrong(path, size, shard):
     except tf.errors.DataLossError:
         return (
             f"{path}: record {number} (from 0) is corrupt or truncated; "
-            f"{shard['bytes']:,} bytes wanted, got {size:,}. Convert again."
+            f"expected {shard['bytes']:,} bytes, got {size:,}. Convert again."
         )
     if number != shard["records"]:
         return (
-            f"{path}: ends after record {number - 1} (from 0), "
-            f"{shard['records']} records wanted. Convert again."
+            f"{path} ends after record {number - 1} (from 0), "
+            f"expected {shard['records']} records. Convert again."
         )
-    return f"{path}: is not the file that dataset.json lists. Convert again."
+    return f"{path} is not the file that dataset.json lists. Convert again."

@@ -1,7 +1,7 @@
-"""One record: a picture and the people in it. Used by every writer and reader.
+"""One record: a picture and the people in it, written and read.
 
 A record holds an encoded JPEG (a crop around a person or a whole photograph:
-the same kind of record), the affine step from its pixels to those of the
+the same kind of record), the affine matrix from its pixels to those of the
 published photograph, and its people; the first is the subject. All coordinates
 are in the record's own pixels, with pixel centres on whole numbers
 (`keras_pose.geometry`).
@@ -16,16 +16,16 @@ import tensorflow as tf
 UNKNOWN = float("nan")
 """A length that the data set does not give."""
 PIXELS = 200_000_000
-"""Of a picture, at most: the largest cameras of phones have 16,320 x 12,240."""
+"""Most pixels of a picture; the largest phone cameras have 16,320 x 12,240."""
 
 
 RECORD_BYTES = 2**26
-"""Of one record, at most: a photograph and the people in it."""
+"""Most bytes of one record: a photograph and the people in it."""
 PEOPLE = 1_000
-"""In one record, at most; in a photograph of COCO 20 are annotated."""
+"""Most people in one record; a photograph of COCO has up to 20."""
 START_OF_SCAN = b"\xda"
 FRAMES = {bytes([m]) for m in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
-"""Second bytes of a JPEG's markers: behind one of FRAMES stands its size."""
+"""Second bytes of a JPEG's markers; the size follows one of FRAMES."""
 
 
 NUMBERS = {
@@ -35,7 +35,7 @@ NUMBERS = {
     "box": (4,),
     "matrix": (2, 3),
 }
-"""Shape of each of a subject's float32 numbers, joints apart."""
+"""Shapes of a subject's float32 values, except joints."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Person:
     """One annotated person, in the pixels of the picture that holds it."""
 
     joints: np.ndarray
-    """(K, 2) x, y; anything where the flag is 0."""
+    """(K, 2) x, y; undefined where the flag is 0."""
     flags: np.ndarray
     """(K,) COCO's v: 0 not labelled, 1 labelled but occluded, 2 visible."""
     center: np.ndarray
-    """(2,) x, y of the middle of the person."""
+    """(2,) x, y of the person's centre."""
     scale: float
     """Side of the square around the person / 200 pixels, padding included."""
     head_size: float = UNKNOWN
@@ -55,10 +55,10 @@ class Person:
     box: tuple = (UNKNOWN,) * 4
     """x, y, width, height; not padded."""
     name: str = ""
-    """Who this is in the source, to find the person again: "im1.jpg#2"."""
+    """Identifies the person in the source: "im1.jpg#2"."""
 
     def moved(self, matrix):
-        """This person in the pixels that a similarity (2, 3) leads to."""
+        """This person after a similarity transform (2, 3)."""
         zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         x, y, width, height = self.box
         corner = matrix[:, :2] @ [x, y] + matrix[:, 2]
@@ -86,16 +86,16 @@ class Picture:
     source: str
     """File name of the published photograph."""
     matrix: np.ndarray
-    """(2, 3) affine step from this picture's pixels to the photograph's."""
+    """(2, 3) affine matrix from this picture's pixels to the photograph's."""
 
 
 def jpeg_damage(encoded):
-    """Why some bytes are not a whole JPEG file, "" if they look like one."""
+    """Why bytes are not a complete JPEG file, "" if they look like one."""
     if not encoded:
         return "the picture is empty"
     if not encoded.startswith(b"\xff\xd8"):
         return f"the picture is not a JPEG, it begins with {encoded[:4]!r}"
-    # Coded pixels hold neither marker; a thumbnail's end of image comes before.
+    # Coded pixels hold neither marker; a thumbnail's end of image comes first.
     start_of_scan, end_of_image = b"\xff\xda", b"\xff\xd9"
     if encoded.rfind(end_of_image) <= encoded.rfind(start_of_scan):
         return "the JPEG is truncated"
@@ -103,7 +103,7 @@ def jpeg_damage(encoded):
 
 
 def jpeg_size(encoded):
-    """(height, width) as the header of a JPEG says; None if it does not."""
+    """(height, width) in the header of a JPEG; None if there is none."""
     at = 2
     while encoded[at : at + 1] == b"\xff":
         marker = encoded[at + 1 : at + 2]
@@ -121,10 +121,10 @@ def jpeg_size(encoded):
 
 
 def too_large(size):
-    """Why a picture of (height, width) is not decoded, "" if it is."""
+    """Why a picture of (height, width) is too large, "" if it is not."""
     if size[0] * size[1] <= PIXELS:
         return ""
-    return f"{size[1]} x {size[0]} pixels: at most {PIXELS:,} pixels wanted"
+    return f"{size[1]} x {size[0]} pixels are more than {PIXELS:,}"
 
 
 def write(picture):
@@ -164,12 +164,12 @@ def write(picture):
 
 
 def key_of(name):
-    """What a record calls a number of its subject."""
+    """Name of a subject's value in a record."""
     return f"image/{name}" if name == "matrix" else f"people/{name}"
 
 
 def first(values):
-    """The subject's of some bytes, empty where there are none."""
+    """The first value, that of the subject; b"" if there is none."""
     return values[0] if values else b""
 
 
@@ -178,43 +178,44 @@ def unusable(feature, joints):
     for name in ("image/encoded", "image/source"):
         count = len(feature[name].bytes_list.value)
         if count != 1:
-            return f" has {count} values in {name}"
+            return f" must have 1 value in {name}, got {count}"
     encoded = first(feature["image/encoded"].bytes_list.value)
     damage = jpeg_damage(encoded)
     if damage:
         return f": {damage}"
     size = jpeg_size(encoded)
-    said = (*feature["image/size"].int64_list.value,)
-    if size is None or size != said or not min(size):
-        return f": its picture is {size}, but image/size says {said}"
+    stored = (*feature["image/size"].int64_list.value,)
+    if size is None or size != stored or not min(size):
+        return f": its picture is {size}, but image/size is {stored}"
     if too_large(size):
         return f": {too_large(size)}"
     people = len(feature["people/scale"].float_list.value)
     if not people:
         return " holds no people"
     if people > PEOPLE:
-        return f" holds {people:,} people, at most {PEOPLE:,} wanted"
+        return f" must hold at most {PEOPLE:,} people, got {people:,}"
     flags = feature["people/flags"].int64_list.value
     if len(flags) != people * joints:
         count = len(flags) / people
-        return f" has {count:g} joints per person, {joints} wanted"
+        return f" must have {joints} joints per person, got {count:g}"
     if not set(flags) <= {0, 1, 2}:
-        return f": flags of 0, 1 and 2 wanted, got {sorted(set(flags))}"
+        return f": flags must be 0, 1 or 2, got {sorted(set(flags))}"
     names = len(feature["people/name"].bytes_list.value)
     if names != people:
-        return f" has {names} names of {people} people"
+        return f" must have {people} values in people/name, got {names}"
     numbers = {}
     for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
-        wanted = math.prod(shape) * (1 if name == "matrix" else people)
+        count = math.prod(shape) * (1 if name == "matrix" else people)
         values = feature[key_of(name)].float_list.value
-        if len(values) != wanted:
-            return f" has {len(values)} numbers in {key_of(name)}"
+        if len(values) != count:
+            got = f"got {len(values)}"
+            return f" must have {count} numbers in {key_of(name)}, {got}"
         numbers[name] = np.reshape(values, (-1, *shape))
     return _wrong_numbers(numbers, np.reshape(flags, (-1, joints)))
 
 
 def _wrong_numbers(numbers, flags):
-    """The same of the numbers of all people in a record."""
+    """`unusable` for the numbers of all people in a record."""
     scale, center = numbers["scale"][0], numbers["center"][0]
     if not 0 < scale < math.inf:
         return f": the subject's scale must be positive, got {scale}"
@@ -226,7 +227,7 @@ def _wrong_numbers(numbers, flags):
     with np.errstate(all="ignore"):
         area = abs(np.linalg.det(matrix[:, :2]))
     if not (np.isfinite(matrix).all() and 0 < area < math.inf):
-        return f": image/matrix cannot be undone: {matrix.tolist()}"
+        return f": image/matrix must be invertible, got {matrix.tolist()}"
     for name in ("head_size", "box"):
         if np.isinf(numbers[name]).any():
             return f": people/{name} is infinite"
@@ -243,9 +244,9 @@ def read(serialized, joints):
     Returns:
         dict of encoded (), size (2,) int32, source (), matrix (2, 3) and, per
         person, joints (N, K, 2), flags (N, K) int32, center (N, 2), scale (N,),
-        head_size (N,), box (N, 4), name (N,); float32 where not said. All with
-        B in front for a batch, where N is that of the record with most people
-        and what others lack is 0.
+        head_size (N,), box (N, 4), name (N,); float32 unless noted. A batch has
+        an axis B in front; its N is that of the record with most people, and
+        other records are padded with 0.
     """
     row = tf.io.FixedLenSequenceFeature
     flat = tf.io.parse_example(
@@ -271,7 +272,7 @@ def read(serialized, joints):
 
 
 def parse(serialized, joints):
-    """The same record as a `Picture` of numpy values, outside any graph."""
+    """A record as a `Picture` of numpy values, outside any graph."""
     record = {k: v.numpy() for k, v in read(serialized, joints).items()}
     people = tuple(
         Person(

@@ -1,4 +1,4 @@
-"""TensorFlow's process-wide switches, set in this one place."""
+"""TensorFlow's process-wide settings."""
 
 import logging
 import os
@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras_pose import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
-"""Variables by which a user tells TensorFlow how many threads it has."""
+"""Environment variables that set TensorFlow's number of threads."""
 SMALL = 128 * 128
-"""Pixels of an input up to which operations are not worth splitting."""
+"""Largest input, pixels, for which operations are not split."""
 
 
 def has_gpu():
@@ -25,19 +25,19 @@ def has_gpu():
 
 
 def prepare(seed, image_size):
-    """Makes runs repeatable, and shares two cores out.
+    """Makes runs repeatable, and gives each of two cores its operations.
 
-    Off the GPU every operation is deterministic, so that a resumed run equals
-    an uninterrupted one bit for bit; on a GPU that costs too much speed.
+    On a CPU all operations are deterministic, so a resumed run equals an
+    uninterrupted one bit for bit; on a GPU that costs too much speed.
 
     Args:
-        seed: of everything random.
+        seed: of all random numbers.
         image_size: (height, width) of the network's input, pixels.
     """
     if image_size[0] * image_size[1] <= SMALL:
         _share_cores()  # first: looking for a GPU starts TensorFlow
     keras.utils.set_random_seed(seed)
-    # A comparison traces network after network: that is no mistake.
+    # A comparison traces many networks: the warning does not apply.
     logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     if not has_gpu():
         tf.config.experimental.enable_op_determinism()
@@ -48,18 +48,18 @@ def _is_no_retracing(record):
 
 
 def _share_cores():
-    """Of two cores each takes an operation of its own, not half of each.
+    """Runs each operation on one of two cores instead of splitting it.
 
-    TensorFlow splits every operation over all cores. Of the small ones of a
-    hourglass at 128 x 128 the splitting costs more than it brings: a step takes
-    0.85 of the time and 0.75 of the processor's without
-    (benchmarks/train_step.py). At 256 x 256 it pays. With more cores the graph
-    has too little to do at a time.
+    TensorFlow splits every operation over all cores. For the small operations
+    of an hourglass at 128 x 128 that costs more than it saves: without it a
+    step takes 0.85 of the time and 0.75 of the CPU time
+    (benchmarks/train_step.py). At 256 x 256 splitting pays. For more cores the
+    graph has too few parallel operations.
     """
     if cores.count() != 2 or any(name in os.environ for name in THREADS):
         return
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(2)
-    except RuntimeError:  # it computes already: that of an earlier run, or ours
+    except RuntimeError:  # TensorFlow has started already
         pass

@@ -1,4 +1,4 @@
-"""What training logs, guards and keeps, and the exact resume."""
+"""Callbacks of training: logs, guards, checkpoints and exact resume."""
 
 import json
 import math
@@ -23,10 +23,10 @@ FADED_EPOCHS = 3
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints an epoch in a line: what a file keeps of Keras' bar.
+    """Prints one line per epoch, for a file instead of Keras' bar.
 
     Args:
-        metric: name of the metric that the run is about.
+        metric: name of the data set's score.
         epochs: of the whole run.
     """
 
@@ -40,7 +40,7 @@ class EpochLine(keras.callbacks.Callback):
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """`epoch` counts from 0; a plateau that follows lowers the rate."""
+        """`epoch` counts from 0; the rate is that before the plateau."""
         words = [
             f"epoch {epoch + 1} of {self.epochs}",
             f"{time.perf_counter() - self.start:.0f} s",
@@ -51,7 +51,7 @@ class EpochLine(keras.callbacks.Callback):
 
 
 class Guard(keras.callbacks.Callback):
-    """Stops a run whose loss or weights break; reports maps that stay empty."""
+    """Stops a run whose loss or weights are not finite; warns of empty maps."""
 
     def __init__(self, warmup_epochs):
         super().__init__()
@@ -59,11 +59,11 @@ class Guard(keras.callbacks.Callback):
         self.faded = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remembers the weights, to see whether the gradient moves them."""
+        """Stores checksums of the weights, to see whether they change."""
         self.before = [checksum for checksum, _ in self._weights()]
 
     def on_train_batch_end(self, batch, logs=None):
-        """A loss that is not a number never recovers."""
+        """Raises if the loss is not finite: it never recovers."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise ValueError(
@@ -74,7 +74,7 @@ class Guard(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch, logs=None):
-        """Looks at the gradient's effect and at the height of the maps."""
+        """Checks the weights and the height of the maps."""
         after, finite = zip(*self._weights(), strict=True)
         if not all(finite):
             raise ValueError(
@@ -116,7 +116,7 @@ class Guard(keras.callbacks.Callback):
 class JointWeightLog(keras.callbacks.Callback):
     """Writes joint_weights.csv: mean weight by epoch, hourglass and joint.
 
-    Over the people that were trained on.
+    Means are over the people of the training split.
 
     Args:
         folder: of the run.
@@ -131,12 +131,12 @@ class JointWeightLog(keras.callbacks.Callback):
         self.joints = joints
 
     def on_train_batch_end(self, batch, logs=None):
-        """After the last; the validation that follows counts anew."""
+        """Takes the mean at the last step, before validation resets it."""
         if batch + 1 == self.params["steps"]:
             self.mean = self.metric.mean()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Behind the epochs before; a stopped one may be there already."""
+        """Appends to the earlier epochs; replaces an interrupted one."""
         stacks, joints = self.mean.shape
         rows = pd.DataFrame(
             {
@@ -156,20 +156,20 @@ class JointWeightLog(keras.callbacks.Callback):
 class Record(keras.callbacks.Callback):
     """Keeps the run: history.csv, best.keras, and the checkpoints to resume.
 
-    Keras' own BackupAndRestore brings back weights, optimizer and epoch, but no
+    Keras' own BackupAndRestore restores weights, optimizer and epoch, but no
     callback (plateau, best so far), and writes its two files one after the
     other, so a kill between them mixes two epochs. Here an epoch's weights and
-    state are one sealed folder that is renamed into place, and the one before
-    it stays.
+    state are one folder with checksums that is renamed into place, and the
+    previous one is kept.
 
     Args:
         folder: of the run.
         monitor: validation metric, larger is better; its best model is kept.
-        plateau: a `Plateau` whose state belongs to the checkpoint.
-        run: what run.json says, for the checkpoint.
-        checkpoint: the `folder.Checkpoint` to go on from.
-        stop: a `console.Stop`: where it is wanted, the step is the last, and a
-            checkpoint in the middle of the epoch is written.
+        plateau: a `Plateau` whose state the checkpoint keeps.
+        run: the contents of run.json, for the checkpoint.
+        checkpoint: the `folder.Checkpoint` to resume from.
+        stop: a `console.Stop`: once it is set, training stops after the step
+            and writes a checkpoint in the middle of the epoch.
     """
 
     def __init__(
@@ -189,15 +189,15 @@ class Record(keras.callbacks.Callback):
         self.skipped = 0
 
     def resume(self, model):
-        """Loads the checkpoint into `model`, and mends what is damaged.
+        """Loads the checkpoint into `model`, and restores damaged files.
 
         history.csv and joint_weights.csv become those of the checkpoint; a
-        best.keras that is not the one it knows is made anew.
+        best.keras with another checksum is replaced.
         """
         checkpoint = self.checkpoint
         files.sweep(checkpoint.folder.parent)
-        there = names.checkpoints(self.folder)
-        for damaged in there[there.index(checkpoint.folder) + 1 :]:
+        paths = names.checkpoints(self.folder)
+        for damaged in paths[paths.index(checkpoint.folder) + 1 :]:
             shutil.rmtree(damaged)
         self._write_history()
         kept = checkpoint.folder / names.JOINT_WEIGHTS
@@ -210,18 +210,18 @@ class Record(keras.callbacks.Callback):
         self._load(model, checkpoint.folder)
 
     def knows(self, path):
-        """Whether a file of the run is as the checkpoint says."""
+        """Whether a file of the run has the checksum in the checkpoint."""
         if path.name not in self.digests:  # of an earlier version
             return path.is_file()
         return files.is_whole(path, self.digests[path.name])
 
     def on_train_begin(self, logs=None):
-        """After the plateau's own reset: this callback comes last."""
+        """Restores the plateau after its own reset: this callback is last."""
         if self.checkpoint:
             self.plateau.restore(self.checkpoint.state["plateau"])
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Starts the clock; in the middle of an epoch, where it stood."""
+        """Starts the clock; in a resumed epoch, with the time so far."""
         self.start = time.perf_counter()
         self.skipped = self.checkpoint.step if self.checkpoint else 0
         if self.skipped:
@@ -234,8 +234,8 @@ class Record(keras.callbacks.Callback):
         self.checkpoint = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Leaves after this step if a signal asked for it."""
-        last = batch + 1 == self.params["steps"]  # its epoch's end comes now
+        """Stops after this step if a signal came."""
+        last = batch + 1 == self.params["steps"]  # on_epoch_end stops then
         if self.stop and self.stop.wanted and not last:
             middle = {
                 "step": self.skipped + batch + 1,
@@ -249,7 +249,7 @@ class Record(keras.callbacks.Callback):
             self.stop.now()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes everything; each file whole or not at all."""
+        """Writes history, best model and checkpoint, each atomically."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
         rate = logs.pop("learning_rate", None)
         if rate is None:
@@ -263,7 +263,7 @@ class Record(keras.callbacks.Callback):
         score = logs.get(self.monitor)
         if score is not None and (self.best is None or score > self.best):
             self.best = score
-            # The checkpoint is there first: it can replace this file.
+            # The checkpoint comes first: it can replace this file.
             with files.whole(self.folder / names.BEST) as temporary:
                 self.model.save(temporary)
                 self.digests[names.BEST] = files.checksum(temporary)
@@ -274,7 +274,7 @@ class Record(keras.callbacks.Callback):
             self.stop.now()
 
     def _save(self, finished, best=None, middle=None):
-        """Writes a checkpoint, and removes all but the one before it."""
+        """Writes a checkpoint, and keeps only the one before it."""
         folder = self.folder / names.CHECKPOINT
         name = f"epoch-{finished:04d}"
         if middle:
@@ -306,30 +306,30 @@ class Record(keras.callbacks.Callback):
             pd.DataFrame(self.rows).to_csv(temporary, index=False)
 
     def _metrics(self):
-        """Variables of the metrics, in an order that stays."""
+        """Variables of the metrics, always in the same order."""
         return [v for metric in self.model.metrics for v in metric.variables]
 
     def _mend_best(self, model):
-        """Makes best.keras from the best checkpoint, and tells the newest."""
+        """Makes best.keras from the best checkpoint; updates the newest."""
         best = self.folder / names.BEST
         scores = {row["epoch"]: row[self.monitor] for row in self.rows}
-        there = {
+        usable = {
             int(path.name[len("epoch-") :]): path
             for path in names.checkpoints(self.folder)
             if "step" not in path.name and not files.damaged(path)
         }
-        if not there:
+        if not usable:
             raise ValueError(
                 f"{best} is missing or damaged, and so is every checkpoint "
                 "that could replace it: choose another --output or --restart"
             )
-        epoch = max(there, key=lambda epoch: (scores.get(epoch, -1.0), epoch))
+        epoch = max(usable, key=lambda epoch: (scores.get(epoch, -1.0), epoch))
         print(
             f"{best} is missing or damaged: replaced by the network of epoch "
             f"{epoch} ({self.monitor} {scores[epoch]:.4g}; the best of all "
             f"epochs was {self.best:.4g})"
         )
-        self._load(model, there[epoch])
+        self._load(model, usable[epoch])
         self.best = scores[epoch]
         with files.whole(best) as temporary:
             model.save(temporary)

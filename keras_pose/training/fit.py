@@ -1,4 +1,4 @@
-"""The one training loop: `model.fit` with what every paper needs around it."""
+"""The training loop of all papers: `model.fit` with exact resume."""
 
 import re
 import shutil
@@ -20,26 +20,25 @@ SMOKE_STEPS = 2
 def fit(model, run, extra=()):
     """Trains a compiled model and keeps everything in `config.output`.
 
-    A run that was stopped at any moment, even by kill -9, continues from its
-    last finished epoch: weights, optimizer, rate, plateau, best so far and the
-    order of the people. On a CPU the result is that of an uninterrupted run bit
-    for bit. A longer `epochs` continues a finished run; where a preset lowers
-    the rate at shares of them, `drop_epochs` has to repeat the earlier ones.
+    A run that was stopped at any moment, even by kill -9, resumes from its last
+    checkpoint: weights, optimizer, rate, plateau, best so far and the order of
+    the people. On a CPU the result equals that of an uninterrupted run bit for
+    bit. A larger `epochs` extends a finished run; where a preset lowers the
+    rate at shares of them, `drop_epochs` must repeat the earlier ones.
 
     Args:
         model: `models.model.PoseModel`, compiled with a metric of the name
             `run.metric`.
         run: a `Run`; its data has splits train and val.
-        extra: more callbacks; they write their files before the epoch counts
-            as done.
+        extra: more callbacks; they run before the checkpoint is written.
 
     Returns:
         the history of all epochs, earlier ones included: a DataFrame.
 
     Raises:
         ValueError: the folder holds another run; no split train or val; too
-            few people; a loss that is not finite; the run to start from lacks
-            epochs.
+            few people; a loss that is not finite; the run to start from is not
+            finished.
         FileNotFoundError: the run to start from has no weights.
     """
     folder = Path(run.config.output)
@@ -51,7 +50,7 @@ def fit(model, run, extra=()):
 
 
 def _fit(model, run, extra, folder, stop):
-    """`fit`, once the folder is ours."""
+    """`fit`, once the folder is locked."""
     config, data = run.config, run.data
     if config.restart:
         names.forget(folder)
@@ -84,7 +83,7 @@ def _fit(model, run, extra, folder, stop):
     elif run.starts_from:
         take_weights(model, run.starts_from / names.BEST)
     if done >= config.epochs:
-        print(f"{folder} has its {done} epochs: nothing to train")
+        print(f"{folder} already has {done} epochs: nothing to train")
     elif checkpoint:
         middle = f" and {step} of {steps} steps" if step else ""
         print(
@@ -97,8 +96,8 @@ def _fit(model, run, extra, folder, stop):
         print(
             f"{data.folder} holds {data.context:.3g} times the side of a "
             f"person's square, the strongest samples show {shown:.3g} times: "
-            "the rest is black. A smaller --zoom or --rotation shows less; "
-            "records of --whole-images hold all there is"
+            "the rest is black. Use a smaller --zoom or --rotation, or "
+            "convert with --whole-images"
         )
     held_out = pipeline.load(data, "val", size, batch)
     watched = console.is_terminal(sys.stdout)
@@ -113,7 +112,7 @@ def _fit(model, run, extra, folder, stop):
         *extra,
         record,
     ]
-    # The rest of an epoch that was begun is a training of its own for Keras.
+    # The rest of an interrupted epoch is a call of model.fit of its own.
     parts = [(done, step, done + 1)] if step else []
     parts.append((done + len(parts), 0, config.epochs))
     for first, skipped, last in parts:
@@ -144,10 +143,11 @@ def _fit(model, run, extra, folder, stop):
 
 
 def take_weights(model, path):
-    """Gives layers the weights that layers of their names have in a .keras.
+    """Copies the weights of a .keras to the layers of the same names.
 
     Raises:
-        ValueError: a layer of the file is not in `model`, or of another shape.
+        ValueError: a layer of the file is missing in `model` or has another
+            shape.
     """
     for layer in keras.saving.load_model(path, compile=False).layers:
         if not layer.weights:
@@ -161,17 +161,17 @@ def take_weights(model, path):
 
 
 def _check_splits(data):
-    """Raises unless there are people to train on and people to validate on."""
+    """Raises unless the splits train and val hold people."""
     splits = data.description["splits"]
-    people = {split: found["people"] for split, found in splits.items()}
+    people = {split: entry["people"] for split, entry in splits.items()}
     if all(people.get(split) for split in ("train", "val")):
         return
-    there = ", ".join(f"{split} ({n:,})" for split, n in people.items())
+    counts = ", ".join(f"{split} ({n:,})" for split, n in people.items())
     command = data.description.get("command", "")
-    found = re.search(r"tfrecords\.\w+", command)
-    converter = found[0] if found else "tfrecords.lsp, mpii, coco, flic"
+    match = re.search(r"tfrecords\.\w+", command)
+    converter = match[0] if match else "tfrecords.lsp, mpii, coco, flic"
     raise ValueError(
-        f"{data.folder}: training needs people in the splits train and val, "
-        f"which chooses the best epoch; it has {there}. Convert again: "
-        f"python -m {converter} --help says how to make splits"
+        f"{data.folder}: training needs people in the splits train and val "
+        f"(val chooses the best epoch); it has {counts}. Convert again: "
+        f"python -m {converter} --help explains the splits"
     )

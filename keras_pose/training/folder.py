@@ -1,9 +1,8 @@
-"""The folder of a run: what its files are called, and whose it is.
+"""The folder of a run: names of its files, and checks before it is continued.
 
-run.json says with which settings, data and first weights a run was trained. A
-folder is continued by a run of the same ones, and by no other. A checkpoint
-says that, too, and is sealed: one that a power cut or a disk has damaged is
-not read, and the one before it counts.
+run.json holds the settings, data and initial weights of a run. Only a run with
+the same ones continues the folder. A checkpoint holds them, too, and has
+checksums: a damaged one is not read, and the previous one is used.
 """
 
 import dataclasses
@@ -31,14 +30,13 @@ RESULTS, REPORT = "results.json", "report.html"
 JOINT_WEIGHTS = "joint_weights.csv"
 CHECKPOINT, TENSORBOARD, SAVED = "checkpoint", "tensorboard", "saved_model"
 FILES = (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS, RESULTS, REPORT)
-"""What lies in the folder itself; run.json apart, which tells of the last
-command and may change."""
+"""Files in the folder itself, except run.json, which each command rewrites."""
 FREE = {"epochs", "output", "restart", "data", "preset"}
-"""Settings that may differ when a run is continued; the data is compared by its
-content."""
+"""Settings that may differ when a run is continued; data is compared by its
+checksum."""
 NETWORKS = 2
-"""Raised where the same settings come to mean another network: since 2, strided
-convolutions pad as Torch's. A run of another number is not continued."""
+"""Increased when the same settings come to mean another network: since 2,
+strided convolutions pad as in Torch. Runs of another number are refused."""
 OLDER = "is of another version, in which these settings meant another network"
 
 
@@ -49,23 +47,22 @@ class Run:
     paper: str
     """Title, for the report."""
     config: Config
-    """Resolved: no None that a preset fills."""
+    """Resolved: presets are filled in."""
     origin: dict
-    """Where each setting came from, as `Config.resolved` says."""
+    """Where each setting came from, see `Config.resolved`."""
     data: Dataset
     """Opened."""
     metric: str
-    """What the data set's score is called in logs: "pckh" or "pck"."""
+    """Name of the data set's score in logs: "pckh" or "pck"."""
     starts_from: Path | None = None
-    """Folder of the run whose best weights this one begins with."""
+    """Folder of the run whose best weights this one starts from."""
     siblings: Path | None = None
-    """Folder of a comparison: a run in it that equals this one is not trained
-    again."""
+    """Folder of a comparison: the epochs of an equal run in it are copied."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a stopped run goes on from."""
+    """A checkpoint to resume from."""
 
     folder: Path
     state: dict
@@ -83,17 +80,17 @@ class Checkpoint:
 
 
 def claim(folder, run):
-    """Writes run.json, or checks that the folder's run is this one.
+    """Writes run.json, or checks that the folder holds this run.
 
-    A folder that holds no epoch yet takes those of an equal run among the
-    siblings, if one has all its epochs.
+    If the folder has no epoch yet, the epochs of a finished equal run among the
+    siblings are copied.
 
     Returns:
-        what run.json says, and the `Checkpoint` to go on from, or None.
+        the contents of run.json, and the `Checkpoint` to resume from, or None.
 
     Raises:
-        ValueError: the folder's run is another one; says where they differ. Or
-            no checkpoint in it is whole.
+        ValueError: the folder holds another run (the message lists the
+            differences), or all its checkpoints are damaged.
     """
     description = describe(folder, run)
     values = {n: entry["value"] for n, entry in description["settings"].items()}
@@ -111,17 +108,17 @@ def claim(folder, run):
         _take_twin(folder, run.siblings, description)
         newest = newest_checkpoint(folder)
     if newest and newest.epoch > run.config.epochs:
-        description = before  # the epochs that it has stay said
+        description = before  # keeps the number of epochs trained
     with files.whole(folder / RUN) as temporary:
         temporary.write_text(json.dumps(description, indent=2))
     return description, newest
 
 
 def read_run(folder):
-    """What run.json says of the run in a folder.
+    """The contents of run.json in a folder.
 
     Raises:
-        ValueError: it is not there, or damaged.
+        ValueError: it is missing or damaged.
     """
     path = Path(folder) / RUN
     try:
@@ -136,26 +133,26 @@ def read_run(folder):
 
 
 def newest_checkpoint(folder):
-    """The newest `Checkpoint` that is whole, None if there never was one.
+    """The newest undamaged `Checkpoint`, None if there is no checkpoint.
 
-    Says which ones are damaged.
+    Prints which ones are damaged.
 
     Raises:
-        ValueError: there are only damaged ones.
+        ValueError: all checkpoints are damaged.
     """
-    there = checkpoints(folder)
-    for path in reversed(there):
-        # those of earlier versions have no seal
+    paths = checkpoints(folder)
+    for path in reversed(paths):
+        # those of earlier versions have no checksums
         wrong = files.damaged(path, [STATE, WEIGHTS])
         try:
             if not wrong:
                 state = json.loads((path / STATE).read_text())
-                state["epoch"], state["history"]  # is it a state at all?
+                state["epoch"], state["history"]  # KeyError if damaged
                 return Checkpoint(path, state)
         except (OSError, ValueError, TypeError, KeyError):
             wrong = [STATE]
         print(f"{path / wrong[0]} is damaged: using the previous checkpoint")
-    if there:
+    if paths:
         raise ValueError(
             f"{folder / CHECKPOINT}: every checkpoint is damaged; choose "
             "another --output or --restart"
@@ -164,7 +161,7 @@ def newest_checkpoint(folder):
 
 
 def describe(folder, run):
-    """What run.json says of a `Run` in a folder: a dict."""
+    """The contents of run.json for a `Run` in a folder: a dict."""
     config, data = run.config, run.data
     description = {
         "paper": run.paper,
@@ -182,71 +179,71 @@ def describe(folder, run):
         "versions": _versions(),
     }
     if run.starts_from:
-        begins = run.starts_from / BEST
-        description["starts_from"] = os.path.relpath(begins, folder)
-        description["starts_from_sha256"] = files.checksum(begins)
+        start = run.starts_from / BEST
+        description["starts_from"] = os.path.relpath(start, folder)
+        description["starts_from_sha256"] = files.checksum(start)
     return description
 
 
 def differences(before, now):
-    """Sentences on where two run.json are not of one run; none if they are.
+    """Differences of two run.json, as text; empty if they are of one run.
 
-    A setting that there was not yet had the value that is now its default; one
-    that all papers share, the shared default, whatever a paper now has.
+    A setting that is missing in the older one counts as its default; one that
+    all papers share counts as the shared default.
     """
     shared = {
         field.name: {"value": _plain(field.default)}
         for field in dataclasses.fields(Config)
     }
-    found = []
+    changes = []
     if is_older(before):
-        found.append(f"it {OLDER}")
-    for name, here in now["settings"].items():
-        unknown = here if here["from"] == "default" else {"value": None}
+        changes.append(f"it {OLDER}")
+    for name, new in now["settings"].items():
+        unknown = new if new["from"] == "default" else {"value": None}
         unknown = shared.get(name, unknown)
-        there = before["settings"].get(name, unknown)
-        if name not in FREE and there["value"] != here["value"]:
-            said = f"{name}: {there['value']} there, {here['value']} here"
-            if name == "drop_epochs" and there["value"]:
-                # those of a preset keep their shares of --epochs
-                epochs = " ".join(map(str, there["value"]))
-                said += f", --drop-epochs {epochs} keeps those"
-            found.append(said)
+        old = before["settings"].get(name, unknown)
+        if name not in FREE and old["value"] != new["value"]:
+            change = f"{name}: {old['value']} before, {new['value']} now"
+            if name == "drop_epochs" and old["value"]:
+                # a preset gives them as shares of --epochs
+                epochs = " ".join(map(str, old["value"]))
+                change += f", keep them with --drop-epochs {epochs}"
+            changes.append(change)
     if before["data_sha256"] != now["data_sha256"]:
-        found.append(f"data: {before['data']} there, {now['data']} here")
-    begins = "starts_from_sha256"
-    if before.get(begins) != now.get(begins):
-        found.append("it began with other weights than there are now")
-    return found
+        changes.append(f"data: {before['data']} before, {now['data']} now")
+    start = "starts_from_sha256"
+    if before.get(start) != now.get(start):
+        changes.append("the weights that it started from have changed")
+    return changes
 
 
 def check_finished(folder):
     """Raises unless `folder` holds a run with all its epochs."""
     best = folder / BEST
     if not best.is_file():
-        raise FileNotFoundError(f"{best} is not there: train that stage first")
+        raise FileNotFoundError(f"{best} is missing: train that stage first")
     description = read_run(folder)
     if is_older(description):
-        raise ValueError(f"{folder} {OLDER}: --restart trains it anew")
-    wanted = description["settings"]["epochs"]["value"]
+        raise ValueError(f"{folder} {OLDER}: train it again with --restart")
+    epochs = description["settings"]["epochs"]["value"]
     done = len(pd.read_csv(folder / HISTORY))
-    if done < wanted:
+    if done < epochs:
         raise ValueError(
-            f"{folder} has {done} of its {wanted} epochs: finish that stage "
+            f"{folder} has {done} of its {epochs} epochs: finish that stage "
             "first"
         )
 
 
 def is_older(description):
-    """Whether a run.json is of a version with other networks."""
+    """Whether a run.json is from a version with other networks."""
     return description.get("networks", 1) != NETWORKS
 
 
 def forget(folder):
-    """Removes what a run wrote, and nothing else that lies in the folder.
+    """Removes the files of a run, and no others.
 
-    run.json goes last: what is left after a kill is still refused to others. A
-    link to a folder stays, its checkpoints do not.
+    run.json goes last: after a kill, the rest still belongs to this run. A link
+    to a folder stays, its checkpoints are removed.
 
     Raises:
         OSError: something cannot be removed.
@@ -261,7 +258,7 @@ def forget(folder):
 
 
 def checkpoints(folder):
-    """Folders of checkpoints, those that were begun first first.
+    """Folders of checkpoints, oldest first.
 
     epoch-0007 was written after 7 epochs, epoch-0007-step-000123 after 123
     further steps.
@@ -273,17 +270,17 @@ def checkpoints(folder):
 
 
 def seal(folder):
-    """Says that a run is finished: keeps the checksums of what it wrote.
+    """Marks a run as finished: writes the checksums of its files.
 
-    Without report, tables, predictions and export, which other commands may
-    write anew.
+    Not of the report, tables, predictions and export: other commands may
+    rewrite these.
     """
     names = [n for n in FILES if n != REPORT and (folder / n).is_file()]
     files.seal(folder, names)
 
 
 def is_sealed(folder):
-    """Whether a finished run is there, with a report, as it was written."""
+    """Whether the folder holds a finished, unchanged run with its report."""
     wrong = files.damaged(folder, [BEST, HISTORY, RESULTS])
     report = folder / REPORT
     if wrong is None or wrong or not report.is_file():
@@ -292,7 +289,7 @@ def is_sealed(folder):
 
 
 def show(origin, settings, title):
-    """Prints every setting, its value and where it came from."""
+    """Prints each setting, its value and where it came from."""
     table = Table("setting", "value", "from", title=title)
     for name, value in settings.items():
         style = None if origin[name] == "default" else "bold"
@@ -301,8 +298,8 @@ def show(origin, settings, title):
 
 
 def _take_twin(folder, siblings, description):
-    """Copies what the longest equal run, that is finished, has trained."""
-    wanted, twins = description["settings"]["epochs"]["value"], []
+    """Copies the epochs of the longest finished equal run."""
+    most, twins = description["settings"]["epochs"]["value"], []
     for path in Path(siblings).rglob(RUN):
         try:
             before = read_run(path.parent)
@@ -311,15 +308,15 @@ def _take_twin(folder, siblings, description):
         same = path.parent != folder and before["paper"] == description["paper"]
         equal = same and not differences(before, description)
         epochs = before["settings"]["epochs"]["value"]
-        if equal and epochs <= wanted and _is_finished(path.parent):
+        if equal and epochs <= most and _is_finished(path.parent):
             twins.append((epochs, path.parent))
     for epochs, twin in sorted(twins)[-1:]:
-        print(f"{folder}: its first {epochs} epochs are those of {twin}")
+        print(f"{folder}: copied the first {epochs} epochs from {twin}")
         for name in (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS):
             if (twin / name).is_file():
                 with files.whole(folder / name) as temporary:
                     shutil.copyfile(twin / name, temporary)
-        # last: with a checkpoint in it, the folder is that of a run
+        # last: the checkpoint marks the folder as that of a run
         newest = newest_checkpoint(twin).folder
         with files.whole(folder / CHECKPOINT / newest.name) as temporary:
             shutil.copytree(newest, temporary)
@@ -334,7 +331,7 @@ def _is_finished(folder):
 
 
 def _versions():
-    """What the run stood on; TensorFlow has several distributions."""
+    """Versions of packages; TensorFlow has several distributions."""
     owners = importlib.metadata.packages_distributions()
     return {
         name: importlib.metadata.version(owners[name][0])
@@ -346,7 +343,7 @@ def _versions():
 
 
 def _plain(value):
-    """A setting as JSON has it."""
+    """A setting as JSON stores it."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):

@@ -1,9 +1,9 @@
 """Keras' optimizers, with one TensorFlow operation for each weight.
 
-Keras writes an update as ten to fifteen small operations. A network of 400
-weights has 6,000 of them in its training graph then, half of what is traced
-before the first step. On JAX and PyTorch, and for options that TensorFlow's
-operations lack, these classes are Keras' own.
+Keras' update is ten to fifteen small operations. For 400 weights, these are
+6,000 in the training graph, half of what is traced before the first step. On
+JAX and PyTorch, and for options that TensorFlow's operations lack, these
+classes behave as Keras' own.
 """
 
 import keras
@@ -11,15 +11,15 @@ from keras import ops
 
 
 class OneDevice:
-    """Gradients are not summed over devices where there is one.
+    """Does not sum gradients over devices if there is only one.
 
-    TensorFlow registers the gradient of that sum anew whenever a step is
-    traced, and keeps it, with the whole training graph that it refers to, until
-    the process ends: hundreds of megabytes for each training.
+    TensorFlow registers the gradient of that sum whenever a step is traced, and
+    keeps it, with the whole training graph, until the process ends: hundreds of
+    megabytes for each training.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        """Of Keras on TensorFlow: a list of (gradient, variable)."""
+        """Overrides Keras on TensorFlow: a list of (gradient, variable)."""
         import tensorflow as tf
 
         if tf.distribute.get_strategy().num_replicas_in_sync == 1:
@@ -32,7 +32,7 @@ class Adam(OneDevice, keras.optimizers.Adam):
     """D. Kingma, J. Ba, "Adam", ICLR 2015, https://arxiv.org/abs/1412.6980."""
 
     def apply(self, grads, trainable_variables=None):
-        """Computes once what every weight's update takes."""
+        """Computes the values that all updates share once."""
         step = ops.cast(self.iterations + 1, "float32")
         self._shared = _tensors(
             beta1_power=self.beta_1**step,
@@ -44,7 +44,7 @@ class Adam(OneDevice, keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        """As Keras."""
+        """Updates one weight, as Keras does."""
         fused = _operations(variable)
         if fused is None or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
@@ -61,14 +61,14 @@ class Adam(OneDevice, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable("keras_pose")
 class RMSprop(OneDevice, keras.optimizers.RMSprop):
-    """T. Hinton's lecture 6e, as Keras has it: epsilon is under the root.
+    """T. Hinton's lecture 6e, as in Keras: epsilon is under the root.
 
-    Torch adds it outside: its 1e-8 is epsilon = 1e-16 here.
+    Torch adds it outside the root: its 1e-8 is epsilon = 1e-16 here.
     """
 
     def build(self, var_list):
-        """Keeps momenta even at momentum 0: TensorFlow's operation wants a
-        place to put the step."""
+        """Keeps momenta even at momentum 0: TensorFlow's operation needs
+        them."""
         if not self.built:
             super().build(var_list)
             if not self._momentums and keras.backend.backend() == "tensorflow":
@@ -77,14 +77,14 @@ class RMSprop(OneDevice, keras.optimizers.RMSprop):
                 )
 
     def apply(self, grads, trainable_variables=None):
-        """Computes once what every weight's update takes."""
+        """Computes the values that all updates share once."""
         self._shared = _tensors(
             rho=self.rho, momentum=self.momentum, epsilon=self.epsilon
         )
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        """As Keras."""
+        """Updates one weight, as Keras does."""
         fused = _operations(variable)
         if fused is None or self.centered:
             return super().update_step(gradient, variable, learning_rate)
@@ -101,10 +101,10 @@ class RMSprop(OneDevice, keras.optimizers.RMSprop):
 
 @keras.saving.register_keras_serializable("keras_pose")
 class SGD(OneDevice, keras.optimizers.SGD):
-    """Stochastic gradient descent; with momentum if that is not 0."""
+    """Stochastic gradient descent, with optional momentum."""
 
     def update_step(self, gradient, variable, learning_rate):
-        """As Keras."""
+        """Updates one weight, as Keras does."""
         fused = _operations(variable)
         if fused is None or not self.momentum:
             return super().update_step(gradient, variable, learning_rate)
@@ -143,7 +143,7 @@ def _tensors(**values):
 
 
 def _operations(variable):
-    """TensorFlow's, if it keeps this variable and in float32; else None."""
+    """TensorFlow's operations for its own float32 variables, else None."""
     if keras.backend.backend() != "tensorflow" or variable.dtype != "float32":
         return None
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Training in stages: each begins with the best weights of the one before."""
+"""Training in stages: each starts from the best weights of the last one."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stage:
-    """One of several trainings of a run."""
+    """One stage of a run."""
 
     name: str
-    """The value of `--stage`, and what its folder is called."""
+    """The value of `--stage`, and the name of its folder."""
     share: int = 1
-    """Parts of the epochs, of the sum over all stages."""
+    """Share of the epochs, relative to the sum over all stages."""
     changes: dict = field(default_factory=dict)
-    """{setting: (value, why)} that differ from the run's."""
+    """{setting: (value, reason)} that differ from those of the run."""
 
 
 def check(config, stages):
@@ -21,8 +21,8 @@ def check(config, stages):
     names = [stage.name for stage in stages]
     if config.stage not in ("all", *names):
         raise ValueError(
-            f"stage {config.stage}: these settings have the stages "
-            f"{', '.join(names)}"
+            f"stage must be one of all, {', '.join(names)}, got "
+            f"{config.stage!r}"
         )
     parts = sum(stage.share for stage in stages)
     if config.epochs % parts and not config.smoke:
@@ -34,12 +34,12 @@ def check(config, stages):
 
 
 def staged(run, stages, number):
-    """The `Run` of one stage; the last has the folder, others one inside.
+    """The `Run` of one stage; the last uses the folder, others a subfolder.
 
     Args:
-        run: the whole one, whose config has a setting `stage`.
+        run: the run of all stages; its config has a setting `stage`.
         stages: tuple of `Stage`.
-        number: which of them, from 0.
+        number: index of the stage, from 0.
     """
     config, stage = run.config, stages[number]
     folders = [

@@ -237,7 +237,7 @@ def test_the_slope_of_the_printed_norm_is_finite_at_the_truth():
     [
         ({"alpha": -0.1}, "alpha must be finite and not negative, got -0.1"),
         ({"alpha": float("nan")}, "alpha"),
-        ({"norm": "l1"}, "norm: one of squared, l2, got 'l1'"),
+        ({"norm": "l1"}, "norm must be one of squared, l2, got 'l1'"),
         ({"norm": "l2", "pixels": "half_sum"}, "pixels mean, got 'half_sum'"),
     ],
 )

@@ -50,7 +50,7 @@ def test_small_scales_go_to_the_first_hourglasses(stacks, scales, strides):
         ({"stacks": 0, "scales": 1}, "stacks must be at least 1, got 0"),
         ({"size": (64, 100)}, "divisible by 64, got 64 x 100"),
         ({"filters": 6}, "filters must be divisible by 4, got 6"),
-        ({"fusion": "mul"}, "fusion: one of add, concat, got 'mul'"),
+        ({"fusion": "mul"}, "fusion must be one of add, concat, got 'mul'"),
     ],
 )
 def test_impossible_settings_are_named(settings, named):

@@ -56,9 +56,12 @@ def test_maps_are_as_smooth_as_the_last_upsampling(upsampling):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"output_stride": 3}, "output_stride: one of 2, 4, 8, 16, 32, got 3"),
+        (
+            {"output_stride": 3},
+            "output_stride must be one of 2, 4, 8, 16, 32, got 3",
+        ),
         ({"filters": 5}, "filters must be even, got 5"),
-        ({"upsampling": "cubic"}, "upsampling: one of .* got 'cubic'"),
+        ({"upsampling": "cubic"}, "upsampling must be one of .* got 'cubic'"),
     ],
 )
 def test_impossible_heads_are_named(settings, named):

@@ -67,7 +67,7 @@ def test_a_deconvolution_lies_where_torchs_does(kernel, padding, extra):
     [
         ({"deconvolutions": 6}, "deconvolutions must be 0 to 5, got 6"),
         ({"filters": 0}, "filters"),
-        ({"kernel": 5}, "kernel: one of .* got 5"),
+        ({"kernel": 5}, "kernel must be one of .* got 5"),
     ],
 )
 def test_impossible_heads_are_named(settings, named):

@@ -90,12 +90,18 @@ def test_the_baseline_is_newells():
     ("settings", "named"),
     [
         ({"scales": 3, "stacks": 2}, "more scales than stacks"),
-        ({"block": "vgg"}, "block: one of residual, .*got 'vgg'"),
-        ({"method": "cpm"}, "method: one of mssh, hourglass, got 'cpm'"),
-        ({"ablation": "depth"}, "ablation: one of weights, .*got 'depth'"),
+        ({"block": "vgg"}, "block must be one of residual, .*got 'vgg'"),
+        ({"method": "cpm"}, "method must be one of mssh, hourglass, got 'cpm'"),
+        (
+            {"ablation": "depth"},
+            "ablation must be one of weights, .*got 'depth'",
+        ),
         ({"image_size": (64, 100)}, "divisible by 64, got 64 x 100"),
         ({"block": "inception_resnet_b"}, "divisible by 128, got 64 x 128"),
-        ({"occluded_amplitude": 0}, "occluded_amplitude: one of 1, -1, got 0"),
+        (
+            {"occluded_amplitude": 0},
+            "occluded_amplitude must be one of 1, -1, got 0",
+        ),
     ],
 )
 def test_impossible_settings_are_named(settings, named):

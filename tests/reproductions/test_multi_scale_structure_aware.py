@@ -298,9 +298,12 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
         ({"momentum": 1.0}, "momentum"),
         ({"seeds": 0, "compare": True}, "seeds must be at least 1, got 0"),
         ({"epochs": 6}, "divisible by 4 .* got 6"),
-        ({"stage": "refine"}, "stage: one of all, mss, .* got 'refine'"),
+        ({"stage": "refine"}, "stage must be one of all, mss, .* got 'refine'"),
         ({"stage": "msr", "method": "mss"}, "settings have the stages mss$"),
-        ({"method": "hrnet"}, "method: one of hourglass, .* got 'hrnet'"),
+        (
+            {"method": "hrnet"},
+            "method must be one of hourglass, .* got 'hrnet'",
+        ),
         ({"masking": 1.5}, "masking must be in 0 ... 1, got 1.5"),
         ({"masking_size": 0.0}, "masking_size must be above 0"),
     ],
@@ -331,7 +334,7 @@ def test_a_stage_needs_the_one_before(config):
     missing = Path(config.output) / REGRESSION / "best.keras"
     with pytest.raises(FileNotFoundError) as error:
         paper.main(replace(config, stage="joint"))
-    assert str(error.value) == f"{missing} is not there: train that stage first"
+    assert str(error.value) == f"{missing} is missing: train that stage first"
     left = [path.name for path in Path(config.output).iterdir()]
     assert left == [".lock"]
 

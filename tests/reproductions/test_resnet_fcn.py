@@ -53,7 +53,7 @@ def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
     )
     simple_baselines.paper().train(config)
     longer = replace(config, epochs=2)
-    with pytest.raises(ValueError, match="--drop-epochs 1 keeps those"):
+    with pytest.raises(ValueError, match="keep them with --drop-epochs 1"):
         simple_baselines.paper().train(longer)
     _, history = simple_baselines.paper().train(
         replace(longer, drop_epochs=(1,))

@@ -220,7 +220,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
     path = tmp_path / "other.json"
     for content, match in (
         ("{", "not JSON"),
-        ("[]", "no file of person keypoints"),
+        ("[]", "not a file of person keypoints"),
         (json.dumps({"images": [], "annotations": [{}]}), "'category_id'"),
         (
             json.dumps(
@@ -235,13 +235,13 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
                     "annotations": [annotation(1, 7, [0] * 4, [0] * 3)],
                 }
             ),
-            "51 numbers of keypoints wanted, got 3",
+            "expected 51 numbers of keypoints, got 3",
         ),
     ):
         path.write_text(content)
         refused(ValueError, match, annotations=[f"val={path}"])
     path.write_text('[{"bbox": [1, 2, 3]}]')
-    refused(ValueError, "no list of a detector's boxes", boxes=path)
+    refused(ValueError, "not a list of a detector's boxes", boxes=path)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
         ({"file_name": "../../secret.jpg"}, "'../../secret.jpg' leads out of"),
         ({"file_name": "/secret.jpg"}, "'/secret.jpg' leads out of"),
         ({"file_name": None}, "images 0 .*'file_name' cannot be None"),
-        ({"id": 7}, "two images have one id"),
+        ({"id": 7}, "two images have the same id"),
     ],
 )
 def test_a_photograph_that_cannot_be_is_refused(
@@ -272,7 +272,7 @@ def test_a_photograph_that_cannot_be_is_refused(
         ({"area": "big"}, "'area' cannot be 'big'"),
         ({"keypoints": ["x"] * 51}, "'keypoints' cannot be"),
         ({"keypoints": [float("inf")] * 51}, "'keypoints' cannot be"),
-        ({"keypoints": [3] * 51}, "annotation 11: flags of 0, 1 and 2"),
+        ({"keypoints": [3] * 51}, "annotation 11: flags must be 0, 1 or 2"),
         ({"iscrowd": 2}, "'iscrowd' cannot be 2"),
     ],
 )

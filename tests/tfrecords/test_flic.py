@@ -113,7 +113,7 @@ def test_wrong_folders_and_files_are_refused(source, tmp_path):
     [
         ({"center": np.zeros((2, 2))}, "problem with center"),
         ({"scale": np.array(["a"], "S")}, "problem with scale"),
-        ({"imgname": np.array([b"\xff"])}, "the name of a frame wanted"),
+        ({"imgname": np.array([b"\xff"])}, "expected the name of a frame"),
         ({"scale": h5py.ExternalLink("/etc/hosts", "/")}, "scale is a link"),
         ({"imgname": np.array(["../c.jpg"], "S")}, "'../c.jpg' leads out of"),
     ],

@@ -179,7 +179,7 @@ def test_wrong_folders_and_files_are_refused(tmp_path, source):
     with pytest.raises(ValueError, match="joints.mat is not a readable"):
         convert(tmp_path, tmp_path / "out")
     savemat(path, {"RELEASE": 1.0})
-    with pytest.raises(ValueError, match="wanted joints, it has RELEASE"):
+    with pytest.raises(ValueError, match="expected joints, got RELEASE"):
         convert(tmp_path, tmp_path / "out")
     savemat(path, {"joints": np.zeros((16, 3, 5))})
     with pytest.raises(ValueError, match="got 16 x 3 x 5"):

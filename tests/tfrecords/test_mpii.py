@@ -245,7 +245,7 @@ def test_exact_head_boxes_replace_the_derived_ones(release, tmp_path):
     everyone = mpii.read_json(path)
     found = mpii.with_head_boxes(everyone, tmp_path / "heads.mat")
     assert [a.person.head_size for a in found] == pytest.approx([30, 6])
-    with pytest.raises(ValueError, match="0 head boxes wanted, got 1"):
+    with pytest.raises(ValueError, match="expected 0 head boxes, got 1"):
         mpii.with_head_boxes(everyone[:1], tmp_path / "heads.mat")
 
 
@@ -277,7 +277,7 @@ def test_a_box_without_area_is_named(release, tmp_path):
     [
         ("{", "not JSON"),
         ('[{"joints": []}]', "another data set.*img_paths|numOther"),
-        ("[]", "lists nobody"),
+        ("[]", "lists no people"),
         ("3", "another data set"),
     ],
 )
@@ -293,13 +293,13 @@ def test_another_json_is_refused(tmp_path, text, message):
     [
         ({"joint_self": [[0.0, 0, 0]] * 15}, r"16 x 3 joints.*\(15, 3\)"),
         ({"joint_self": [[0.0, 0, 0]] * 17}, r"16 x 3 joints.*\(17, 3\)"),
-        ({"objpos": [1]}, r"a place x, y wanted"),
+        ({"objpos": [1]}, r"position x, y, got"),
         ({"numOtherPeople": float("inf")}, "cannot convert float infinity"),
-        ({"numOtherPeople": 1e9}, "cannot reshape|wanted joint_self"),
+        ({"numOtherPeople": 1e9}, "cannot reshape|expected joint_self"),
         ({"img_paths": "../../secret.jpg"}, "'../../secret.jpg' leads out of"),
         ({"img_paths": "/etc/secret.jpg"}, "'/etc/secret.jpg' leads out of"),
         ({"img_paths": 7}, "entry 1 .*img_paths: expected a name, got 7"),
-        ({"scale_provided": 1e16}, "b.jpg#1: scale 1.25e.16 is that of"),
+        ({"scale_provided": 1e16}, "b.jpg#1: scale 1.25e.16 gives"),
     ],
 )
 def test_an_entry_that_cannot_be_is_named(release, tmp_path, changes, message):
@@ -312,7 +312,7 @@ def test_an_entry_that_cannot_be_is_named(release, tmp_path, changes, message):
 def test_another_mat_is_refused(tmp_path):
     path = tmp_path / "mpii.mat"
     savemat(path, {"joints": np.zeros((14, 3, 2))})
-    with pytest.raises(ValueError, match="wanted RELEASE, it has joints"):
+    with pytest.raises(ValueError, match="expected RELEASE, got joints"):
         convert(path, tmp_path)
     savemat(path, {"RELEASE": {"version": 12}})
     with pytest.raises(ValueError, match="annolist and img_train"):

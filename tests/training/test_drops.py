@@ -59,7 +59,7 @@ def test_a_run_that_goes_on_drops_where_it_should(config, eagerly):
     with eagerly():
         _, history = hsm_loss.paper().train(replace(config, epochs=2))
     assert list(history["learning_rate"]) == pytest.approx([0.01, 0.005])
-    with pytest.raises(ValueError, match="masking: 0.0 there, 0.5 here"):
+    with pytest.raises(ValueError, match="masking: 0.0 before, 0.5 now"):
         hsm_loss.paper().train(replace(config, masking=0.5))
 
 

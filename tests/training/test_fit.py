@@ -265,7 +265,7 @@ def test_what_a_run_is_stands_in_its_checkpoint(trained):
     for content in ("", None, json.dumps({"settings": {}})):
         path = Path(trained.output) / "run.json"
         path.unlink() if content is None else path.write_text(content)
-        with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
+        with pytest.raises(ValueError, match="beta: 1.0 before, 2.0 now"):
             hsm_loss.paper().train(replace(trained, beta=2.0))
         hsm_loss.paper().train(trained)
         assert json.loads(path.read_text())["settings"]["beta"]["value"] == 1.0
@@ -320,7 +320,7 @@ def test_what_a_kill_left_half_written_is_not_read(trained):
 
 
 def test_a_run_with_other_settings_is_not_continued(trained):
-    with pytest.raises(ValueError, match="beta: 1.0 there, 2.0 here"):
+    with pytest.raises(ValueError, match="beta: 1.0 before, 2.0 now"):
         hsm_loss.paper().train(replace(trained, beta=2.0))
 
 
@@ -341,7 +341,7 @@ def test_a_run_of_before_a_setting_continues_if_it_did_the_same(
     for name in ("rotation_chance", "distribution", "flip_chance", "color"):
         del run["settings"][name]
     path.write_text(json.dumps(run))
-    with pytest.raises(ValueError, match="color: 0.4 there, 0.0 here"):
+    with pytest.raises(ValueError, match="color: 0.4 before, 0.0 now"):
         hsm_loss.paper().train(replace(trained, color=0.0))
     hsm_loss.paper().train(trained)
     assert "1 epochs: nothing to train" in capsys.readouterr().out
@@ -355,7 +355,7 @@ def test_a_run_of_before_a_setting_had_the_shared_default():
         "data_sha256": "0",
     }
     found = differences(now | {"settings": {}}, now)
-    assert found[-1] == "color: 0.4 there, 0.0 here"
+    assert found[-1] == "color: 0.4 before, 0.0 now"
 
 
 @pytest.mark.parametrize(("context", "short"), [(2.0, False), (1.5, True)])
@@ -404,7 +404,7 @@ def test_fewer_epochs_than_there_are_change_nothing(
     shutil.copytree(three_epochs, trained.output)
     _, history = hsm_loss.paper().train(replace(trained, epochs=2))
     assert len(history) == 3
-    assert "has its 3 epochs" in capsys.readouterr().out
+    assert "already has 3 epochs" in capsys.readouterr().out
     said = json.loads((Path(trained.output) / "run.json").read_text())
     assert said["settings"]["epochs"]["value"] == 3
 
