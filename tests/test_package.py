@@ -1,5 +1,6 @@
 """What a user gets from pip: the three packages, the licence, the ranges."""
 
+import ast
 import re
 import sys
 import tomllib
@@ -35,9 +36,11 @@ def test_every_import_is_required():
     found = set()
     for top in ("keras_pose", "reproductions", "tfrecords"):
         for path in (ROOT / top).rglob("*.py"):
-            found |= set(
-                re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.M)
-            )
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(node.module.split(".")[0])
     outside = found - set(sys.stdlib_module_names)
     outside -= {"keras_pose", "reproductions", "tfrecords"}
     for name in outside:
