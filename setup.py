@@ -32,6 +32,7 @@ setup(
         "h5py>=3.11",
         "pycocotools>=2.0.10",
         "filelock>=4.2",
+        "safetensors>=0.4.5,<1",
         "rich>=13.7",
         "tqdm>=4.66",
         "tyro>=1.0.6",

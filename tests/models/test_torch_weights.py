@@ -4,14 +4,15 @@ Also from damaged files and from hostile ones; what PyTorch itself writes is
 read where it is installed.
 """
 
+import hashlib
 import io
 import json
 import os
 import re
 import struct
 import sys
-import time
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ def text(value):
 
 
 def number(value):
-    content = value.to_bytes(32, "little", signed=True)
+    size = value.bit_length() // 8 + 1
+    content = value.to_bytes(size, "little", signed=True)
     return b"\x8a" + bytes([len(content)]) + content
 
 
@@ -145,6 +147,14 @@ def read(tmp_path):
     return run
 
 
+def sentence(error):
+    """What an error says behind the name of the file: one short line."""
+    words = str(error)
+    assert "weights.pth.tar: " in words
+    assert words.isprintable() and len(words) < 500
+    return words.partition("weights.pth.tar: ")[2]
+
+
 @pytest.fixture
 def refusal(read):
     """The one line that says why a file is not read."""
@@ -152,10 +162,7 @@ def refusal(read):
     def run(content):
         with pytest.raises(ValueError) as caught:
             read(content)
-        words = str(caught.value)
-        assert "weights.pth.tar: " in words
-        assert words.isprintable() and len(words) < 500
-        return words.partition("weights.pth.tar: ")[2]
+        return sentence(caught.value)
 
     return run
 
@@ -351,10 +358,6 @@ def test_of_equal_weights_those_of_the_state_dict_are_taken(read):
 
 
 def test_the_digest_is_that_of_the_file(read):
-    # printf abc | sha256sum begins with ba7816bf, so a file's is checked by
-    # what another function of the library says of it
-    import hashlib
-
     content = FILES["stream"]
     assert read(content).sha256 == hashlib.sha256(content).hexdigest()
 
@@ -406,18 +409,18 @@ def test_a_file_that_ends_too_early_is_refused_wherever_it_ends(refusal, kind):
 
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("bits", [0x01, 0x80, 0xFF])
-def test_another_byte_gives_arrays_or_one_line(read, refusal, kind, bits):
+def test_another_byte_gives_arrays_or_one_line(read, kind, bits):
     refused = 0
     for place in range(len(FILES[kind])):
         content = bytearray(FILES[kind])
         content[place] ^= bits
         try:
             found = read(bytes(content))
-        except ValueError:
-            refused += bool(refusal(bytes(content)))
-        else:
-            for array in found.tensors.values():
-                assert array.sum() is not None  # each number can be read
+        except ValueError as error:
+            assert sentence(error)
+            refused += 1
+        else:  # every number can be read
+            assert all(a.tobytes() is not None for a in found.tensors.values())
     assert refused > len(FILES[kind]) / 4
 
 
@@ -583,10 +586,10 @@ def test_a_header_of_safetensors_has_a_limit(refusal):
 @pytest.mark.parametrize(
     "body",
     [
-        b"(" * 10**6,
-        b"]" * 10**6 + b"a" * (10**6 - 1),
-        b")" + b"\x85" * 10**6,
-        b"]" + b"]a" * 10**6,
+        b"(" * 100_000,
+        b"]" * 100_000 + b"a" * 99_999,
+        b")" + b"\x85" * 100_000,
+        b"]" + b"]a" * 100_000,
         b"}r\xff\xff\xff\xff",
         b"\x8a\xff" + b"\xff" * 255,
         b"\x8b\xff\xff\xff\x7f" + b"\xff" * 99,
@@ -630,15 +633,13 @@ def test_a_pickle_has_a_limit_of_bytes(refusal, monkeypatch):
     assert "not complete" in refusal(archive(WEIGHTS, CONTENT))
 
 
-def test_deep_tensors_and_keys_that_grow_are_let_go(read):
-    """Deeper than Python's own stack, and 2**40 elements if walked through."""
-    rebuild = name("torch._utils", "_rebuild_tensor")
-    deep = b"N" + b"q\1NNNtR"
-    nested = rebuild + b"q\0" + b"h\0(" * 50_000 + b"N" + b"NNNtR" * 50_000
-    double = b")q\2" + b"h\2\x86q\2" * 0
+def test_what_is_deep_or_grows_is_let_go(read):
+    """Deeper than the stack of C, and 2**40 elements if walked through."""
     double = b")" + b"2\x86" * 40
+    rebuild = name("torch._utils", "_rebuild_tensor") + b"q\0"
+    deep = rebuild + b"h\0(" * 50_000 + b"N" + b"NNNtR" * 50_000
     entries = {
-        "deep": nested + b"\x86" + deep * 0,
+        "deep": deep + b"\x86",
         "double": double,
         "key": b"}" + double + b"Ns",
         "long": b"}" + text("k" * 5000) + b"Ns",
@@ -652,19 +653,22 @@ def test_deep_tensors_and_keys_that_grow_are_let_go(read):
 def test_errors_do_not_walk_through_what_a_tensor_is_made_of(refusal):
     double = b")" + b"2\x86" * 40
     rebuild = name("torch._utils", "_rebuild_tensor")
-    for wrong in (double, b"]", text("x" * 10**6), b"}"):
+    for wrong in (double, b"]", text("x" * 100_000), b"}"):
         body = call(rebuild, storage("0", 6), wrong, wrong, wrong)
         assert refusal(archive(mapping({"w": body}), CONTENT))
         place = group(text("storage"), wrong, wrong, wrong, wrong) + b"Q"
         assert refusal(archive(mapping({"w": place}), CONTENT))
 
 
-def test_a_mapping_that_is_named_often_is_counted_once(refusal):
-    weights = mapping({str(i): b"N" for i in range(10**5)}) + b"q\0"
-    entries = {"a": weights} | {f"{i}": b"h\0" for i in range(10**5)}
-    begin = time.process_time()
+def test_a_mapping_that_is_named_often_is_counted_once(refusal, monkeypatch):
+    count = []
+    found = torch_weights._tensors
+    monkeypatch.setattr(
+        torch_weights, "_tensors", lambda m: count.append(1) or found(m)
+    )
+    entries = {"a": b"}q\0"} | {str(key): b"h\0" for key in range(1000)}
     assert "weights must be by name" in refusal(archive(mapping(entries), {}))
-    assert time.process_time() - begin < 60  # 10**10 steps take 20 minutes
+    assert len(count) == 2  # the file and its one mapping
 
 
 def test_a_packed_archive_is_refused_before_it_is_unpacked(refusal):
@@ -674,29 +678,54 @@ def test_a_packed_archive_is_refused_before_it_is_unpacked(refusal):
     assert "must be stored, got a packed file" in refusal(bomb)
 
 
-def test_files_of_an_archive_that_share_their_bytes_are_refused(refusal):
-    """bfloat16 is copied, so that many names for few bytes would grow."""
-    keys = [str(k) for k in range(50)]
-    zeros = bytes(2**12)
-    body = mapping(
-        {
-            f"w{key}": tensor(
-                storage("0" * 9 + "1", 2**11, "BFloat16"), (1,), (1,)
-            )
-            for key in keys
-        }
+def local(title, content):
+    """A member of a zip archive with its header."""
+    sizes = zlib.crc32(content), len(content), len(content), len(title)
+    fixed = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0, *sizes, 0)
+    return fixed + title.encode() + content
+
+
+def nested(body, titles):
+    """An archive whose members lie in one another: each has all later ones."""
+    places, inner = [], b""
+    for title in reversed(titles):
+        places.append((title, len(inner), inner))
+        inner = local(title, inner)
+    pickle = local("net/data.pkl", pickled(body))
+    entries = [("net/data.pkl", 0, pickled(body))]
+    for title, _, content in places:
+        begin = len(pickle) + len(inner) - len(local(title, content))
+        entries.append((title, begin, content))
+    central = b""
+    for title, begin, content in entries:
+        sizes = zlib.crc32(content), len(content), len(content), len(title)
+        central += struct.pack(
+            *("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, *sizes),
+            *(0, 0, 0, 0, 0, begin),
+        )
+        central += title.encode()
+    count, start = len(entries), len(pickle) + len(inner)
+    end = struct.pack(
+        *("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(central), start, 0)
     )
-    assert body and zeros
-    once = archive(
-        mapping(
-            {
-                f"w{k}": tensor(storage(k, 2**11, "BFloat16"), (1,), (1,))
-                for k in keys
-            }
-        ),
-        {"0": zeros},
-    )
-    assert refusal(once)
+    return pickle + inner + central + end
+
+
+def test_members_of_an_archive_that_lie_in_one_another_are_refused(refusal):
+    """bfloat16 is copied: few bytes under many names would fill memory."""
+    titles = [f"net/data/{key:03}" for key in range(99)]
+    size = len(local(titles[0], b""))
+    entries = {}
+    for key in range(99):
+        count = size * (98 - key) // 2
+        place = storage(f"{key:03}", count, "BFloat16")
+        entries[f"w{key}"] = tensor(place, (1,), (1,))
+    del entries["w98"]  # empty
+    file = nested(mapping(entries), titles)
+    assert len(file) < 40_000 < size * 98 * 99 / 2
+    words = refusal(file)
+    # newer versions of Python notice it themselves
+    assert "smaller than the file" in words or "Overlapped" in words
 
 
 def test_names_in_an_archive_occur_once_and_are_few(refusal, monkeypatch):
@@ -738,3 +767,120 @@ def test_names_that_a_terminal_would_obey_are_refused(refusal, read):
     assert r"must be printable, got '\x1b[2J'" in words
     found = read(archive(mapping({"x": ONE, "\x1b[2J": b"N"}), CONTENT))
     assert found.ignored == (r"'\x1b[2J'",)
+
+
+# What PyTorch writes
+
+
+@pytest.fixture(params=[True, False], ids=["archive", "stream"])
+def saved(request, tmp_path):
+    """Saves with PyTorch and reads what it wrote."""
+    torch = pytest.importorskip("torch")
+
+    def run(content, **options):
+        path = tmp_path / "torch.pth"
+        archived = request.param
+        torch.save(
+            content, path, _use_new_zipfile_serialization=archived, **options
+        )
+        return torch_weights.read(path)
+
+    return run
+
+
+def test_every_type_of_pytorch_is_read_as_it_was_saved(saved):
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([[1.5, 0, -2], [100, 7, 3]])
+    weights = {
+        str(dtype): values.to(dtype)
+        for dtype in (
+            *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+            *(torch.int64, torch.int32, torch.int16, torch.int8, torch.bool),
+        )
+    }
+    found = saved(weights).tensors
+    assert list(found) == list(weights)
+    for name, tensor in weights.items():
+        wanted = tensor
+        if tensor.dtype == torch.bfloat16:
+            wanted = tensor.float()
+        assert found[name].dtype == wanted.numpy().dtype
+        np.testing.assert_array_equal(found[name], wanted.numpy())
+
+
+def test_views_of_pytorch_are_read_as_they_were_saved(saved):
+    torch = pytest.importorskip("torch")
+    whole = torch.arange(120.0).reshape(4, 5, 6)
+    weights = {
+        "whole": whole,
+        "permuted": whole.permute(2, 0, 1),
+        "part": whole[1:3, ::2, 3],
+        "last channels": whole[None].to(memory_format=torch.channels_last),
+        "scalar": whole[3, 4, 5],
+        "empty": whole[:, :0],
+        "parameter": torch.nn.Parameter(whole[2]),
+        "other": torch.ones(3, 2).t(),
+    }
+    weights["with attribute"] = torch.arange(3.0)
+    weights["with attribute"].note = "kept by PyTorch"
+    found = saved(weights).tensors
+    assert list(found) == list(weights)
+    for name, tensor in weights.items():
+        np.testing.assert_array_equal(found[name], tensor.detach().numpy())
+    assert np.shares_memory(found["whole"], found["part"])
+
+
+@pytest.mark.parametrize("protocol", [1, 2, 4])
+def test_a_checkpoint_with_optimizer_and_epoch_gives_its_weights(
+    saved, protocol
+):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, (2, 3)), torch.nn.BatchNorm2d(4)
+    )
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.randn(2, 3, 8, 12)).square().sum().backward()
+    optimizer.step()
+    weights = network.state_dict()
+    checkpoint = {
+        "epoch": 7,
+        "arch": "two layers",
+        "state_dict": {f"module.{k}": v for k, v in weights.items()},
+        "best_acc": np.float64(0.5),
+        "optimizer": optimizer.state_dict(),
+    }
+    found = saved(checkpoint, pickle_protocol=protocol)
+    assert (found.place, found.prefix) == ("state_dict", "module.")
+    assert found.ignored == (
+        *("epoch", "arch", "best_acc", "optimizer"),
+        "module.1.num_batches_tracked",
+    )
+    assert set(found.tensors) == set(weights) - {"1.num_batches_tracked"}
+    for name, array in found.tensors.items():
+        np.testing.assert_array_equal(array, weights[name].numpy())
+    bare = saved(weights, pickle_protocol=protocol)
+    assert bare.place == "" and set(bare.tensors) == set(found.tensors)
+
+
+def test_a_whole_network_of_pytorch_is_refused_with_advice(saved):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"Conv2d.*save_file"):
+        saved(torch.nn.Conv2d(3, 4, 2))
+
+
+def test_what_expands_beyond_its_storage_is_refused(saved):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="at most the 1 elements"):
+        saved({"w": torch.zeros(1).expand(3)})
+
+
+def test_safetensors_by_its_own_library_are_read(tmp_path):
+    from safetensors.numpy import save_file
+
+    weights = {"b": np.arange(6.0).reshape(2, 3), "a": np.int64([[1]])}
+    save_file(weights, tmp_path / "x.safetensors", metadata={"by": "a test"})
+    found = torch_weights.read(tmp_path / "x.safetensors").tensors
+    assert set(found) == {"a", "b"}
+    for name, array in weights.items():
+        np.testing.assert_array_equal(found[name], array)

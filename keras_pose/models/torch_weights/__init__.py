@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_pose.models.torch_weights import containers
-from keras_pose.models.torch_weights.pickles import Name
+from keras_pose.models.torch_weights import containers, pickles
 from keras_pose.models.torch_weights.tensors import Tensor, shown
 
 FILE_BYTES = 2**30
@@ -94,7 +93,7 @@ def find_weights(described):
     Raises:
         ValueError: there are none.
     """
-    if isinstance(described, Name):
+    if isinstance(described, pickles.Name):
         raise ValueError(
             f"weights must be by name, got what {shown(described.text)} makes: "
             f"{HINT}"
@@ -193,7 +192,7 @@ def _container(content):
             "it must be a zip archive or a stream of pickles, got a tar "
             f"archive: {HINT}"
         )
-    if content.startswith(b"\x80"):
+    if content.startswith((b"\x80", b"L%d" % pickles.MAGIC)):  # 1: text
         return containers.read_stream
     raise ValueError(
         "it must be a file of PyTorch or safetensors, got one that begins with "

@@ -86,17 +86,16 @@ def load(content, start=0, storages=None):
     """
     window = io.BytesIO(content[start : start + WINDOW])
     machine = _Machine({} if storages is None else storages)
-    position = 0
     try:
-        for opcode, value, position in pickletools.genops(window):
+        for opcode, value, _ in pickletools.genops(window):
             machine.step(opcode.name, value)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         words = error if isinstance(error, _Refused) else DAMAGED
         raise ValueError(
-            f"pickle at byte {start + position:,}: {words}"
+            f"pickle, byte {start + window.tell():,}: {words}"
         ) from None
     if len(machine.stack) != 1 or machine.marks:
-        raise ValueError(f"pickle at byte {start:,}: {DAMAGED}")
+        raise ValueError(f"pickle, byte {start + window.tell():,}: {DAMAGED}")
     return machine.stack[0], start + window.tell()
 
 
