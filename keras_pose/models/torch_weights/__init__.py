@@ -8,15 +8,13 @@ hostile: every size is checked, and a pickle is read, not run (`pickles.py`).
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from keras_pose import untrusted
 from keras_pose.models.torch_weights import containers, pickles
-from keras_pose.models.torch_weights.tensors import Tensor, shown
+from keras_pose.models.torch_weights.tensors import Tensor, brief
 
-FILE_BYTES = 2**30
-"""Of a file: the largest published one has 273 MB."""
 PLACES = ("state_dict", "best_state_dict", "network", "model")
 """Where weights lie in a file, the usual one first."""
 PREFIXES = ("model.module.", "module.", "model.")
@@ -57,7 +55,7 @@ def read(path):
     """Reads the weights in a file of PyTorch's or a safetensors file.
 
     Args:
-        path: of the file, at most FILE_BYTES.
+        path: of the file, at most `untrusted.FILE_BYTES` large.
 
     Returns:
         Checkpoint
@@ -66,7 +64,7 @@ def read(path):
         FileNotFoundError: no such file.
         ValueError: it is damaged, hostile or holds no weights; names the file.
     """
-    content = _content(Path(path))
+    content = untrusted.read_file(path)
     try:
         described, arrays = _container(content)(content)
         place, prefix, found, ignored = find_weights(described)
@@ -95,11 +93,11 @@ def find_weights(described):
     """
     if isinstance(described, pickles.Name):
         raise ValueError(
-            f"weights must be by name, got what {shown(described.text)} makes: "
+            f"weights must be by name, got what {brief(described.text)} makes: "
             f"{HINT}"
         )
     if not isinstance(described, dict):
-        raise ValueError(f"weights must be by name, got {shown(described)}")
+        raise ValueError(f"weights must be by name, got {brief(described)}")
     mappings = {"": described}
     for key, value in described.items():
         if isinstance(key, str) and key and isinstance(value, dict):
@@ -119,27 +117,26 @@ def find_weights(described):
     unused = {name for name in tensors if _is_unused(name)}
     names = [name for name in tensors if name not in unused]
     if not names:
-        listed = ", ".join(shown(key) for key in list(described)[:6])
+        listed = ", ".join(brief(key) for key in list(described)[:6])
         raise ValueError(
             "weights must be by name, in the file or an entry of it, got only "
             + (listed or "an empty dictionary")
         )
     for name in names:
         if not name.isprintable():
-            raise ValueError(f"a name must be printable, got {shown(name)}")
+            raise ValueError(f"a name must be printable, got {brief(name)}")
     ignored = [key for key in described if place and key != place]
     ignored += [key for key in mappings[place] if key not in tensors]
     prefixes = (p for p in PREFIXES if all(n.startswith(p) for n in names))
     prefix = next(prefixes, "")
     weights = {name[len(prefix) :]: tensors[name] for name in names}
     ignored += sorted(unused)
-    return place, prefix, weights, tuple(_printable(key) for key in ignored)
+    return place, prefix, weights, tuple(map(_shown, ignored))
 
 
-def _printable(key):
+def _shown(key):
     """A key as text that a terminal may see."""
-    text = key if isinstance(key, str) else shown(key)
-    return text if text.isprintable() else shown(text)
+    return untrusted.shown(key if isinstance(key, str) else brief(key))
 
 
 def _is_unused(name):
@@ -155,17 +152,6 @@ def _tensors(mapping):
         for name, value in mapping.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
-
-
-def _content(path):
-    """Bytes of a file that is none too large."""
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} must be a file")
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES + 1)
-    if len(content) > FILE_BYTES:
-        raise ValueError(f"{path} must have at most {FILE_BYTES:,} bytes")
-    return content
 
 
 def _container(content):

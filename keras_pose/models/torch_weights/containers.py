@@ -21,7 +21,7 @@ from keras_pose.models.torch_weights.tensors import (
     Arrays,
     Storage,
     Tensor,
-    shown,
+    brief,
 )
 
 MEMBERS = 2**16
@@ -71,7 +71,7 @@ def read_archive(content):
 
     def find(name):
         if name not in members:
-            raise ValueError(f"{shown(name)} must be in the archive")
+            raise ValueError(f"{brief(name)} must be in the archive")
         return _unpacked(content, *members[name])
 
     order = b"little"
@@ -79,7 +79,7 @@ def read_archive(content):
         order = bytes(find(f"{top}byteorder"))
     if order not in (b"little", b"big"):
         raise ValueError(
-            f"byteorder must be little or big, got {shown(str(order))}"
+            f"byteorder must be little or big, got {brief(str(order))}"
         )
     described, _ = pickles.load(find(f"{top}data.pkl"))
     arrays = Arrays(
@@ -103,7 +103,7 @@ def _members(content):
         archive = zipfile.ZipFile(io.BytesIO(content))
     except DAMAGE as error:
         raise ValueError(
-            f"the archive is damaged or not complete ({shown(str(error))})"
+            f"the archive is damaged or not complete ({brief(str(error))})"
         ) from None
     entries = archive.infolist()
     members = {entry.filename: (archive, entry) for entry in entries}
@@ -114,13 +114,13 @@ def _members(content):
 
 def _unpacked(content, archive, entry):
     """Bytes of a file in an archive, not copied; PyTorch packs nothing."""
-    name = shown(entry.filename)
+    name = brief(entry.filename)
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} must be stored, got a packed file")
     try:
         archive.open(entry).close()  # compares both of its headers
     except DAMAGE as error:
-        raise ValueError(f"{name} is damaged ({shown(str(error))})") from None
+        raise ValueError(f"{name} is damaged ({brief(str(error))})") from None
     begin = entry.header_offset
     names, extra = struct.unpack_from("<HH", content, begin + 26)
     begin += 30 + names + extra
@@ -139,7 +139,7 @@ def read_stream(content):
         )
     protocol, end = pickles.load(content, end)
     if protocol != PROTOCOL:
-        raise ValueError(f"protocol must be {PROTOCOL}, got {shown(protocol)}")
+        raise ValueError(f"protocol must be {PROTOCOL}, got {brief(protocol)}")
     facts, end = pickles.load(content, end)
     if not isinstance(facts, dict) or facts.get("little_endian") is not True:
         # Writers on others did not agree on the order of bytes in the counts.
@@ -152,20 +152,20 @@ def read_stream(content):
     places, view = {}, memoryview(content)
     for key in keys:
         if not isinstance(key, (str, int)) or key not in storages:
-            raise ValueError(f"storage {shown(key)} must belong to a tensor")
+            raise ValueError(f"storage {brief(key)} must belong to a tensor")
         size = storages[key].itemsize
         count = int.from_bytes(content[end : end + 8], "little")
         begin, end = end + 8, end + 8 + count * size
         if end > len(content):
             raise ValueError(
-                f"it is not complete: storage {shown(key)} must end at byte "
+                f"it is not complete: storage {brief(key)} must end at byte "
                 f"{end:,}, but the file has {len(content):,}"
             )
         places[key] = view[begin:end]
 
     def find(key):
         if key not in places:
-            raise ValueError(f"storage {shown(key)} must be in the file")
+            raise ValueError(f"storage {brief(key)} must be in the file")
         return places[key]
 
     return described, Arrays(find, len(content))
@@ -182,7 +182,7 @@ def read_safetensors(content):
         entries = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:
         raise ValueError(
-            f"safetensors: it is damaged or not complete ({shown(str(error))})"
+            f"safetensors: it is damaged or not complete ({brief(str(error))})"
         ) from None
     described = {}
     for name, entry in entries.items():

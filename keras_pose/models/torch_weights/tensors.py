@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_pose import untrusted
+
 RANK = 32
 """Axes that a tensor may have; numpy has 64 at most."""
 LARGEST = 2**48
@@ -34,7 +36,7 @@ class Storage:
         if self.dtype not in DTYPES:
             raise ValueError(
                 f"type must be one of {', '.join(DTYPES)}, "
-                f"got {shown(self.dtype)}"
+                f"got {brief(self.dtype)}"
             )
         return 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
 
@@ -76,7 +78,7 @@ class Arrays:
         try:
             return self._view(tensor)
         except ValueError as error:
-            raise ValueError(f"tensor {shown(name)}: {error}") from None
+            raise ValueError(f"tensor {brief(name)}: {error}") from None
 
     def _view(self, tensor):
         storage, size, stride = tensor.storage, tensor.size, tensor.stride
@@ -127,7 +129,7 @@ class Arrays:
             content = self.find(key)
             if len(content) != storage.count * storage.itemsize:
                 raise ValueError(
-                    f"storage {shown(key)} must have {storage.count:,} numbers "
+                    f"storage {brief(key)} must have {storage.count:,} numbers "
                     f"of {storage.itemsize} bytes, got {len(content):,} bytes"
                 )
             self.left -= len(content)
@@ -139,7 +141,7 @@ class Arrays:
         dtype, values = self.storages[key]
         if (dtype, len(values)) != (storage.dtype, storage.count):
             raise ValueError(
-                f"storage {shown(key)} must be {shown(storage.count)} times "
+                f"storage {brief(key)} must be {brief(storage.count)} times "
                 f"{storage.dtype}, got {len(values):,} times {dtype}"
             )
         if view is None:
@@ -151,7 +153,7 @@ class Arrays:
         _check_count(count, "count of the part")
         if first + count > len(values):
             raise ValueError(
-                f"part of storage {shown(key)} must end before its "
+                f"part of storage {brief(key)} must end before its "
                 f"{len(values):,} elements do, got {first + count:,}"
             )
         return values[first : first + count]
@@ -170,11 +172,11 @@ def _decode(content, dtype, order):
 
 def _check_count(value, what):
     """ValueError unless `value` is a whole number of 0 ... 2**63 - 1."""
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{what} must be 0 or more, got {shown(value)}")
+    if not untrusted.is_count(value, high=2**63 - 1):
+        raise ValueError(f"{what} must be 0 or more, got {brief(value)}")
 
 
-def shown(value):
+def brief(value):
     """A value for an error: short, of one line, whatever it is."""
     if isinstance(value, str):
         return repr(value[:80])
