@@ -629,6 +629,12 @@ def test_a_pickle_has_a_limit_of_steps(refusal, monkeypatch):
     assert "at most 1,000 steps" in words
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_text_with_unknown_escapes_is_read_without_a_warning(read):
+    body = mapping({"x": ONE, "y": b"S'\\q'\n"})
+    assert read(archive(body, CONTENT)).ignored == ("y",)
+
+
 def test_a_pickle_has_a_limit_of_bytes(refusal, monkeypatch):
     monkeypatch.setattr(pickles, "WINDOW", 200)
     assert "not complete" in refusal(archive(WEIGHTS, CONTENT))

@@ -11,6 +11,7 @@ within WINDOW and OPERATIONS: a pickle cannot ask for more.
 
 import io
 import pickletools
+import warnings
 from dataclasses import dataclass
 
 from keras_pose.models.torch_weights.tensors import Storage, Tensor
@@ -87,8 +88,10 @@ def load(content, start=0, storages=None):
     window = io.BytesIO(content[start : start + WINDOW])
     machine = _Machine({} if storages is None else storages)
     try:
-        for opcode, value, _ in pickletools.genops(window):
-            machine.step(opcode.name, value)
+        with warnings.catch_warnings():  # of a text's escapes
+            warnings.simplefilter("ignore")
+            for opcode, value, _ in pickletools.genops(window):
+                machine.step(opcode.name, value)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         words = error if isinstance(error, _Refused) else DAMAGED
         raise ValueError(
