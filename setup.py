@@ -33,6 +33,7 @@ setup(
         "pycocotools>=2.0.10",
         "filelock>=4.2",
         "protobuf>=5.28",
+        "safetensors>=0.4.5,<1",
         "rich>=13.7",
         "tqdm>=4.66",
         "tyro>=1.0.6",
