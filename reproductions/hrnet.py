@@ -9,16 +9,17 @@ New here   branches of stride 4, 8, 16 and 32 side by side, fused after every
            module; the maps are read from the finest
 Run        python -m reproductions.hrnet
 COCO       python -m reproductions.hrnet --image-size 256 192 --rotation 45
-           --zoom 0.35, or --image-size 384 288 --sigma 3; --width 48
+           --zoom 0.35 --half-body 0.3; also --image-size 384 288 --sigma 3,
+           --width 48
 Compare    python -m reproductions.hrnet --compare --seeds 3
 Reported   COCO val AP of W32, W48: 74.4, 75.1 at 256 x 192 and 75.8, 76.3 at
            384 x 288; MPII PCKh@0.5 of W32: 90.3 on val, 92.3 on test; less
            from coarser maps and with less fusion (section 4.4)
 Measured   reproductions/README.md
-Departs    starts from random weights, the authors from ImageNet; no half-body
-           augmentation, which the authors use on COCO; batch 32 on one GPU, the
-           authors have 32 on each of four; augmentation as in the authors' code
-           (60 % are rotated, zoom and rotation are clipped normal numbers);
+Departs    starts from random weights, the authors from ImageNet; batch 32 on
+           one GPU, the authors have 32 on each of four; augmentation as in the
+           authors' code (60 % are rotated, zoom and rotation are clipped normal
+           numbers), but half a body is shown at most as small as the whole;
            Gaussians centred on the joint, not on its cell
 """
 
@@ -53,7 +54,7 @@ class Config(training.Comparison, training.Config):
     fusion: Literal["modules", "stages", "last"] = "modules"
     """Fuse branches after every module, only at the end of every stage, or only
     at the end of the last stage."""
-    modules: tuple[int, ...] = hrnet.MODULES
+    modules: tuple[int, ...] = (1, 4, 3)
     """Modules of stages 2, 3 and 4 (section 3.1)."""
     distribution: Literal["octaves", "normal", "uniform"] = "normal"  # code
     color: float = 0.0  # authors' code

@@ -101,7 +101,7 @@ history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
 out["scales step"] = float(history.history["loss"][0])
 model = keras.Model(images, hrnet(images, 16, width=4, modules=(1, 1, 1)))
 for weight in model.weights:
-    if weight.shape[1:]:  # a kernel
+    if len(weight.shape) > 1:  # a kernel
         values = np.random.default_rng(2).normal(0, 1, weight.shape)
         weight.assign(values * np.prod(weight.shape[:-1]) ** -0.5)
 out["branches"] = np.asarray(
