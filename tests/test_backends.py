@@ -104,8 +104,9 @@ for weight in model.weights:
     if len(weight.shape) > 1:  # a kernel
         values = np.random.default_rng(2).normal(0, 1, weight.shape)
         weight.assign(values * np.prod(weight.shape[:-1]) ** -0.5)
-out["branches"] = np.asarray(
-    keras.ops.convert_to_numpy(model(pixels))).ravel()[::97].tolist()
+branches = np.asarray(keras.ops.convert_to_numpy(model(pixels)))
+branches = branches / np.abs(branches).max()  # of some thousands
+out["branches"] = branches.ravel()[::97].tolist()
 print(json.dumps(out))
 """
 
