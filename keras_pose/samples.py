@@ -54,6 +54,8 @@ class Config:
     """Share of the samples with a covered or copied joint."""
     masking_size: float = Augmentation.masking_size
     """Side of the masking patch / side of the square around the person."""
+    half_body: float = Augmentation.half_body
+    """Share of the samples that show half of the body."""
     seed: int = 0
     """Of order and augmentation, as in training."""
     output: Path = Path("samples.png")

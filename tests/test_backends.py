@@ -21,6 +21,7 @@ from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.model import PoseModel
 from keras_pose.models.hourglass import stacked_hourglass
+from keras_pose.models.hrnet import hrnet
 from keras_pose.models.msr_net import msr_net
 from keras_pose.models.mss_net import mss_net
 from keras_pose.skeletons import MPII
@@ -98,6 +99,14 @@ model.compile("adam", PerOutput(StructureAware(c) for c in codecs),
               jit_compile=False)
 history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
 out["scales step"] = float(history.history["loss"][0])
+model = keras.Model(images, hrnet(images, 16, width=4, modules=(1, 1, 1)))
+for weight in model.weights:
+    if len(weight.shape) > 1:  # a kernel
+        values = np.random.default_rng(2).normal(0, 1, weight.shape)
+        weight.assign(values * np.prod(weight.shape[:-1]) ** -0.5)
+branches = np.asarray(keras.ops.convert_to_numpy(model(pixels)))
+branches = branches / np.abs(branches).max()  # of some thousands
+out["branches"] = branches.ravel()[::97].tolist()
 print(json.dumps(out))
 """
 

@@ -19,6 +19,7 @@ NEWELLS = (2**-0.5, 2**0.5), 60, 0.6, 0.4
 """Least and greatest zoom, largest angle, share of rotated samples and half the
 range of the gains: Newell's code, 60 % as in its PyTorch ports."""
 AUGMENTATIONS = {
+    "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
     "multi_scale_stacked_hourglass": NEWELLS,  # section 5.1.3
     "multi_scale_structure_aware": ((0.75, 1.25), 30, 1, 0.4),  # section 4.1
@@ -67,6 +68,8 @@ def test_paper_trains_reports_and_exports(
     fields = {field.name for field in dataclasses.fields(paper.Config)}
     small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
     small["block"] = "residual"  # the others: models/test_inception_resnet.py
+    if name == "hrnet":  # all of its modules: models/test_hrnet.py
+        small |= {"width": 4, "modules": (1, 1, 1)}
     config = dataclasses.replace(
         paper.Config(),
         smoke=True,
@@ -131,9 +134,13 @@ def test_every_augmentation_is_turned_off_by_flags(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_records_hold_every_papers_strongest_sample(name):
     settings = [{"preset": "paper"}, {"preset": "laptop"}]
-    if name == "simple_baselines":  # its command for COCO
-        coco = {"image_size": (256, 192), "rotation": 40.0, "zoom": 0.3}
-        settings.append({"preset": "paper", **coco})
+    coco = {  # their commands for COCO
+        "hrnet": {"rotation": 45.0, "zoom": 0.35, "half_body": 0.3},
+        "simple_baselines": {"rotation": 40.0, "zoom": 0.3},
+    }
+    if name in coco:
+        sizes = {"preset": "paper", "image_size": (256, 192)}
+        settings.append(sizes | coco[name])
     for each in settings:
         config = resolved(name, **each)
         shown = Augmentation.from_config(config).context(config.image_size)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import tensorflow as tf
 
 from keras_pose import choices
+from keras_pose.data.half_body import UPPER_CHANCE
 
 SPOTS = 32
 """Positions per sample that keypoint masking tries as background."""
@@ -56,9 +57,12 @@ class Augmentation:
     """Share of samples with a covered or copied joint, see `masking`."""
     masking_size: float = 0.15
     """Side of the copied patch / side of the square around the person."""
+    half_body: float = 0.0
+    """Share of samples that show half of the body, see `half_body`."""
 
     def __post_init__(self):
-        for name in ("rotation_chance", "flip_chance", "color", "masking"):
+        chances = "rotation_chance", "flip_chance", "masking", "half_body"
+        for name in (*chances, "color"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in 0 ... 1, got {value}")
@@ -127,7 +131,9 @@ def draw(augmentation, count, seed, epoch):
         With masking also patch (N,): side of the patch / side of the person's
         square, 0 for none; covers (N,): 1 for background over a joint, 0 for a
         joint on background; and, in 0 ... 1, pick (N,): which joint, and spots
-        (N, SPOTS, 2): x and y of candidates for background.
+        (N, SPOTS, 2): x and y of candidates for background. With half-body
+        augmentation also half (N,): 1 for half of the body, and upper (N,): 1
+        for its upper half.
     """
     a = augmentation
     seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -166,5 +172,12 @@ def draw(augmentation, count, seed, epoch):
             "covers": tf.cast(chance[1] < 0.5, tf.float32),
             "pick": chance[2],
             "spots": spots,
+        }
+    if a.half_body > 0:
+        stream = tf.random.fold_in(seed, 3)
+        chance = tf.random.stateless_uniform((2, count), stream)
+        chances |= {
+            "half": tf.cast(chance[0] < a.half_body, tf.float32),
+            "upper": tf.cast(chance[1] < UPPER_CHANCE, tf.float32),
         }
     return chances

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import cores, geometry
-from keras_pose.data import augment, crop, masking, reading, records
+from keras_pose.data import augment, crop, half_body, masking, reading, records
 from keras_pose.data.augment import Augmentation
 
 THREADS = max(2, cores.count() // 2)
@@ -195,6 +195,17 @@ def _crops(dataset, index, samples, size):
             side *= geometry.refit(box, dataset.aspect, width / height, xp=tnp)
         if "shift" in sample:
             center += side[:, None] * sample["shift"]
+        if "half" in sample:
+            center, zoom = half_body.focus(
+                sample,
+                record["joints"][:, 0],
+                record["flags"][:, 0],
+                half_body.is_upper(dataset.skeleton),
+                center,
+                side,
+                width / height,
+            )
+            sample = sample | {"zoom": sample["zoom"] * zoom}
         matrix = geometry.crop_matrix(
             center,
             side * sample["zoom"],

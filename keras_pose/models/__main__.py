@@ -22,6 +22,7 @@ from keras_pose import files
 from keras_pose.console import progress, run
 from keras_pose.models import (
     hourglass,
+    hrnet,
     macs,
     msr_net,
     mss_net,
@@ -37,7 +38,8 @@ class Config:
     """What to count, and where to write it."""
 
     fast: bool = False
-    """Skip networks that are slow to build: 8 stacks, 101 and 152 layers."""
+    """Skip networks that are slow to build: 8 stacks, 101 and 152 layers,
+    HRNet."""
     output: Path | None = None
     """Also write the table to this file (CSV)."""
 
@@ -90,6 +92,11 @@ def convolved(images, joints, depth):
     return resnet_fcn.fcn_head(features, joints)
 
 
+def parallel(images, joints, width):
+    """HRNet."""
+    return hrnet.hrnet(images, joints, width=width)
+
+
 HOURGLASSES = {
     1: (3_426_448, 5.150),
     2: (6_570_400, 8.335),
@@ -110,6 +117,8 @@ BASELINES = {
     },
 }
 """Size and joints, depth: Simple Baselines, counted in the authors' code."""
+HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
+"""Width: HRNet, counted in the authors' code."""
 ROWS = (
     *(
         Row(
@@ -138,6 +147,18 @@ ROWS = (
         for depth, (count, gmacs) in depths.items()
     ),
     Row("ResNet-FCN, ResNet-50", partial(convolved, depth=50)),
+    *(
+        Row(
+            f"HRNet-W{width}",
+            partial(parallel, width=width),
+            (256, 192),
+            17,
+            parameters=count,
+            gmacs=gmacs,
+            large=True,
+        )
+        for width, (count, gmacs) in HRNETS.items()
+    ),
 )
 
 

@@ -5,12 +5,14 @@ import math
 from keras import initializers, layers
 
 
-def convolution(x, filters, kernel, name, strides=1, use_bias=True):
+def convolution(
+    x, filters, kernel, name, strides=1, use_bias=True, deviation=None
+):
     """A convolution that pads kernel // 2 on every side.
 
     Keras' "same" does so, too, at stride 1. With larger strides it pads the far
     side more, a 7x7 of stride 2 by (2, 3), which shifts it by a pixel against
-    Torch's.
+    Torch's. `deviation`: of the normal initial kernel; None: Torch's default.
 
     (B, h, w, C) -> (B, h / strides, w / strides, filters).
     """
@@ -25,7 +27,7 @@ def convolution(x, filters, kernel, name, strides=1, use_bias=True):
         strides=strides,
         padding=padding,
         use_bias=use_bias,
-        kernel_initializer=uniform(fan_in),
+        kernel_initializer=initial(fan_in, deviation),
         bias_initializer=uniform(fan_in),
         name=name,
     )(x)
@@ -39,3 +41,10 @@ def uniform(fan_in):
     """
     limit = 1 / math.sqrt(fan_in)
     return initializers.RandomUniform(-limit, limit)
+
+
+def initial(fan_in, deviation=None):
+    """Normal initial values of this deviation; None: Torch's default."""
+    if deviation:
+        return initializers.RandomNormal(stddev=deviation)
+    return uniform(fan_in)

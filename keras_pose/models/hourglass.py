@@ -16,7 +16,7 @@ defaults (`keras_pose.models.convolution`), as in the authors' code.
 
 from keras import initializers, layers
 
-from keras_pose.models.convolution import convolution, uniform
+from keras_pose.models.convolution import convolution, initial
 from keras_pose.models.normalization import norm_relu
 
 DEPTH = 4
@@ -75,11 +75,10 @@ def read_maps(x, joints, bias, name, deviation=None):
 
     `deviation`: of the normal initial kernel; None: Torch's default.
     """
-    kernel = initializers.RandomNormal(stddev=deviation)
     return layers.Conv2D(
         joints,
         1,
-        kernel_initializer=kernel if deviation else uniform(x.shape[-1]),
+        kernel_initializer=initial(x.shape[-1], deviation),
         bias_initializer=initializers.Constant(bias),
         name=name,
     )(x)

@@ -184,6 +184,11 @@ def _normalise(torch):
     """The layer from RGB bytes to the input that the weights expect."""
     if not torch:
         return layers.Rescaling(1.0, [-m for m in MEAN], name="scale")
+    return torch_pixels()
+
+
+def torch_pixels():
+    """The layer from RGB bytes to what torchvision's networks see."""
     return layers.Rescaling(
         [1 / (255 * d) for d in TORCH_DEVIATION],
         [-m / d for m, d in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)],

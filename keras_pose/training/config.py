@@ -81,6 +81,9 @@ class Augmentation:
     """Share of the samples with a masked or copied joint (keypoint masking)."""
     masking_size: float = 0.15
     """Side of the masking patch / side of the square around the person."""
+    half_body: float = 0.0
+    """Share of the samples that show the upper or the lower body alone, of
+    people with more than 8 labelled joints (HRNet's code, on COCO: 0.3)."""
 
 
 @dataclass(frozen=True)
