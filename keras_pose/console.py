@@ -139,6 +139,9 @@ def parse(config, description):
         config: a dataclass; a string under a field is its help.
         description: first part of --help; its lines are kept.
     """
+    if "" in sys.argv[1:]:  # an empty path would be the working folder
+        print("error: expected a value, got an empty one", file=sys.stderr)
+        sys.exit(2)
     documents, owners = _documents(config), _owners(config)
     types = get_type_hints(config, include_extras=True)
     groups = {owner: [] for owner in config.__mro__}

@@ -180,7 +180,7 @@ def save(image, path):
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: expected one of {', '.join(SUFFIXES)}")
-    with files.whole(path) as temporary:
+    with files.whole(path, durable=False) as temporary:
         temporary.write_bytes(encode(image, suffix))
 
 

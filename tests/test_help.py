@@ -164,6 +164,15 @@ def test_flags_are_read_into_the_config(monkeypatch):
     assert read == Own(size=(3, 5), kind="fancy", rounds=7, rate=0.25)
 
 
+def test_an_empty_value_is_refused(monkeypatch, capsys):
+    """As a path it would be the working folder."""
+    monkeypatch.setattr(sys, "argv", ["own", "--kind", ""])
+    with pytest.raises(SystemExit) as exit:
+        console.parse(Own, "Title.")
+    assert exit.value.code == 2
+    assert "error: expected a value, got an empty" in capsys.readouterr().err
+
+
 def test_a_choice_that_is_none_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["own", "--kind", "odd"])
     with pytest.raises(SystemExit) as exit:

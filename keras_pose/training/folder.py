@@ -142,13 +142,15 @@ def newest_checkpoint(folder):
     """
     paths = checkpoints(folder)
     for path in reversed(paths):
-        # those of earlier versions have no checksums
         wrong = files.damaged(path, [STATE, WEIGHTS])
         try:
             if not wrong:
                 state = json.loads((path / STATE).read_text())
                 state["epoch"], state["history"]  # KeyError if damaged
-                return Checkpoint(path, state)
+                # only those of earlier versions have no checksums
+                if wrong is not None or "run" not in state:
+                    return Checkpoint(path, state)
+                wrong = [files.SUMS]
         except (OSError, ValueError, TypeError, KeyError):
             wrong = [STATE]
         print(f"{path / wrong[0]} is damaged: using the previous checkpoint")

@@ -163,6 +163,10 @@ def turn(path):
     path.write_bytes(content)
 
 
+def remove(path):
+    path.unlink()
+
+
 def swap(path):
     """With the file of the same name of the epoch before, or another file."""
     other = path.parents[1] / "epoch-0002" / path.name
@@ -176,7 +180,7 @@ def swap(path):
 LAST = "checkpoint/epoch-0003"
 
 
-@pytest.mark.parametrize("damage", [empty, cut, turn, swap])
+@pytest.mark.parametrize("damage", [empty, cut, turn, swap, remove])
 @pytest.mark.parametrize(
     ("name", "epoch"),
     [
