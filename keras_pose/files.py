@@ -74,8 +74,8 @@ def whole(path, durable=True):
 def scratch(place):
     """Yields a temporary folder in the folder `place`, which is made if absent.
 
-    It is private and its name is not predictable, so that nobody else can put a
-    link in its way. Nothing of it is left.
+    It is private and its name is unpredictable, so no other process can put a
+    link there. It is removed at the end.
     """
     with sentences(place):
         place.mkdir(parents=True, exist_ok=True)

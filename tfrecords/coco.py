@@ -13,17 +13,16 @@ Run      python -m tfrecords.coco --source coco --output records/coco
              --boxes COCO_val2017_detections_AP_H_56_person.json
 
 Expect   149,813 train and 6,352 val people with keypoints; the files list
-         118,287 and 5,000 photographs. Logs of code that descends from that of
-         Simple Baselines say so.
+         118,287 and 5,000 photographs, as logs of code based on that of Simple
+         Baselines state.
 
 A subject is a person with at least one labelled keypoint. People without any
-stand beside the subjects in the records, with no joint labelled. Crowds
-(`iscrowd`: one box and one mask for many people) are nobody. All of them, with
-their areas, are kept as annotated in truth-SPLIT.json.gz, where OKS-AP finds
-whom it has to ignore.
+are stored beside the subjects in the records, with no joint labelled. Crowds
+(`iscrowd`: one box and one mask for many people) are left out of the records.
+truth-SPLIT.json.gz keeps all annotations with their areas: OKS-AP ignores some.
 
---boxes makes one more split, `detected`, of the photographs of val: a subject
-is a box, and no joint is labelled. Published results on COCO are of such boxes.
+--boxes adds a split, `detected`, of the photographs of val: each box is a
+subject without labelled joints. Published results on COCO use such boxes.
 
 Boxes become centre and scale as in Simple Baselines (B. Xiao, H. Wu, Y. Wei,
 ECCV 2018, https://arxiv.org/abs/1804.06208): made wider or higher until they
@@ -58,11 +57,11 @@ EXPECTED = {
 }
 """People with keypoints in the published files."""
 PREFIX = "person_keypoints_"
-"""What follows it in the name of a file is the folder of its photographs."""
+"""Prefix of a file; the rest of its name is the folder of photographs."""
 PERSON = 1
-"""COCO's number of this kind of thing."""
+"""COCO's category of people."""
 VALIDATION, DETECTED = "val", "detected"
-"""The split whose photographs the detector saw, and the split of its boxes."""
+"""The split of the detector's photographs, and the split of its boxes."""
 KEPT = {
     "images": ("id", "file_name", "width", "height"),
     "annotations": (
@@ -76,7 +75,7 @@ KEPT = {
         "keypoints",
     ),
 }
-"""What the truth keeps: no outlines, no links."""
+"""Values that the truth keeps: no outlines, no links."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +121,14 @@ def main(config):
         if config.boxes and split == VALIDATION:
             boxes = read_boxes(config.boxes)
             sources.append(config.boxes)
-            tasks[DETECTED], found = detections(
+            tasks[DETECTED], used = detections(
                 boxes, truth, folder, config.aspect
             )
             print(
-                f"{DETECTED}: {len(boxes):,} boxes, of which {len(found):,} "
+                f"{DETECTED}: {len(boxes):,} boxes, of which {len(used):,} "
                 f"are people with an extent in photographs of {VALIDATION}"
             )
-            truths[DETECTED] = truths[split] | {"boxes": found}
+            truths[DETECTED] = truths[split] | {"boxes": used}
     packed = {split: _pack(truth) for split, truth in truths.items()}
     described = {
         split: {
@@ -174,7 +173,7 @@ def parse_annotations(words, source):
 
 
 def read(path):
-    """A file of person keypoints, without what no one needs here.
+    """Reads a file of person keypoints; keeps KEPT only.
 
     Returns:
         dict of COCO's images, annotations (of people) and categories.
@@ -192,8 +191,8 @@ def read(path):
         ]
         rows = {"images": content["images"], "annotations": people}
         truth = {
-            name: [{key: row[key] for key in KEPT[name]} for row in found]
-            for name, found in rows.items()
+            name: [{key: row[key] for key in KEPT[name]} for row in entries]
+            for name, entries in rows.items()
         }
         annotations.check_truth(truth, len(COCO.joints))
     except (KeyError, TypeError, ValueError) as error:
@@ -243,12 +242,12 @@ def _json(path):
 
 
 def subjects(truth, folder, aspect):
-    """Who is to be cut out of which photograph.
+    """The tasks of a split: a photograph and its people for each subject.
 
     Args:
         truth: of `read`.
         folder: of the photographs.
-        aspect: width / height that boxes are fitted into at first.
+        aspect: width / height that boxes are fitted to at first.
 
     Returns:
         [(path, people)], the subject first, and names of people with keypoints
@@ -278,21 +277,21 @@ def subjects(truth, folder, aspect):
 
 
 def detections(boxes, truth, folder, aspect):
-    """Whom a detector sees in the photographs of `truth`.
+    """The tasks of a detector's boxes in the photographs of `truth`.
 
     Args:
-        boxes: of `read_boxes`; other things than people, boxes without extent
-            and in other photographs are left out.
+        boxes: of `read_boxes`; other categories, boxes without extent and in
+            other photographs are left out.
         truth: of `read`.
         folder: of the photographs.
-        aspect: width / height that boxes are fitted into at first.
+        aspect: width / height that boxes are fitted to at first.
 
     Returns:
         [(path, people)], one person without labelled joints each, and
         [{"name", "score"}] of the same, as the truth of the split keeps them.
     """
     names = {row["id"]: row["file_name"] for row in truth["images"]}
-    tasks, found = [], []
+    tasks, scores = [], []
     for number, row in enumerate(boxes, start=1):
         image = names.get(row["image_id"])
         if image and row["category_id"] == PERSON and _has_extent(row["bbox"]):
@@ -300,8 +299,8 @@ def detections(boxes, truth, folder, aspect):
             nothing = {"keypoints": [0] * 3 * len(COCO.joints)}
             person = _person(row | nothing, name, aspect)
             tasks.append((folder / image, (person,)))
-            found.append({"name": name, "score": row["score"]})
-    return tasks, found
+            scores.append({"name": name, "score": row["score"]})
+    return tasks, scores
 
 
 def _has_extent(box):
@@ -333,7 +332,7 @@ def _counts(split, truth, people, expected):
 
 
 def _seen(truth, folder):
-    """The truth about the photographs that are there."""
+    """The truth of the photographs that exist."""
     images = [
         row
         for row in truth["images"]

@@ -1,8 +1,8 @@
 """From an annotated photograph to a record: the crop that holds one person.
 
-A crop shows as much as the strongest augmentation can ask for and is bounded in
-pixels, so that training never decodes a full photograph. The settings that all
-converters of photographs share are here too.
+A crop covers the strongest augmentation and is bounded in pixels, so training
+never decodes a full photograph. The settings that all converters share are here
+too.
 """
 
 import os
@@ -32,10 +32,10 @@ rotation up to 60 degrees). Stronger flags, or an input wider than high, show
 black beside the crop; training says so (`Augmentation.context`)."""
 
 LARGEST_SQUARE = 100
-"""Side of a person's square / longer side of the photograph, at most."""
+"""Largest side of a person's square / longer side of the photograph."""
 
 JPEG_QUALITY = 90
-"""Of crops, 0 to 100. A photograph that is kept whole keeps its own bytes."""
+"""Of crops, 0 to 100. A whole photograph keeps its own bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,13 @@ class Config:
 
 
 def save(config, tasks, *, unplaced=(), **description):
-    """Writes the crops that `tasks` ask for.
+    """Writes the crops of `tasks`.
 
     Args:
         config: a `Config`.
         tasks: {split: [(path, people)]}, the first arguments of `cut`.
         unplaced: names of annotated people without centre and scale; they are
-            left out, told to the user and kept in dataset.json.
+            left out, printed and listed in dataset.json.
         **description: passed on to `shards.save`.
     """
     folders = {path.parent for items in tasks.values() for path, _ in items}
@@ -101,8 +101,8 @@ def cut(path, people, person_pixels, whole_images=False):
         path: JPEG file.
         people: `records.Person`s in the photograph's pixels, the subject first;
             the others are kept if any part of them lies in the crop.
-        person_pixels: the side of the subject's square, 200 * scale pixels, is
-            brought down to this; never up.
+        person_pixels: the subject's square, with a side of 200 * scale pixels,
+            is reduced to this side; never enlarged.
         whole_images: keep the photograph as it is.
 
     Raises:
@@ -136,12 +136,12 @@ def cut(path, people, person_pixels, whole_images=False):
 
 
 def person_from_joints(joints, flags, name):
-    """A person of whom only joints are known: placed by their padded box.
+    """A person with known joints only: centre and scale from their padded box.
 
     Args:
         joints: (K, 2) in pixels.
         flags: (K,) COCO's v.
-        name: who this is.
+        name: of the person, for errors.
 
     Raises:
         ValueError: the labelled joints span no box.
@@ -158,13 +158,12 @@ def person_from_joints(joints, flags, name):
 def read_jpeg(path):
     """The bytes of a JPEG file and its pixels (H, W, 3) uint8, BGR.
 
-    A camera's note on how to turn the picture is ignored, as the annotators'
-    tools and TensorFlow do.
+    The EXIF orientation is ignored, as in the annotators' tools and TensorFlow.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: as `decode_jpeg`, with the path; or no file that can be
-            read: a folder, a pipe, a loop of links, without permission.
+        ValueError: as `decode_jpeg`, with the path; or not readable: a folder,
+            a pipe, a loop of links, no permission.
     """
     encoded = untrusted.read_file(path)
     try:
@@ -176,8 +175,8 @@ def read_jpeg(path):
 def decode_jpeg(encoded):
     """The pixels (H, W, 3) uint8, BGR, of a JPEG that training can read.
 
-    As strict as the input pipeline, with the same decoder: OpenCV fills what is
-    damaged inside a picture with grey and says nothing.
+    Uses the decoder of the input pipeline: OpenCV fills damaged parts with grey
+    without an error.
 
     Raises:
         ValueError: empty, truncated, damaged inside, too large or not a JPEG.
@@ -237,7 +236,7 @@ def _encode(image, target):
 
 
 def _is_inside(person, size):
-    """True if the person's centre or a labelled joint lies in the picture."""
+    """Whether the person's centre or a labelled joint lies in the picture."""
     points = np.vstack([person.joints[person.flags > 0], person.center[None]])
     inside = (points >= -0.5) & (points < np.array(size[::-1]) - 0.5)
     return inside.all(axis=1).any()

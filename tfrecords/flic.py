@@ -27,7 +27,7 @@ from keras_pose.skeletons import FLIC
 from tfrecords import crops
 
 FIRST_PIXEL = 1
-"""The h5 files hold the coordinates of FLIC's MATLAB file."""
+"""The h5 files hold the coordinates of FLIC's MATLAB file, from 1."""
 
 FILES = {
     "train": "train_personcentric.h5",

@@ -6,9 +6,9 @@ human pose estimation from inaccurate annotation", CVPR 2011 (LSPET: 10,000).
 http://sam.johnson.io/research/lsp.html and lspet.html; for research, the
 photographs belong to their owners on Flickr.
 
-SOURCE is the unpacked archive: joints.mat and the folder images. Which of the
-two it is follows from the shape of `joints`: 3 x 14 x N is LSP, whose third row
-means *occluded*; 14 x 3 x N is LSPET, whose third row means *labelled*.
+SOURCE is the unpacked archive: joints.mat and the folder images. The shape of
+`joints` tells the two apart: 3 x 14 x N is LSP, whose third row means
+*occluded*; 14 x 3 x N is LSPET, whose third row means *labelled*.
 
 Run      python -m tfrecords.lsp --source lsp --output records/lsp
          python -m tfrecords.lsp --source lspet --output records/lspet
@@ -17,11 +17,11 @@ Expect   LSP 900 train, 100 val and 1,000 test people; LSPET 9,000, 500 and 500
          (5,000, 500 and 500 of a file that ends at image 6,000).
 
 Test is LSP's own, images 1001 to 2000. Neither archive has a validation split,
-and LSPET has no test split: the default is ours. The published 1,000
+and LSPET has no test split: the default is ours. All 1,000 published training
 people in one split are --splits train=1-1000 val=1001-2000, where the epoch is
 chosen on the test people.
 
-There is no box in the source: centre and scale come from the labelled joints.
+The source has no boxes: centre and scale come from the labelled joints.
 """
 
 import re
@@ -37,11 +37,11 @@ FIRST_PIXEL = 0.0
 """Coordinate of the first pixel's centre. The archives do not say. In LSPET's
 first 6,000 images 75,000 labelled joints reach down to x = 0.22, y = -1.17 and
 never come closer to the far borders than width - 1.21 and height - 1.06, and
-joints that were not clicked hold exact zeros: this is counting from 0, although
-the file is MATLAB's."""
+unlabelled joints hold exact zeros: this is counting from 0, although the file
+is MATLAB's."""
 
 LSP_SPLITS = ("train=1-900", "val=901-1000", "test=1001-2000")
-"""The last 100 of the published training people choose the epoch."""
+"""The last 100 of the published training people are for validation."""
 LSPET_HELD_OUT = {"val": range(5001, 5501), "test": range(5501, 6001)}
 """The rest is train: a copy that ends at image 6,000 has the same val and
 test."""

@@ -1,4 +1,4 @@
-"""MATLAB files, with errors that say what is wrong with them."""
+"""Reads MATLAB files, and checks their structure first."""
 
 import io
 import math
@@ -11,16 +11,16 @@ from scipy.io import loadmat
 from keras_pose import untrusted
 
 HEADER = 128
-"""Bytes of text, version and order at the beginning of a file."""
+"""Bytes of the header: text, version and byte order."""
 INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
 """Types of elements: MAT-File Format, table 1-1."""
 SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 SIZES |= {16: 1, 17: 2, 18: 4}
-"""Bytes of a number or letter by type."""
+"""Bytes of a value by type."""
 CELL, STRUCT, TEXT, NUMBERS, COMPLEX = 1, 2, 4, range(6, 16), 0x800
 """Classes of matrices (table 1-3), and the flag of an imaginary part."""
 DEPTH = 32
-"""Of structs in one another; MPII's are 6 deep."""
+"""Deepest nesting of structs; MPII's are 6 deep."""
 
 
 def read(path, variable, squeeze=False):
@@ -56,11 +56,11 @@ def read(path, variable, squeeze=False):
 
 
 def _check(content):
-    """Raises unless a file is built as the format says: scipy may crash on it.
+    """Raises unless a file follows the format: scipy may crash on others.
 
     Raises:
-        ValueError: an element lies beside its own, has another kind or number
-            of values than it says, or unpacks to more than FILE_BYTES.
+        ValueError: an element is longer than its parent, has another type or
+            number of values than declared, or unpacks to more than FILE_BYTES.
     """
     order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[HEADER - 4 : HEADER])
     if order is None:
@@ -103,7 +103,7 @@ def _element(data, at, end, order):
 
 
 def _check_matrix(data, kind, start, size, order, depth=0):
-    """The same of a matrix in `size` bytes from `start`."""
+    """`_check` for a matrix in `size` bytes from `start`."""
     if kind != MATRIX or depth > DEPTH:
         raise ValueError(f"expected a matrix, at byte {start:,}")
     if not size:
@@ -123,7 +123,7 @@ def _check_matrix(data, kind, start, size, order, depth=0):
     (flags,) = struct.unpack_from(f"{order}I", data, flags_at)
     dims = struct.unpack_from(f"{order}{dims_size // 4}i", data, dims_at)
     count, kind = math.prod(dims), flags & 0xFF
-    if min(dims) < 0 or count > size:  # of each value there is a byte
+    if min(dims) < 0 or count > size:  # a value has at least one byte
         raise ValueError(f"impossible dimensions {dims}, at byte {start:,}")
     inner = count
     if kind == STRUCT:

@@ -6,9 +6,9 @@ http://human-pose.mpi-inf.mpg.de (simplified BSD licence for the annotations).
 
 SOURCE is one of
 - mpii_human_pose_v1_u12_1.mat, the original: 28,883 annotated training people;
-- mpii_annotations.json (or .json.gz), the form that S.-E. Wei's code for
-  Convolutional Pose Machines made popular: 25,204 of these people with
-  J. Tompson's choice of validation people.
+- mpii_annotations.json (or .json.gz), the format of S.-E. Wei's code for
+  Convolutional Pose Machines: 25,204 of these people with J. Tompson's choice
+  of validation people.
 
 Run      python -m tfrecords.mpii --source mpii_annotations.json
              --images images --output records/mpii
@@ -37,7 +37,7 @@ from keras_pose.skeletons import MPII
 from tfrecords import crops, matlab
 
 FIRST_PIXEL = 1
-"""Both forms count pixels from 1, as MATLAB does."""
+"""Both formats count pixels from 1, as MATLAB does."""
 
 CENTER_SHIFT = 15
 """Pixels per unit of scale by which the centre moves down, and"""
@@ -64,10 +64,10 @@ WRONG = (
     TypeError,
     ValueError,
 )
-"""What comes of a file that is not built like MPII's."""
+"""Errors of a file with another structure."""
 
 SPLIT_SEED = 0
-"""Of the random splits. Photographs are drawn, so that none is in both."""
+"""Of the random splits. Photographs are drawn: none is in both splits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +88,14 @@ class Config(crops.Config):
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotated person, the subject, and who else is in the photograph."""
+    """One annotated person, the subject, and others in the photograph."""
 
     image: str
     person: Person
     """In the photograph's pixels, counted from 0, not padded yet."""
     others: tuple
     validation: bool | None = None
-    """Tompson's choice; None where the source does not tell."""
+    """Tompson's choice; None if the source does not contain it."""
 
 
 def main(config):
@@ -152,7 +152,7 @@ def split(everyone, name):
     """{"train": [...], "val": [...]} of annotations; no photograph in both.
 
     Raises:
-        ValueError: Tompson's people are asked for and not known.
+        ValueError: Tompson's split is asked for but not known.
     """
     if name == "tompson2958":
         if any(a.validation is None for a in everyone):
@@ -162,18 +162,18 @@ def split(everyone, name):
             )
         chosen = {a.image for a in everyone if a.validation}
     else:
-        wanted = 480 if name == "480" else round(0.05 * len(everyone))
-        chosen = _draw(everyone, wanted)
+        count = 480 if name == "480" else round(0.05 * len(everyone))
+        chosen = _draw(everyone, count)
     return {
         "train": [a for a in everyone if a.image not in chosen],
         "val": [a for a in everyone if a.image in chosen],
     }
 
 
-def _draw(everyone, wanted):
-    """Photographs, drawn at random, that show exactly `wanted` people."""
+def _draw(everyone, count):
+    """Photographs, drawn at random, that show exactly `count` people."""
     images, people = np.unique([a.image for a in everyone], return_counts=True)
-    chosen, left = set(), wanted
+    chosen, left = set(), count
     for index in np.random.default_rng(SPLIT_SEED).permutation(len(images)):
         if people[index] <= left:
             chosen.add(images[index])
@@ -237,7 +237,7 @@ def _annotation(row):
 def _person(table, position, scale, name=""):
     """A person of the json: joints (16, 3) of x, y and 1 for visible.
 
-    (0, 0) is how the form writes a joint that is not labelled.
+    (0, 0) means that a joint is not labelled.
     """
     table, position = np.array(table, float), np.array(position, float)
     if table.shape != (len(MPII.joints), 3) or position.shape != (2,):
@@ -263,7 +263,7 @@ def _person(table, position, scale, name=""):
 
 
 def with_head_boxes(everyone, path):
-    """The same people, Tompson's with head sizes from their annotated boxes."""
+    """The same people, with head sizes from the boxes for Tompson's."""
     boxes = matlab.read(path, "headboxes_src")
     if np.shape(boxes)[:-1] != (2, 2) or boxes.dtype.kind not in "fiu":
         raise ValueError(
@@ -289,7 +289,7 @@ def with_head_boxes(everyone, path):
 def choose(everyone, listed):
     """Those of a .mat's people that the json lists, with its split.
 
-    A person is recognised by photograph and objpos, of which no two are alike.
+    A person is identified by photograph and objpos, which are unique.
     """
     validation = {_place(a): a.validation for a in listed}
     chosen = [
@@ -310,11 +310,11 @@ def _place(annotation):
 
 
 def read_mat(path):
-    """Annotations of the original .mat, and names of people without a place.
+    """Annotations of the original .mat, and names of people without position.
 
     Only training images have joints. Any field of these structs may be missing
     or empty: a person without joints is not annotated, one without position or
-    scale cannot be placed.
+    scale is left out.
 
     Raises:
         FileNotFoundError: no such file.
@@ -370,7 +370,7 @@ def _read_release(release, path):
 
 
 def _person_from_mat(row, points, name):
-    """A person of the .mat, None if it does not say where the person is."""
+    """A person of the .mat, None without position or scale."""
     place = [_number(p, k) for p in _each(row, "objpos") for k in ("x", "y")]
     scale = _number(row, "scale")
     if len(place) != 2 or not np.isfinite([*place, scale]).all():
@@ -397,12 +397,12 @@ def _person_from_mat(row, points, name):
 
 
 def _each(struct, field):
-    """A field's elements: none if it is missing or empty, one or many."""
+    """A field as an array of its elements, empty if it is missing."""
     return np.atleast_1d(getattr(struct, field, ()))
 
 
 def _number(struct, field):
-    """A field as a number, be it one or a string; NaN if missing or empty."""
+    """A number or numeric string as a float; NaN if missing or empty."""
     value = np.atleast_1d(getattr(struct, field, ()))
     return float(value[0]) if value.size and value[0] != "" else UNKNOWN
 

@@ -1,13 +1,12 @@
-"""Writes a data set: in parallel, whole shards only, dataset.json last of all.
+"""Writes a data set: shards in parallel, each atomically, dataset.json last.
 
-Beside the shards of a split lies its index (`keras_pose.data.reading`).
+Each split has an index beside its shards (`keras_pose.data.reading`).
 
-While a conversion runs, everything lies in OUTPUT/unfinished, where no reader
-looks, and no other conversion can write there. A finished shard has its own
-index beside it, and a small JSON file that says which tasks it holds; the same
-command, started again after Ctrl-C, kill -9, a power cut or a full disk, keeps
-these shards and writes the others. What comes out does not depend on the number
-of workers nor on interruptions.
+A running conversion writes to OUTPUT/unfinished, which readers ignore and which
+it locks. A finished shard has its own index and a small JSON file that
+identifies its tasks; the same command, started again after Ctrl-C, kill -9, a
+power cut or a full disk, keeps these shards and writes the others. The result
+does not depend on the number of workers or on interruptions.
 """
 
 import errno
@@ -35,13 +34,13 @@ from keras_pose import console, cores, files, skeletons
 from keras_pose.data import dataset, reading, records
 
 TASKS_PER_SHARD = 128
-"""Small enough to share out evenly and to lose little when interrupted."""
+"""Small, to balance the workers and to lose little when interrupted."""
 
 UNFINISHED = "unfinished"
-"""Folder inside the output that holds shards until all of them are there."""
+"""Folder inside the output that holds shards until all are written."""
 
 MISSING = "missing.txt"
-"""Lists the images that were missing or unreadable, with the reason."""
+"""Lists the missing and unusable images, with the reason."""
 
 
 def save(
@@ -70,12 +69,12 @@ def save(
         make: top-level function, or `functools.partial` of one, that turns a
             task into a `records.Picture`; runs in the worker processes.
         skeleton: a `Skeleton`, or the name of a known one.
-        protocol: name of the metric that the field reports on this data.
-        max_side: no picture may be wider or higher, pixels; None: the largest
-            one found.
+        protocol: name of the metric commonly reported on this data.
+        max_side: largest side that a picture may have, pixels; None: that of
+            the largest one.
         sources: paths of the annotation files, kept as names with checksums.
-        command: what made the data set; None: the command line.
-        workers: processes, None: one per core; 1 works without any.
+        command: the command that made the data set; None: the command line.
+        workers: processes, None: one per core; 1 runs in this process.
         allow_missing: leave out people without a usable image, instead of
             failing after all were tried.
         **extra: further entries of dataset.json.
@@ -105,7 +104,7 @@ def save(
 
 
 def _save(output, tasks, make, description, workers, allow_missing):
-    """`save`, once the folder is ours; completes the description."""
+    """`save`, once the folder is locked; completes the description."""
     unfinished = output / UNFINISHED
     with files.sentences(unfinished):
         unfinished.mkdir(exist_ok=True)
@@ -150,7 +149,7 @@ def _save(output, tasks, make, description, workers, allow_missing):
 
 
 def _run(jobs, write, finished, workers):
-    """What each job wrote, in order; finished shards are taken as they are."""
+    """The results of all jobs, in order; finished shards are kept."""
     workers = workers or cores.count()
     done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
@@ -171,7 +170,7 @@ def _run(jobs, write, finished, workers):
                 min(workers, len(todo)), context, _start_worker, (line,)
             )
             stack.callback(pool.shutdown, cancel_futures=True)
-            # Let go first: a shard that is under way is not worth waiting for.
+            # Closed first: workers exit without finishing their shards.
             stack.enter_context(held)
             futures = {pool.submit(write, *job): job for job in todo}
             try:
@@ -188,7 +187,7 @@ def _run(jobs, write, finished, workers):
 
 
 def _start_worker(line):
-    """One core each, deaf to signals, gone when the parent lets go or dies."""
+    """One core each; ignores signals, exits with the parent."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(line,), daemon=True).start()
@@ -197,18 +196,18 @@ def _start_worker(line):
 
 
 def _follow(line):
-    """Nothing is ever sent: the line ends when its other end is closed."""
+    """Exits when the other end is closed; nothing is ever sent."""
     connection.wait([line])
     os._exit(1)
 
 
 def _fingerprint(make, chunk):
-    """Same function and tasks, same shard: what a rerun may keep."""
+    """Identifies function and tasks: a rerun keeps shards with the same."""
     return hashlib.sha256(pickle.dumps((make, chunk))).hexdigest()
 
 
 def _finished(path, mark, joints):
-    """What an earlier run wrote of this job, None if it has to be done."""
+    """The result of an earlier run of this job, None if there is none."""
     try:
         result = json.loads(path.with_suffix(".json").read_text())
         whole = result["mark"] == mark and not result["lost"]
@@ -220,14 +219,14 @@ def _finished(path, mark, joints):
 
 
 def _index(path, result, joints):
-    """The index of a finished shard, None if it is not there."""
+    """The index of a finished shard, None if it is missing or damaged."""
     return reading.load(path.with_suffix(".index"), [], [result], joints)
 
 
 def _write_shard(path, mark, chunk, make, joints):
     """Writes path.tfrecord, path.index and path.json, the last one last."""
     shard = path.with_suffix(".tfrecord")
-    flags = np.zeros(3, int)  # how many joints have it
+    flags = np.zeros(3, int)  # number of joints by flag
     sides, rows, lost, size = [0], [], [], 0
     with files.whole(shard) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
@@ -288,7 +287,7 @@ def _split(split, written):
 
 
 def _shards(split, written):
-    """(key, file name) of the shards of a split that hold any record."""
+    """(key, file name) of the shards of a split that are not empty."""
     keys = [k for k in written if k[0] == split and written[k]["records"]]
     return [
         (key, f"{split}-{index:05d}-of-{len(keys):05d}.tfrecord")
@@ -297,7 +296,7 @@ def _shards(split, written):
 
 
 def _publish(output, written, description, joints):
-    """Moves the shards to where readers look; dataset.json comes last."""
+    """Moves the shards into the output; dataset.json comes last."""
     for old in [output / dataset.DESCRIPTION, *_written(output, description)]:
         old.unlink(missing_ok=True)
     for split, entry in description["splits"].items():
@@ -321,7 +320,7 @@ def _publish(output, written, description, joints):
 
 
 def _written(folder, description):
-    """Files of a conversion in a folder, also of an earlier one's splits."""
+    """Files of a conversion in a folder, also of an earlier one."""
     splits = {"train", "val", "test", *description["splits"]}
     pattern = re.compile(
         rf"({'|'.join(map(re.escape, splits))})"
@@ -331,7 +330,7 @@ def _written(folder, description):
 
 
 def _write_list(path, lost):
-    """One line per image that could not be used; no file if there is none."""
+    """Writes one line per unusable image; no file if there is none."""
     lines = dict.fromkeys(f"{kind}: {what}" for kind, what in lost)
     if lines:
         with files.whole(path) as temporary:

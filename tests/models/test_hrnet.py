@@ -147,8 +147,8 @@ def disturbed(model):
     [
         ({"size": (64, 80)}, "divisible by 32, got 64 x 80"),
         ({"width": 0}, "width must be at least 1, got 0"),
-        ({"stride": 2}, "stride: one of .* got 2"),
-        ({"fusion": "none"}, "fusion: one of .* got 'none'"),
+        ({"stride": 2}, "stride must be one of .* got 2"),
+        ({"fusion": "none"}, "fusion must be one of .* got 'none'"),
         ({"modules": (1, 4)}, r"modules must be three .* got \(1, 4\)"),
         ({"modules": (1, 0, 3)}, r"modules must be three .* got \(1, 0, 3\)"),
     ],

@@ -202,7 +202,9 @@ def test_other_weights_are_refused_with_names_and_known_sources():
 
 def test_a_source_may_be_named():
     assert sources.recognise(["x"], "hrnet").name == "hrnet"
-    with pytest.raises(ValueError, match="source: one of .*hrnet.*got 'hrnt'"):
+    with pytest.raises(
+        ValueError, match="source must be one of .*hrnet.*got 'hrnt'"
+    ):
         sources.recognise(RESNET_50, "hrnt")
 
 
