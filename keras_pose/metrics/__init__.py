@@ -15,7 +15,7 @@ def find(name):
     """A protocol by its name; ValueError lists the known names."""
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
-        raise ValueError(f"protocol: one of {known}, got {name!r}")
+        raise ValueError(f"protocol must be one of {known}, got {name!r}")
     return PROTOCOLS[name]
 
 

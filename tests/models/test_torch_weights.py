@@ -751,9 +751,10 @@ def test_names_in_an_archive_occur_once_and_are_few(refusal, monkeypatch):
     assert "at most 3 files" in refusal(FILES["archive"])
 
 
-def test_a_file_has_a_limit_of_bytes(refusal, monkeypatch):
+def test_a_file_has_a_limit_of_bytes(read, monkeypatch):
     monkeypatch.setattr(untrusted, "FILE_BYTES", 100)
-    assert "at most 100 bytes wanted" in refusal(FILES["stream"])
+    with pytest.raises(ValueError, match="weights.* must have at most 100 by"):
+        read(FILES["stream"])
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(no_file):

@@ -198,7 +198,7 @@ def test_a_run_killed_in_stage_2_goes_on_there(finished, resumed):
             assert again.read_bytes() == path.read_bytes(), path
     for words in (
         "full, stage 1 of 3: mss, 4 epochs",
-        "1-mss has its 4 epochs: nothing to train",
+        "1-mss already has 4 epochs: nothing to train",
         "full, stage 2 of 3: msr, 2 epochs",
         "2-msr after epoch 1 of 2",
         "full, stage 3 of 3: joint, 2 epochs",
@@ -299,7 +299,10 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
         ({"seeds": 0, "compare": True}, "seeds must be at least 1, got 0"),
         ({"epochs": 6}, "divisible by 4 .* got 6"),
         ({"stage": "refine"}, "stage must be one of all, mss, .* got 'refine'"),
-        ({"stage": "msr", "method": "mss"}, "settings have the stages mss$"),
+        (
+            {"stage": "msr", "method": "mss"},
+            "stage must be one of all, mss, got 'msr'",
+        ),
         (
             {"method": "hrnet"},
             "method must be one of hourglass, .* got 'hrnet'",
@@ -350,7 +353,9 @@ def test_a_stage_of_other_beginnings_is_not_continued(config, finished):
     shutil.copytree(finished.stopped, config.output)
     first = Path(config.output) / MSS
     shutil.copyfile(first / "untrained.keras", first / "best.keras")
-    with pytest.raises(ValueError, match="2-msr .* began with other weights"):
+    with pytest.raises(
+        ValueError, match="2-msr .* weights that it started from have changed"
+    ):
         paper.main(replace(config, stage="msr"))
 
 

@@ -230,13 +230,14 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
 ):
     """What a power cut leaves of a file that was not yet on the disk: zeros."""
     name = "model.weights.h5"
-    hsm_loss.paper().train(replace(trained, epochs=2))
+    shutil.rmtree(trained.output)
+    shutil.copytree(three_epochs, trained.output)
     path = checkpoints(trained.output)[-1] / name
     path.write_bytes(bytes(path.stat().st_size))
     hsm_loss.paper().train(replace(trained, epochs=3))
     printed = capsys.readouterr().out
-    assert f"epoch-0002/{name} is damaged: using the previous" in printed
-    assert "after epoch 1 of 3" in printed
+    assert f"epoch-0003/{name} is damaged: using the previous" in printed
+    assert "after epoch 2 of 3" in printed
     check_equal(trained.output, three_epochs)
 
 
@@ -245,7 +246,7 @@ def test_the_untrained_network_is_made_anew(trained):
     path = Path(trained.output) / "untrained.keras"
     before = keras.saving.load_model(path).get_weights()
     best = path.with_name("best.keras").read_bytes()
-    for content in (b"", path.read_bytes()[:5000], best):
+    for content in (path.read_bytes()[:5000], best):
         path.write_bytes(content)
         hsm_loss.paper().train(trained)
         after = keras.saving.load_model(path).get_weights()
@@ -262,7 +263,7 @@ def test_a_run_without_any_whole_checkpoint_says_so(trained):
 
 def test_what_a_run_is_stands_in_its_checkpoint(trained):
     """run.json is lost, or that of another run lies there."""
-    for content in ("", None, json.dumps({"settings": {}})):
+    for content in (None, json.dumps({"settings": {}})):
         path = Path(trained.output) / "run.json"
         path.unlink() if content is None else path.write_text(content)
         with pytest.raises(ValueError, match="beta: 1.0 before, 2.0 now"):
@@ -281,10 +282,11 @@ def of_before(output):
     return Path(output) / "run.json"
 
 
-def test_a_run_of_an_earlier_version_is_continued(trained, three_epochs):
+def test_a_run_of_an_earlier_version_is_continued(trained, eagerly):
     of_before(trained.output)
-    hsm_loss.paper().train(replace(trained, epochs=3))
-    check_equal(trained.output, three_epochs)
+    with eagerly():
+        _, history = hsm_loss.paper().train(replace(trained, epochs=2))
+    assert list(history["epoch"]) == [1, 2]
 
 
 def test_a_run_of_an_earlier_version_needs_its_run_json(trained):
@@ -388,11 +390,12 @@ def test_restart_forgets_the_run_and_nothing_else(trained):
     assert not checkpoints(trained.output)
 
 
-def test_restart_reaches_checkpoints_behind_a_link(trained, tmp_path):
+def test_restart_reaches_checkpoints_behind_a_link(trained, tmp_path, eagerly):
     folder = Path(trained.output) / "checkpoint"
     folder.rename(tmp_path / "scratch")
     folder.symlink_to(tmp_path / "scratch")
-    _, history = hsm_loss.paper().train(replace(trained, restart=True))
+    with eagerly():
+        _, history = hsm_loss.paper().train(replace(trained, restart=True))
     assert list(history["epoch"]) == [1]
     assert folder.is_symlink()
 
@@ -462,7 +465,7 @@ def test_data_without_validation_people_is_named(config, tmp_path):
     assert not config.output.exists()
 
 
-def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
+def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch, eagerly):
     def full(self, path, *args, **kwargs):
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(path))
@@ -470,12 +473,13 @@ def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch):
     def full_as_well(self, member, path):
         full(self, path / member)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, eagerly():
         patch.setattr(keras.Model, "save_weights", full)
         patch.setattr(zipfile.ZipFile, "extract", full_as_well)
         with pytest.raises(OSError, match="No space left"):
             hsm_loss.paper().train(replace(trained, epochs=2))
-    _, history = hsm_loss.paper().train(replace(trained, epochs=2))
+    with eagerly():
+        _, history = hsm_loss.paper().train(replace(trained, epochs=2))
     assert list(history["epoch"]) == [1, 2]
 
 
