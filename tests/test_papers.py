@@ -68,15 +68,22 @@ def test_paper_trains_reports_and_exports(
     fields = {field.name for field in dataclasses.fields(paper.Config)}
     small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
     small["block"] = "residual"  # the others: models/test_inception_resnet.py
-    if name == "hrnet":  # the network: models/test_hrnet.py
+    # Networks are in tests/models; two_layers is quicker to trace.
+    if name in ("hrnet", "hsm_loss"):
         two_layers = request.getfixturevalue("two_layers")
-        monkeypatch.setattr(
-            paper.hrnet,
-            "hrnet",
-            lambda images, joints, **_: two_layers(
-                images, joints, stacks=1, filters=8, bias=0.0
-            )[0],
-        )
+        settings = {"stacks": 1, "filters": 8, "bias": 0.0}
+        if name == "hsm_loss":
+            monkeypatch.setattr(
+                paper.hourglass, "stacked_hourglass", two_layers
+            )
+        else:
+            monkeypatch.setattr(
+                paper.hrnet,
+                "hrnet",
+                lambda images, joints, **_: two_layers(
+                    images, joints, **settings
+                )[0],
+            )
     config = dataclasses.replace(
         paper.Config(),
         smoke=True,
