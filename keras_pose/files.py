@@ -98,6 +98,7 @@ def sentences(path):
     Libraries report a full disk as errors of their own: on a full disk, any
     error counts as that.
     """
+    path = Path(path)
     try:
         yield
     except Unwritable:
@@ -106,11 +107,14 @@ def sentences(path):
         number = getattr(error, "errno", None)
         words = os.strerror(number) if number else str(error)
         if type(error).__module__.startswith("tensorflow."):
-            words = error.message.splitlines()[0]
+            words = getattr(error, "message", words).partition("\n")[0]
         elif not isinstance(error, OSError):
             if _free(path) >= ROOM:
                 raise
             number, words = errno.ENOSPC, os.strerror(errno.ENOSPC)
+        other = str(getattr(error, "filename", None) or "")
+        if other and WRITING not in other and Path(other).name != path.name:
+            words += f" ({other})"
         if number in FULL:
             words += f", {_free(path) / 1e6:,.1f} MB are free"
         sentence = Unwritable(f"{path} cannot be written: {words}")
@@ -226,7 +230,11 @@ def _left(folder):
 def _sweep_once(folder):
     """Removes temporary folders older than a day: no process uses them."""
     for entry in _left(folder):
-        if time.time() - entry.stat().st_mtime > DAY:
+        try:
+            age = time.time() - entry.stat().st_mtime
+        except FileNotFoundError:  # another process has just finished
+            continue
+        if age > DAY:
             shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -72,7 +72,10 @@ def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     [
         (OSError(28, "No space left on device"), "No space .*, .* MB are free"),
         (OSError(errno.EROFS, "x"), "Read-only file system$"),
-        (OSError(errno.EACCES, "x", "/secret"), "Permission denied$"),
+        (
+            OSError(errno.EACCES, "x", "/secret"),
+            r"Permission denied \(/secret\)$",
+        ),
         (OSError("cannot identify"), "cannot identify$"),
     ],
 )
@@ -148,6 +151,23 @@ def test_what_a_kill_left_a_day_ago_is_removed(tmp_path):
     os.utime(old, (ago, ago))
     write(tmp_path / "a.csv", "text")
     assert names(tmp_path) == [young.name, "a.csv"]
+
+
+def test_another_writer_may_finish_while_old_folders_are_looked_for(
+    tmp_path, monkeypatch
+):
+    gone = tmp_path / f"{files.WRITING}gone"
+    gone.mkdir()
+    left = files._left
+
+    def finished(folder):
+        entries = left(folder)
+        gone.rmdir()
+        return entries
+
+    monkeypatch.setattr(files, "_left", finished)
+    write(tmp_path / "a.csv", "text")
+    assert names(tmp_path) == ["a.csv"]
 
 
 WRITER = """
