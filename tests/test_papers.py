@@ -99,6 +99,7 @@ def test_paper_trains_reports_and_exports(
     assert written >= {
         *("best.keras", "history.csv", "report.html", "results.json"),
         *("run.json", "saved_model", "table.csv", "predictions.npz"),
+        "SHA256SUMS",  # it is finished
     }
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
     assert (

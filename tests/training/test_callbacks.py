@@ -42,6 +42,19 @@ def test_a_resumed_warm_up_begins_in_the_middle(model):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.6)
 
 
+def test_a_warm_up_that_stopped_within_an_epoch_goes_on_there(model):
+    """Two of the four steps of the first epoch were done; then the second."""
+    warm = WarmUp(0.8, epochs=2, steps=4, skipped=2)
+    warm.set_model(model)
+    rates = []
+    for epoch, steps in ((0, 2), (1, 4)):
+        warm.on_epoch_begin(epoch)
+        for step in range(steps):
+            warm.on_train_batch_begin(step)
+            rates.append(float(model.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+
+
 def test_the_rest_keeps_the_rate_that_a_plateau_lowered(model):
     warm = WarmUp(0.8, epochs=1, steps=2)
     warm.set_model(model)

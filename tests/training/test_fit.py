@@ -307,6 +307,8 @@ def test_two_trainings_do_not_share_a_folder(trained):
         other.stdout.readline()
         with pytest.raises(OSError, match=f"process {other.pid} on"):
             hsm_loss.paper().train(replace(trained, epochs=2))
+        with pytest.raises(OSError, match=f"{trained.output} is in use"):
+            hsm_loss.main(replace(trained, compare=True))
     finally:
         other.kill()
         other.communicate()
