@@ -46,6 +46,10 @@ class Config:
     and strict PCP@0.5, also in the form of the papers' tables."""
     flip: bool = False
     """Average with the mirrored picture; takes twice the time."""
+    flip_shift: float | None = None
+    """Cells by which mirrored maps are shifted before they are averaged in;
+    by default exactly as far as the cells lie off the middle. 1: as the figures
+    of Simple Baselines and HRNet were published."""
     scales: int = 1
     """Crops per person, 0.7 ... 1.3 times as large; papers use 6."""
     conditional: Path | None = None
@@ -185,6 +189,8 @@ def main(config):
         "flip": config.flip,
         "decoding": config.decoding,
     }
+    if config.flip_shift is not None:
+        settings["flip_shift"] = _flip_shift(config)
     if thresholds:
         poses = conditional.predict_conditionally(
             model, dataset, config.split, thresholds, **settings
@@ -216,6 +222,17 @@ def main(config):
         following = f"keras_pose.predict --model {config.model} photo.jpg"
     print(f"Next: python -m {following}")
     return {name: table for name, (table, _) in scored.items()}
+
+
+def _flip_shift(config):
+    """The shift of --flip-shift."""
+    if not config.flip or config.conditional:
+        raise ValueError("--flip-shift needs --flip, without --conditional")
+    if not 0 <= config.flip_shift <= 1:
+        raise ValueError(
+            f"--flip-shift must be 0 to 1 cells, got {config.flip_shift:g}"
+        )
+    return config.flip_shift
 
 
 def _thresholds(config, skeleton):

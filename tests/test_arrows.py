@@ -24,7 +24,10 @@ HEIGHTS = (
     {"training"},
     {"inference", "evaluation"},
     {"report", "serving"},
-    {"comparison", "conditional", "evaluate", "export", "predict"},
+    {
+        *("comparison", "conditional", "evaluate", "export"),
+        *("import_weights", "predict"),
+    },
     {"samples", "stability"},
 )
 """From leaves to commands: imports go down, or stay in one package."""

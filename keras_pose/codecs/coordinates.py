@@ -64,8 +64,16 @@ class Points(Codec):
         points = self.to_box(labels[..., :2])
         return (points * known[..., None])[:, None], known
 
-    def mirror(self, seen):
-        """Undoes the mirroring of the pictures: (B, K, 3) -> (B, K, 3)."""
+    def mirror(self, seen, shift=None):
+        """Undoes the mirroring of the pictures: (B, K, 3) -> (B, K, 3).
+
+        Raises:
+            ValueError: a `shift`, which is for maps.
+        """
+        if shift is not None:
+            raise ValueError(
+                "a flip shift is for maps, these outputs are coordinates"
+            )
         seen = ops.take(seen, np.array(self.skeleton.mirror), axis=1)
         return seen * ops.convert_to_tensor([-1.0, 1.0, 1.0])
 

@@ -37,7 +37,7 @@ class Maps(Codec):
         """Cells (..., 2) in input pixels; the inverse of `to_cells`."""
         return gaussians.to_pixels(cells, self.stride, self.alignment, size)
 
-    def mirror(self, seen):
+    def mirror(self, seen, shift=None):
         """Undoes the mirroring of the pictures: (B, h, w, C) -> (B, h, w, C).
 
         With corner alignment the two maps do not coincide: a joint at x / s is
@@ -45,12 +45,17 @@ class Maps(Codec):
         cell too far left. The maps are shifted by exactly that, interpolating
         between cells; the usual shift by a whole cell leaves a bias of 1 / s.
         The other alignments need no shift.
+
+        Args:
+            seen: of mirrored pictures.
+            shift: 0 ... 1 cells to the right, in place of the exact one.
         """
         seen = swap_sides(ops.flip(seen, axis=2), self.skeleton)
-        if self.alignment == "corner":
-            step = 1 - 1 / self.stride
+        if shift is None:
+            shift = 1 - 1 / self.stride if self.alignment == "corner" else 0
+        if shift:
             left = ops.concatenate([seen[:, :, :1], seen[:, :, :-1]], axis=2)
-            seen = step * left + (1 - step) * seen
+            seen = shift * left + (1 - shift) * seen
         return seen
 
     def merge(self, views, zooms, size):

@@ -41,7 +41,7 @@ def probabilities(model, images, flip=False, batch_size=None):
     return np.concatenate(maps)[..., :joints]
 
 
-def _seen(model, images, flip):
+def _seen(model, images, flip, flip_shift=None):
     """The codec's `seen` of images, averaged with the mirrored ones: numpy."""
     codec = codec_of(model)
     images = np.asarray(images)
@@ -49,7 +49,7 @@ def _seen(model, images, flip):
     if flip:
         images = np.ascontiguousarray(images[:, :, ::-1])
         mirrored = codec.seen(model.predict_on_batch(images))
-        seen = (seen + codec.mirror(mirrored)) / 2
+        seen = (seen + codec.mirror(mirrored, flip_shift)) / 2
     return ops.convert_to_numpy(seen)
 
 
@@ -60,6 +60,7 @@ def predict_people(
     *,
     batch_size,
     flip=False,
+    flip_shift=None,
     scales=1,
     decoding="quarter",
     keep_maps=False,
@@ -75,6 +76,7 @@ def predict_people(
         split: name of the split.
         batch_size: people per step.
         flip: average with the mirrored images.
+        flip_shift: cells, see `codecs.Heatmaps.mirror`.
         scales: crops per person; more than one is the pyramid test.
         decoding: one of `gaussians.DECODINGS`.
         keep_maps: also return the maps.
@@ -119,7 +121,7 @@ def predict_people(
     with console.progress(total=count, desc=title, unit=" people") as bar:
         for batch in zip(*views, strict=True):
             looks = [
-                _padded(model, images, flip, min(batch_size, count))
+                _padded(model, images, flip, min(batch_size, count), flip_shift)
                 for images, _ in batch
             ]
             seen = codec.merge(looks, zooms, size)
@@ -194,12 +196,13 @@ def predict_boxes(
     ]
 
 
-def _padded(model, images, flip, count):
+def _padded(model, images, flip, count, flip_shift=None):
     """`_seen` in a batch of `count`: another size would be traced again, which
     takes a two-stack hourglass longer than a few hundred people."""
     images = np.asarray(images)
     padding = np.repeat(images[-1:], count - len(images), axis=0)
-    maps = _seen(model, np.concatenate([images, padding]), flip)
+    padded = np.concatenate([images, padding])
+    maps = _seen(model, padded, flip, flip_shift)
     return maps[: len(images)]
 
 

@@ -3,10 +3,10 @@
 A. Newell, K. Yang, J. Deng, "Stacked Hourglass Networks for Human Pose
 Estimation", ECCV 2016, https://arxiv.org/abs/1603.06937. The graph is that of
 the authors' released Torch code: pre-activation bottlenecks with biases, one
-per level, and one after each hourglass. pytorch-pose's variant has other widths
-in the stem and therefore other parameter counts. The stem's widths (64, 128,
-128, 256) scale with the number of features (256). Initial weights are Torch's
-defaults (`keras_pose.models.convolution`), as in the authors' code.
+per level, and one after each hourglass. The stem's widths (64, 128, 128, 256)
+scale with the number of features (256); pytorch-pose's variant has another
+third one (256) and therefore other parameter counts. Initial weights are
+Torch's defaults (`keras_pose.models.convolution`), as in the authors' code.
 
                 image (I) -> stem, stride 4 -> x
     each stack: x -> hourglass -> residual -> 1x1 conv, norm, relu -> y
@@ -131,14 +131,18 @@ def scale_pixels(images, offset):
     return layers.Rescaling(1 / 255, offset=offset, name="scale")(images)
 
 
-def stem(images, filters, pixel_offset=PIXEL_OFFSET):
-    """uint8 images to features of stride 4, `filters` channels."""
+def stem(images, filters, pixel_offset=PIXEL_OFFSET, widths=None):
+    """uint8 images to features of stride 4, `filters` channels.
+
+    `widths`: channels of the convolution and the first two blocks.
+    """
+    first, second, third = widths or (filters // 4, filters // 2, filters // 2)
     x = scale_pixels(images, pixel_offset)
-    x = convolution(x, filters // 4, 7, "stem", strides=2)
+    x = convolution(x, first, 7, "stem", strides=2)
     x = norm_relu(x, "stem")
-    x = residual(x, filters // 2, "stem_a")
+    x = residual(x, second, "stem_a")
     x = layers.MaxPooling2D(name="stem_pool")(x)
-    x = residual(x, filters // 2, "stem_b")
+    x = residual(x, third, "stem_b")
     return residual(x, filters, "stem_c")
 
 
@@ -150,6 +154,7 @@ def stacked_hourglass(
     filters=256,
     bias=0.0,
     pixel_offset=PIXEL_OFFSET,
+    widths=None,
 ):
     """The network of the paper, supervised after each stack.
 
@@ -160,7 +165,8 @@ def stacked_hourglass(
         filters: channels of the features.
         bias: initial bias of the map convolutions. Under a sigmoid use about
             -4; with 0 all 4,096 pixels of a map start at 0.5.
-        pixel_offset: added to the pixels, 0 ... 1.
+        pixel_offset: added to the pixels, 0 ... 1; one or R, G, B.
+        widths: of the stem, see `stem`.
 
     Returns:
         list of `stacks` maps (B, H / 4, W / 4, K), not activated.
@@ -172,6 +178,7 @@ def stacked_hourglass(
         filters=filters,
         bias=bias,
         pixel_offset=pixel_offset,
+        widths=widths,
     )
     return maps[-1]
 
@@ -185,6 +192,7 @@ def stack_hourglasses(
     bias=0.0,
     scales=1,
     pixel_offset=PIXEL_OFFSET,
+    widths=None,
 ):
     """`stacked_hourglass`, supervised at several scales, and its features.
 
@@ -195,7 +203,8 @@ def stack_hourglasses(
         filters: channels of the features.
         bias: initial bias of the map convolutions.
         scales: 1 ... 4, number of sizes to read maps at: H / 4, H / 8, ...
-        pixel_offset: added to the pixels, 0 ... 1.
+        pixel_offset: added to the pixels, 0 ... 1; one or R, G, B.
+        widths: of the stem, see `stem`.
 
     Returns:
         list of `scales` lists of `stacks` maps, the coarsest first, and the
@@ -213,7 +222,7 @@ def stack_hourglasses(
         raise ValueError(f"filters must be divisible by 4, got {filters}")
     if not 1 <= scales <= DEPTH:
         raise ValueError(f"scales must be 1 to {DEPTH}, got {scales}")
-    x = stem(images, filters, pixel_offset)
+    x = stem(images, filters, pixel_offset, widths)
     outputs = []
     for stack in range(1, stacks + 1):
         name = f"stack{stack}"

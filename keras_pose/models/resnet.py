@@ -58,7 +58,9 @@ TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 
-def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
+def resnet_features(
+    images, depth=50, *, weights="imagenet", width=1.0, bgr=False
+):
     """The network up to its last block.
 
     Args:
@@ -68,6 +70,8 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
             without the top, see the module's docstring.
         width: factor on the channels of every convolution, ours, for machines
             without a GPU; only with weights "none".
+        bgr: normalise R with Torch's constants of B and B with those of R, as
+            code did that reads B, G, R; only with weights "none".
 
     Returns:
         (B, H / 32, W / 32, 2048 * width) features.
@@ -93,7 +97,8 @@ def resnet_features(images, depth=50, *, weights="imagenet", width=1.0):
             f"weights {weights} need width 1, got {width}: use --weights none"
         )
     source = _load(depth, weights)
-    clone = _clone(source, images, width, strided_3x3=not trained)
+    pixels = caffe_pixels() if trained else torch_pixels(bgr)
+    clone = _clone(source, images, width, pixels, strided_3x3=not trained)
     if trained:
         for layer in clone.layers:
             if layer.weights:
@@ -135,7 +140,7 @@ def _load(depth, weights):
         ) from None
 
 
-def _clone(source, images, width, strided_3x3):
+def _clone(source, images, width, pixels, strided_3x3):
     """The graph applied to `images`, without biases, with Torch's constants.
 
     keras.applications offers neither option, but cloning may change each layer;
@@ -165,7 +170,7 @@ def _clone(source, images, width, strided_3x3):
 
     def call(layer, x, **settings):  # training and mask
         if layer.name == "conv1_pad":
-            x = _normalise(torch=strided_3x3)(x)
+            x = pixels(x)
         if strided_3x3 and layer.name in moved:  # "same" pads one side
             x = layers.ZeroPadding2D(1, name=f"{layer.name}_pad")(x)
         return layer(x, **settings)
@@ -180,18 +185,21 @@ def _initial():
     return initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def _normalise(torch):
-    """The layer from RGB bytes to the input that the weights expect."""
-    if not torch:
-        return layers.Rescaling(1.0, [-m for m in MEAN], name="scale")
-    return torch_pixels()
+def caffe_pixels():
+    """The layer from RGB bytes to what keras.applications' weights expect."""
+    return layers.Rescaling(1.0, [-m for m in MEAN], name="scale")
 
 
-def torch_pixels():
-    """The layer from RGB bytes to what torchvision's networks see."""
+def torch_pixels(bgr=False):
+    """The layer from RGB bytes to what torchvision's networks see.
+
+    `bgr`: with the constants of R and B exchanged.
+    """
+    step = -1 if bgr else 1
+    means, deviations = TORCH_MEAN[::step], TORCH_DEVIATION[::step]
     return layers.Rescaling(
-        [1 / (255 * d) for d in TORCH_DEVIATION],
-        [-m / d for m, d in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)],
+        [1 / (255 * d) for d in deviations],
+        [-m / d for m, d in zip(means, deviations, strict=True)],
         name="scale",
     )
 

@@ -96,6 +96,26 @@ def test_a_mirrored_picture_has_the_same_joints(codec):
     np.testing.assert_allclose(located(codec, mean)[0], PLACES, atol=atol)
 
 
+def test_a_mirrored_map_is_shifted_as_far_as_is_wanted():
+    seen = np.zeros((1, 1, 5, 4), "float32")
+    seen[0, 0, 1, 0] = 1  # the nose, in column 3 after mirroring
+    rows = {
+        (None, "corner"): [0, 0, 0, 0.25, 0.75],
+        (None, "center"): [0, 0, 0, 1, 0],
+        (0, "corner"): [0, 0, 0, 1, 0],
+        (0.5, "corner"): [0, 0, 0, 0.5, 0.5],
+        (1, "corner"): [0, 0, 0, 0, 1],
+        (1, "udp"): [0, 0, 0, 0, 1],
+    }
+    for (shift, alignment), row in rows.items():
+        back = codecs.Heatmaps(DOG, 4, alignment).mirror(seen, shift)
+        back = ops.convert_to_numpy(back)
+        np.testing.assert_allclose(back[0, 0, :, 0], row, err_msg=alignment)
+        assert not back[..., 1:].any()
+    with pytest.raises(ValueError, match="these outputs are coordinates"):
+        codecs.Coordinates(DOG, SIZE).mirror(seen[0], 1)
+
+
 @every
 @pytest.mark.parametrize("zooms", [(1.0,), (0.8, 1.0), (1.0, 1.25)], ids=str)
 def test_zoomed_views_are_merged_in_one_frame(codec, zooms):

@@ -1,15 +1,18 @@
 """Whose network the weights of a file belong to, by the names of its tensors.
 
 Names are those of the authors' code, without what all of them begin with
-(`Checkpoint.prefix`). A source says which names its network has, and which of
-them another network in Keras does without, by a rule with a name. Widths and
+(`Checkpoint.prefix`). A source says which names its network has, which of them
+the network in Keras does without, by a rule with a name, which layer the others
+belong to, and what surrounds the network: pixels, cells, Gaussians. Widths and
 depths are no part of it: they follow from shapes, and from how many there are.
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from keras_pose import choices
+from keras_pose.models.torch_weights import names as layers
 
 NORM = r"(weight|bias|running_mean|running_var)"
 CONV = r"(weight|bias)"
@@ -28,9 +31,10 @@ BRANCHES = (
 PREACTIVATED = rf"(bn[123]\.{NORM}|conv[123]\.{CONV}|downsample\.0\.{CONV})"
 RECURSIVE = rf"(bn[123]\.{NORM}|(conv[123]|skip_layer)\.conv\.{CONV})"
 """The same block by princeton's names."""
+MMPOSE = r"(backbone|(keypoint_)?head)\."
 CLASSES = {"head for the classes of ImageNet": rf"fc\.{CONV}"}
-DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
-"""ResNets by the bottlenecks of their four layers."""
+HEIGHT = 256
+"""Height of the pictures for which `Source.sigma` is."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,25 @@ class Source:
     """Patterns of names that it has, and no source after it in SOURCES."""
     used: str
     """Pattern of the names of its network."""
+    layer: Callable[[str], str]
+    """Path of a module, without `before` -> name of its layer in Keras."""
+    network: str | None = None
+    """One of `networks.NETWORKS`; None: a backbone without maps of joints."""
     ignored: dict[str, str] = field(default_factory=dict)
     """Rule -> pattern of the names that are left out by it."""
+    unneeded: str = "-"
+    """Pattern of convolutions that are left out where their widths agree."""
+    before: str = ""
+    """Pattern of what a module's path begins with."""
+    bgr: bool = False
+    """Whether it takes B, G, R, normalised by the constants of R, G, B."""
+    pixel_offset: float | tuple[float, float, float] = 0.0
+    """Of an hourglass: what is added to its pixels, 0 ... 1."""
+    alignment: str = "corner"
+    """Of its cells, see `codecs.gaussians`."""
+    sigma: float = 2.0
+    """Width of its Gaussians at pictures of height HEIGHT, cells; larger ones
+    have wider ones."""
 
     def fits(self, names):
         """Whether all of `signature` is among names."""
@@ -55,20 +76,22 @@ class Source:
             for pattern in self.signature
         )
 
-    def sort(self, names):
-        """Splits names into those to use, and {name: rule} of the others.
+    def sort(self, shapes):
+        """Splits {name: shape} into names to use, and {name: rule} of others.
 
         Raises:
             ValueError: a name is neither.
         """
         used, ignored, others = [], {}, []
-        for name in names:
+        for name in shapes:
             rules = (
                 rule
                 for rule, pattern in self.ignored.items()
                 if re.fullmatch(pattern, name)
             )
             rule = next(rules, None)
+            if rule is None and self._is_unneeded(name, shapes):
+                rule = "shortcut whose widths agree: the code does not use it"
             if rule:
                 ignored[name] = rule
             elif re.fullmatch(self.used, name):
@@ -78,9 +101,31 @@ class Source:
         if others:
             raise ValueError(
                 f"weights of {self.name} must have its names alone, got "
-                f"{len(others):,} others: {_some(others)}"
+                f"{len(others):,} others: {some(others)}"
             )
         return tuple(used), ignored
+
+    def with_channels(self, order):
+        """The source with its colours in the `order` "rgb" or "bgr".
+
+        Raises:
+            ValueError: not Simple Baselines, the only ones with both.
+        """
+        if self.network != "simple baselines":
+            raise ValueError(
+                "only weights of Simple Baselines have been published with "
+                f"both orders of colours, these are of {self.name}"
+            )
+        return replace(self, bgr=order == "bgr")
+
+    def _is_unneeded(self, name, shapes):
+        path = name.rpartition(".")[0]
+        shape = shapes.get(f"{path}.weight", ())
+        return (
+            bool(re.fullmatch(self.unneeded, path))
+            and len(shape) > 1
+            and shape[0] == shape[1]
+        )
 
 
 SOURCES = (
@@ -89,7 +134,8 @@ SOURCES = (
         "HRNet/HRNet-Image-Classification",
         (r"stage4\.2\.fuse_layers\.0\.1\.0\.weight", r"classifier\.weight"),
         BRANCHES,
-        {
+        layers.hrnet,
+        ignored={
             "head for the classes of ImageNet": (
                 rf"(incre_modules\.\d+\.\d+\.{RESIDUAL}"
                 rf"|downsamp_modules\.\d+\.[01]\.{NORM}"
@@ -102,19 +148,27 @@ SOURCES = (
         "leoxiaobin/deep-high-resolution-net.pytorch",
         (r"stage4\.2\.fuse_layers\.0\.1\.0\.weight",),
         rf"({BRANCHES}|final_layer\.{CONV})",
+        layers.hrnet,
+        "hrnet",
     ),
     Source(
         "hrnet-mmpose",
         "open-mmlab/mmpose",
         (r"backbone\.stage4\.2\.fuse_layers\.0\.1\.0\.weight",),
         rf"(backbone\.{BRANCHES}|(keypoint_)?head\.final_layer\.{CONV})",
+        layers.hrnet,
+        "hrnet",
+        before=MMPOSE,
     ),
     Source(
         "simple-baselines",
         "microsoft/human-pose-estimation.pytorch",
         (r"deconv_layers\.0\.weight",),
         rf"({TRUNK}|{UPSAMPLING})",
+        layers.resnet,
+        "simple baselines",
         CLASSES,
+        bgr=True,
     ),
     Source(
         "simple-baselines-mmpose",
@@ -124,6 +178,9 @@ SOURCES = (
             r"(keypoint_)?head\.deconv_layers\.0\.weight",
         ),
         rf"(backbone\.{TRUNK}|(keypoint_)?head\.{UPSAMPLING})",
+        layers.resnet,
+        "simple baselines",
+        before=MMPOSE,
     ),
     Source(
         "hourglass-pytorch-pose",
@@ -133,6 +190,11 @@ SOURCES = (
         rf"|hg\.\d+\.hg\.\d+\.[0-3]\.\d+\.{PREACTIVATED}"
         rf"|res\.\d+\.\d+\.{PREACTIVATED}"
         rf"|fc\.\d+\.(0\.{CONV}|1\.{NORM})|(score|fc_|score_)\.\d+\.{CONV})",
+        layers.hourglass_pytorch_pose,
+        "hourglass",
+        pixel_offset=(-0.4404, -0.4440, -0.4327),  # MPII's mean
+        alignment="center",
+        sigma=1.0,
     ),
     Source(
         "hourglass-princeton",
@@ -143,13 +205,19 @@ SOURCES = (
         rf"|features\.\d+\.(0\.{RECURSIVE}|1\.(conv\.{CONV}|bn\.{NORM}))"
         rf"|outs\.\d+\.conv\.{CONV}"
         rf"|merge_(features|preds)\.\d+\.conv\.conv\.{CONV})",
+        layers.hourglass_princeton,
+        "hourglass",
+        unneeded=r".*\.skip_layer\.conv",
+        alignment="center",
+        sigma=1.0,
     ),
     Source(
         "resnet",
         "pytorch/vision",
         (r"layer4\.0\.conv1\.weight", r"conv1\.weight"),
         TRUNK,
-        CLASSES,
+        layers.resnet,
+        ignored=CLASSES,
     ),
 )
 """In the order in which they are tried."""
@@ -186,34 +254,11 @@ def recognise(names, source=None):
             return candidate
     raise ValueError(
         f"weights must be of {', '.join(known)}, got tensors with other names: "
-        f"{_some(names)}"
+        f"{some(names)}"
     )
 
 
-def resnet_depth(names):
-    """Depth of the ResNet in the tensors with these names: 50, 101 or 152.
-
-    Raises:
-        ValueError: another one, such as ResNet-18 with its basic blocks.
-    """
-    blocks = [set(), set(), set(), set()]
-    bottlenecks = False
-    for name in names:
-        found = re.fullmatch(rf"(?:.*\.)?layer([1-4])\.(\d+)\.{RESIDUAL}", name)
-        if found:
-            blocks[int(found[1]) - 1].add(found[2])
-            bottlenecks |= "conv3." in name
-    counts = tuple(len(layer) for layer in blocks)
-    if not bottlenecks or counts not in DEPTHS:
-        kind = "bottlenecks" if bottlenecks else "basic blocks"
-        raise ValueError(
-            f"a ResNet must be one of {', '.join(map(str, DEPTHS.values()))}, "
-            f"got one of {counts} {kind}"
-        )
-    return DEPTHS[counts]
-
-
-def _some(names):
-    """Three names."""
+def some(names):
+    """The first three names."""
     listed = list(names)
     return ", ".join(listed[:3]) + (" ..." if len(listed) > 3 else "")

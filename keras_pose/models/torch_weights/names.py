@@ -1,0 +1,135 @@
+"""Layers in Keras by the names of modules in PyTorch.
+
+A function per family of networks: the module's path, without what a repository
+puts before it -> the layer's name. A path that none of them has, such as the
+second residual block of a level, is a ValueError.
+"""
+
+import re
+
+from keras_pose.models.hourglass import DEPTH
+
+
+def resnet(path):
+    """Of ResNet's trunk (torchvision) and of Simple Baselines' head."""
+    if path in ("conv1", "bn1"):
+        return f"conv1_{path[:-1]}"
+    if path == "final_layer":
+        return "head_maps"
+    block = re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)", path)
+    if block:
+        stage, number, kind, part = block.groups()
+        return _block(stage, number, part, kind)
+    shortcut = re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.([01])", path)
+    if shortcut:
+        stage, number, part = shortcut.groups()
+        return _block(stage, number, 0, ("conv", "bn")[int(part)])
+    upsampling = re.fullmatch(r"deconv_layers\.(\d+)", path)
+    if upsampling:  # convolution, normalisation, ReLU
+        step, part = divmod(int(upsampling[1]), 3)
+        return f"deconvolution{step + 1}" + ("", "_norm")[part]
+    raise _unknown(path)
+
+
+def _block(stage, number, part, kind):
+    return f"conv{int(stage) + 1}_block{int(number) + 1}_{part}_{kind}"
+
+
+def hrnet(path):
+    """The path itself, see `models.hrnet`."""
+    return path.replace(".", "_")
+
+
+UNIT = r"(bn|conv)([123])(?:\.conv)?"
+"""Of a pre-activation bottleneck: its norms and convolutions."""
+SHORTCUT = r"(?:downsample\.0|skip_layer\.conv)"
+STEM = {"layer1": "a", "layer2": "b", "layer3": "c"}
+PRINCETON_STEM = {"1": "a", "3": "b", "4": "c"}
+LEVEL = ("skip", "down", "up", "bottom")
+"""pytorch-pose: the four blocks of a level of an hourglass."""
+PRINCETON_LEVEL = {"up1": "skip", "low1": "down", "low3": "up"}
+ENDS = {
+    "score": "maps",
+    "fc_": "features_back",
+    "score_": "maps_back",
+    "outs": "maps",
+    "merge_features": "features_back",
+    "merge_preds": "maps_back",
+}
+"""Convolutions behind a stack."""
+
+
+def hourglass_pytorch_pose(path):
+    """Of pytorch-pose's stacked hourglass."""
+    if path in ("conv1", "bn1"):
+        return {"conv1": "stem", "bn1": "stem_norm"}[path]
+    end = re.fullmatch(r"(score|fc_|score_)\.(\d+)", path)
+    if end:
+        return f"stack{int(end[2]) + 1}_{ENDS[end[1]]}"
+    linear = re.fullmatch(r"fc\.(\d+)\.([01])", path)
+    if linear:
+        name = ("linear", "norm")[int(linear[2])]
+        return f"stack{int(linear[1]) + 1}_{name}"
+    parts = (
+        (r"(layer[123])\.0", lambda m: f"stem_{STEM[m[1]]}"),
+        (r"res\.(\d+)\.0", lambda m: f"stack{int(m[1]) + 1}_after"),
+        (r"hg\.(\d+)\.hg\.(\d+)\.([0-3])\.0", _level),
+    )
+    return _residual(path, parts)
+
+
+def _level(found):
+    stack, level, part = (int(number) for number in found.groups())
+    return _in_level(stack, level + 1, LEVEL[part])
+
+
+def hourglass_princeton(path):
+    """Of princeton's stacked hourglass."""
+    if path in ("pre.0.conv", "pre.0.bn"):
+        return {"conv": "stem", "bn": "stem_norm"}[path[6:]]
+    end = re.fullmatch(
+        r"(outs|merge_features|merge_preds)\.(\d+)(?:\.conv)+", path
+    )
+    if end:
+        return f"stack{int(end[2]) + 1}_{ENDS[end[1]]}"
+    linear = re.fullmatch(r"features\.(\d+)\.1\.(conv|bn)", path)
+    if linear:
+        name = {"conv": "linear", "bn": "norm"}[linear[2]]
+        return f"stack{int(linear[1]) + 1}_{name}"
+    parts = (
+        (r"pre\.([134])", lambda m: f"stem_{PRINCETON_STEM[m[1]]}"),
+        (r"features\.(\d+)\.0", lambda m: f"stack{int(m[1]) + 1}_after"),
+        (r"hgs\.(\d+)\.0\.((?:low2\.)*)(up1|low1|low2|low3)", _recursion),
+    )
+    return _residual(path, parts)
+
+
+def _recursion(found):
+    stack, nested, part = found.groups()
+    level = DEPTH - nested.count("low2")
+    return _in_level(int(stack), level, PRINCETON_LEVEL.get(part, "bottom"))
+
+
+def _in_level(stack, level, part):
+    """A block of an hourglass; the bottom is that of the coarsest level."""
+    if not 1 <= level <= DEPTH or (part == "bottom" and level > 1):
+        raise ValueError(f"an hourglass must be {DEPTH} levels deep")
+    return f"stack{stack + 1}_{part}" + ("" if part == "bottom" else str(level))
+
+
+def _residual(path, parts):
+    """The layer in a residual block that is one of `parts`."""
+    found = re.fullmatch(rf"(.+)\.(?:{UNIT}|{SHORTCUT})", path)
+    block, kind, number = found.groups() if found else ("", None, None)
+    for pattern, name in parts:
+        place = re.fullmatch(pattern, block)
+        if place and kind:
+            norm = "_norm" if kind == "bn" else ""
+            return f"{name(place)}_{number}{norm}"
+        if place:
+            return f"{name(place)}_skip"
+    raise _unknown(path)
+
+
+def _unknown(path):
+    return ValueError(f"its network has a {path}, which the one here has not")

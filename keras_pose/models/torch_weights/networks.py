@@ -1,0 +1,258 @@
+"""Networks in Keras for the weights of a source, complete with a codec.
+
+Depths and widths follow from the tensors; the size of the pictures does not,
+nor which joints the maps are of.
+"""
+
+import re
+
+import keras
+import numpy as np
+
+from keras_pose.models import heads, hourglass, hrnet, resnet, simple_baselines
+from keras_pose.models.model import PoseModel
+from keras_pose.models.torch_weights import sources
+
+KERAS = {"weight": "kernel", "bias": "bias"}
+"""Weights of convolutions, by their names in PyTorch."""
+KERAS_NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+"""Of batch normalisation."""
+DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+"""ResNets by the bottlenecks of their four stages."""
+
+
+def layers_of(source, found):
+    """Tensors as weights of layers in Keras.
+
+    Args:
+        source: `sources.Source`.
+        found: `Checkpoint.tensors`.
+
+    Returns:
+        {layer: {weight: float32 array}}, and {name: rule} of the tensors that
+        were left out.
+
+    Raises:
+        ValueError: a tensor has no place in the source's network, is not of
+            floating point numbers, or holds one that is not finite.
+    """
+    shapes = {name: array.shape for name, array in found.items()}
+    used, ignored = source.sort(shapes)
+    modules = {}
+    for name in used:
+        path, _, kind = name.rpartition(".")
+        modules.setdefault(path, {})[kind] = _checked(name, found[name])
+    layers = {}
+    for path, arrays in modules.items():
+        layer = source.layer(re.sub(source.before, "", path))
+        if layer in layers:
+            raise ValueError(f"{path} is {layer}, and so is another tensor")
+        names = KERAS_NORM if "running_mean" in arrays else KERAS
+        layers[layer] = {
+            names[kind]: _transposed(array) for kind, array in arrays.items()
+        }
+    if source.bgr:  # the graph here takes RGB
+        first = layers[resnet.STEM]
+        first["kernel"] = first["kernel"][:, :, ::-1]
+    return layers, ignored
+
+
+def _checked(name, array):
+    if array.dtype.kind != "f":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
+    array = array.astype("float32")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    if name.endswith("running_var") and (array < 0).any():
+        raise ValueError(f"{name} must not be negative, got {array.min():g}")
+    return array
+
+
+def _transposed(array):
+    """As Keras has it: a (transposed) convolution's height and width first."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
+def build(source, layers, skeleton, size, **settings):
+    """The network that has these layers, with their weights.
+
+    Args:
+        source: `sources.Source`.
+        layers: of `layers_of`.
+        skeleton: the joints of the maps, in their order.
+        size: (height, width) of the pictures, pixels.
+        settings: of `codecs.Heatmaps`, in place of the source's.
+
+    Returns:
+        PoseModel
+
+    Raises:
+        ValueError: other joints, a size that the network cannot have, or a
+            layer that is missing, left over or of another shape.
+    """
+    images = keras.Input((*size, 3), dtype="uint8")
+    name, maps = NETWORKS[source.network](source, images, layers)
+    joints = maps[-1].shape[-1]
+    if joints != len(skeleton.joints):
+        raise ValueError(
+            f"{skeleton.name} has {len(skeleton.joints)} joints, but the "
+            f"weights are for {joints}"
+        )
+    settings = {
+        "alignment": source.alignment,
+        "sigma": source.sigma * size[0] / sources.HEIGHT,
+    } | settings
+    stride = size[0] // maps[-1].shape[1]
+    outputs = heads.pose_maps({stride: maps}, skeleton, **settings)
+    model = PoseModel(images, outputs, name=name)
+    assign(model, layers)
+    return model
+
+
+def joints_of(layers):
+    """Number of the maps that a network with these layers makes.
+
+    Raises:
+        ValueError: it makes none.
+    """
+    lasts = [n for n in layers if n in HEADS or re.fullmatch(MAPS, n)]
+    if not lasts:
+        raise ValueError("these weights have no maps of joints")
+    return _shape(layers, lasts[-1])[-1]
+
+
+def resnet_depth(layers):
+    """Depth of the ResNet with these layers: 50, 101 or 152.
+
+    Raises:
+        ValueError: another one, such as ResNet-18 with its basic blocks.
+    """
+    first, last = (
+        tuple(
+            sum(
+                f"conv{stage}_block{n}_{part}_conv" in layers for n in range(99)
+            )
+            for stage in range(2, 6)
+        )
+        for part in (1, 3)
+    )
+    if first not in DEPTHS or first != last:
+        kind = "bottlenecks" if first == last else "basic blocks"
+        raise ValueError(
+            f"a ResNet must be one of {', '.join(map(str, DEPTHS.values()))}, "
+            f"got one of {first} {kind}"
+        )
+    return DEPTHS[first]
+
+
+def assign(model, layers):
+    """Gives every weight of a model its values, and uses every value.
+
+    Args:
+        model: a Keras model.
+        layers: {layer: {weight: array}}.
+
+    Raises:
+        ValueError: a layer or weight is missing, left over or of another shape;
+            then nothing was assigned.
+    """
+    wanted = {
+        (layer.name, weight.name): weight
+        for layer in model.layers
+        for weight in layer.weights
+    }
+    given = {
+        (layer, name): array
+        for layer, arrays in layers.items()
+        for name, array in arrays.items()
+    }
+    for names, what in (
+        (wanted.keys() - given.keys(), "lack"),
+        (given.keys() - wanted.keys(), "have, beside those of the network,"),
+    ):
+        if names:
+            listed = sorted("/".join(name) for name in names)
+            raise ValueError(
+                f"the weights {what} {len(listed):,}: {sources.some(listed)}"
+            )
+    for name, weight in wanted.items():
+        if tuple(weight.shape) != given[name].shape:
+            raise ValueError(
+                f"{'/'.join(name)} must be {tuple(weight.shape)}, got "
+                f"{given[name].shape}"
+            )
+    for name, weight in wanted.items():
+        weight.assign(given[name])
+
+
+def _simple_baselines(source, images, layers):
+    """Simple Baselines on ResNet-50, 101 or 152."""
+    depth = resnet_depth(layers)
+    features = resnet.resnet_features(
+        images, depth, weights="none", bgr=source.bgr
+    )
+    steps = sum(bool(re.fullmatch(r"deconvolution\d+", n)) for n in layers)
+    kernel, _, filters, _ = _shape(layers, "deconvolution1")
+    maps = simple_baselines.deconvolution_head(
+        features,
+        joints_of(layers),
+        deconvolutions=steps,
+        filters=filters,
+        kernel=kernel,
+    )
+    return f"baseline_{depth}", [maps]
+
+
+def _hrnet(source, images, layers):
+    """HRNet of any width."""
+    width = _shape(layers, "stage2_0_branches_0_0_conv1")[-1]
+    modules = tuple(
+        sum(
+            f"stage{stage}_{module}_branches_0_0_conv1" in layers
+            for module in range(99)
+        )
+        for stage in (2, 3, 4)
+    )
+    maps = hrnet.hrnet(images, joints_of(layers), width=width, modules=modules)
+    return f"hrnet_w{width}", [maps]
+
+
+def _hourglass(source, images, layers):
+    """Stacked hourglass of any number of stacks and features."""
+    stacks = sum(bool(re.fullmatch(MAPS, name)) for name in layers)
+    widths = [
+        _shape(layers, name)[-1] for name in ("stem", "stem_a_3", "stem_b_3")
+    ]
+    maps = hourglass.stacked_hourglass(
+        images,
+        joints_of(layers),
+        stacks=stacks,
+        filters=_shape(layers, "stack1_linear")[-1],
+        widths=widths,
+        pixel_offset=source.pixel_offset,
+    )
+    return f"hourglass_{stacks}", maps
+
+
+def _shape(layers, name):
+    """Of a layer's kernel."""
+    kernel = layers.get(name, {}).get("kernel")
+    if kernel is None or kernel.ndim != 4:
+        raise ValueError(f"the weights lack {name}, a convolution")
+    return kernel.shape
+
+
+HEADS = ("head_maps", "final_layer")
+MAPS = r"stack\d+_maps"
+"""Layers that make the maps."""
+NETWORKS = {
+    "simple baselines": _simple_baselines,
+    "hrnet": _hrnet,
+    "hourglass": _hourglass,
+}
+"""By `Source.network`: (source, images, layers) -> name, maps of each stage."""

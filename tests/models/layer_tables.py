@@ -1,0 +1,228 @@
+"""Names and shapes of the tensors in published weights, from the public code.
+
+A table is {name: shape}. Widths are arguments, so that a test's network may be
+narrow; what their code fixes is a number here.
+"""
+
+
+def under(prefix, table):
+    return {f"{prefix}.{name}": shape for name, shape in table.items()}
+
+
+def merged(*tables):
+    return {name: shape for table in tables for name, shape in table.items()}
+
+
+def norm(width):
+    names = "weight", "bias", "running_mean", "running_var"
+    return dict.fromkeys(names, (width,))
+
+
+def conv(i, o, kernel=1):
+    """With bias."""
+    return {"weight": (o, i, kernel, kernel), "bias": (o,)}
+
+
+def normalised(first, second, i, o, kernel):
+    """A convolution without bias and its normalisation, by their names."""
+    weight = {f"{first}.weight": (o, i, kernel, kernel)}
+    return merged(weight, under(second, norm(o)))
+
+
+def block(i, width, downsample, convs=3):
+    """Of ResNet and HRNet: a bottleneck, or two convolutions."""
+    o = 4 * width if convs == 3 else width
+    sizes = (i, width, width, o) if convs == 3 else (i, width, o)
+    kernels = (1, 3, 1) if convs == 3 else (3, 3)
+    table = merged(
+        *(
+            normalised(f"conv{c + 1}", f"bn{c + 1}", *sizes[c : c + 2], kernel)
+            for c, kernel in enumerate(kernels)
+        )
+    )
+    short = normalised("downsample.0", "downsample.1", i, o, 1)
+    return merged(table, short if downsample else {})
+
+
+def layer(prefix, blocks, i, width, convs=3, downsample=True):
+    o = 4 * width if convs == 3 else width
+    return merged(
+        *(
+            under(
+                f"{prefix}.{b}",
+                block(o if b else i, width, downsample and b == 0, convs),
+            )
+            for b in range(blocks)
+        )
+    )
+
+
+def trunk(counts, convs=3):
+    table, i = normalised("conv1", "bn1", 3, 64, 7), 64
+    for index, count in enumerate(counts, start=1):
+        width = 32 * 2**index
+        short = convs == 2 and index == 1  # basic blocks begin without
+        part = layer(f"layer{index}", count, i, width, convs, not short)
+        table, i = merged(table, part), width * (4 if convs == 3 else 1)
+    return table
+
+
+def upsampling(joints=17, kernel=4, filters=256):
+    table, i = {}, 2048
+    for first in (0, 3, 6):
+        name = f"deconv_layers.{first}"
+        table[f"{name}.weight"] = (i, filters, kernel, kernel)
+        table |= under(f"deconv_layers.{first + 1}", norm(filters))
+        i = filters
+    return merged(table, under("final_layer", conv(filters, joints)))
+
+
+def branches(width=32, scales=1, modules=(1, 4, 3)):
+    """HRNet: stages 2, 3, 4 of `modules` with 2, 3, 4 branches.
+
+    Of the last module, `scales` branches are fused: for poses one.
+    """
+    table = merged(
+        normalised("conv1", "bn1", 3, 64, 3),
+        normalised("conv2", "bn2", 64, 64, 3),
+        layer("layer1", 4, 64, 64),
+    )
+    widths = [width * 2**b for b in range(4)]
+    for stage, count in enumerate(modules, start=2):
+        new = f"transition{stage - 1}.{stage - 1}.0"
+        before = 256 if stage == 2 else widths[stage - 2]
+        table |= normalised(
+            f"{new}.0", f"{new}.1", before, widths[stage - 1], 3
+        )
+        if stage == 2:
+            grown = "transition1.0.0", "transition1.0.1"
+            table |= normalised(*grown, 256, width, 3)
+        for module in range(count):
+            place = f"stage{stage}.{module}"
+            for i in range(stage):
+                w = widths[i]
+                table |= layer(f"{place}.branches.{i}", 4, w, w, 2, False)
+                if (stage, module) == (4, count - 1) and i >= scales:
+                    continue
+                for j in range(stage):
+                    fuse, v = f"{place}.fuse_layers.{i}.{j}", widths[j]
+                    if j > i:
+                        table |= normalised(f"{fuse}.0", f"{fuse}.1", v, w, 1)
+                    for k in range(i - j):
+                        o = w if k == i - j - 1 else v
+                        names = f"{fuse}.{k}.0", f"{fuse}.{k}.1"
+                        table |= normalised(*names, v, o, 3)
+    return table
+
+
+def final(width=32, joints=17):
+    return under("final_layer", conv(width, joints))
+
+
+def preactivated(i, o, name="conv{}", skip="downsample.0", always=False):
+    """Of hourglasses; a shortcut where the width changes, or `always`."""
+    half = o // 2
+    table = merged(
+        under("bn1", norm(i)),
+        under(name.format(1), conv(i, half)),
+        under("bn2", norm(half)),
+        under(name.format(2), conv(half, half, 3)),
+        under("bn3", norm(half)),
+        under(name.format(3), conv(half, o)),
+    )
+    short = under(skip, conv(i, o))
+    return merged(table, short if always or i != o else {})
+
+
+def pytorch_pose(stacks, joints=16):
+    f = 256
+    table = merged(
+        under("conv1", conv(3, 64, 7)),
+        under("bn1", norm(64)),
+        under("layer1.0", preactivated(64, 128)),
+        under("layer2.0", preactivated(128, f)),
+        under("layer3.0", preactivated(f, f)),
+    )
+    for i in range(stacks):
+        for depth in range(4):
+            for part in range(4 if depth == 0 else 3):
+                place = f"hg.{i}.hg.{depth}.{part}.0"
+                table |= under(place, preactivated(f, f))
+        table |= under(f"res.{i}.0", preactivated(f, f))
+        table |= under(f"fc.{i}.0", conv(f, f)) | under(f"fc.{i}.1", norm(f))
+        table |= under(f"score.{i}", conv(f, joints))
+        if i < stacks - 1:
+            table |= under(f"fc_.{i}", conv(f, f))
+            table |= under(f"score_.{i}", conv(joints, f))
+    return table
+
+
+def princeton(stacks, joints=16, f=256):
+    def residual(i, o):
+        return preactivated(i, o, "conv{}.conv", "skip_layer.conv", True)
+
+    table = merged(
+        under("pre.0.conv", conv(3, 64, 7)),
+        under("pre.0.bn", norm(64)),
+        under("pre.1", residual(64, 128)),
+        under("pre.3", residual(128, 128)),
+        under("pre.4", residual(128, f)),
+    )
+    for i in range(stacks):
+        for depth in range(4):
+            place = f"hgs.{i}.0" + ".low2" * depth
+            for part in ("up1", "low1", "low3"):
+                table |= under(f"{place}.{part}", residual(f, f))
+        table |= under(f"{place}.low2", residual(f, f))
+        table |= under(f"features.{i}.0", residual(f, f))
+        table |= under(f"features.{i}.1.conv", conv(f, f))
+        table |= under(f"features.{i}.1.bn", norm(f))
+        table |= under(f"outs.{i}.conv", conv(f, joints))
+        if i < stacks - 1:
+            merge = "merge_{}.{}.conv.conv"
+            table |= under(merge.format("features", i), conv(f, f))
+            table |= under(merge.format("preds", i), conv(joints, f))
+    return table
+
+
+def dead(name, table):
+    """princeton's code makes a shortcut everywhere and uses the widening."""
+    path, _, last = name.rpartition(".")
+    shape = table[f"{path}.weight"]
+    return "skip_layer" in name and shape[0] == shape[1]
+
+
+CLASSES = {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
+HRNET_CLASSES = merged(
+    layer("incre_modules.0", 1, 32, 32),
+    under("downsamp_modules.0.0", conv(128, 256, 3)),
+    under("downsamp_modules.0.1", norm(256)),
+    under("final_layer.0", conv(1024, 2048)),
+    under("final_layer.1", norm(2048)),
+    {"classifier.weight": (1000, 2048), "classifier.bias": (1000,)},
+)
+RESNET_50, RESNET_152 = trunk((3, 4, 6, 3)), trunk((3, 8, 36, 3))
+MMPOSE_HEADS = "head", "keypoint_head"  # of 1.x and 0.x
+NETWORKS = {
+    "resnet": [(RESNET_50, CLASSES), (RESNET_152, CLASSES), (RESNET_50, {})],
+    "simple-baselines": [(merged(RESNET_50, upsampling()), {})],
+    "simple-baselines-mmpose": [
+        (merged(under("backbone", RESNET_50), under(head, upsampling())), {})
+        for head in MMPOSE_HEADS
+    ],
+    "hrnet": [(merged(branches(), final()), {})],
+    "hrnet-imagenet": [(branches(scales=4), HRNET_CLASSES)],
+    "hrnet-mmpose": [
+        (merged(under("backbone", branches()), under(head, final())), {})
+        for head in MMPOSE_HEADS
+    ],
+    "hourglass-pytorch-pose": [(pytorch_pose(1), {}), (pytorch_pose(8), {})],
+    "hourglass-princeton": [
+        (
+            {n: s for n, s in table.items() if not dead(n, table)},
+            {n: s for n, s in table.items() if dead(n, table)},
+        )
+        for table in (princeton(2), princeton(8))
+    ],
+}
+"""By source: tensors that are used, and those that are left out."""

@@ -1,0 +1,264 @@
+"""The public networks in numpy, float64, written from their layer tables.
+
+Layers are named by the keys of published weights, images are (B, C, H, W), and
+strided convolutions pad both sides, as in PyTorch. A network returns features
+by the name of the layer in Keras that makes them, in the order of the graph.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+EPSILON = 1e-5
+
+
+class Weights:
+    """Random values of a layer table, and the layers that use them.
+
+    Statistics begin as those of the first pictures, disturbed: a mean taken
+    for an offset or another epsilon then shows. Half of a variance is the mean
+    of the layer's: a channel that hardly varies in two pictures would amplify
+    rounding a thousand times.
+    """
+
+    def __init__(self, table, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.values = {n: self._random(n, shape) for n, shape in table.items()}
+        self.fitted = False
+
+    def _random(self, name, shape):
+        if len(shape) == 4:
+            spread = np.prod(shape[1:]) ** -0.5
+        elif len(shape) == 1 and name.endswith("weight"):
+            return self.rng.uniform(0.5, 1.5, shape).astype("float32")
+        else:
+            spread = 0.3
+        return self.rng.normal(0, spread, shape).astype("float32")
+
+    def fit(self, network, x):
+        """Sets the statistics; returns the features with them."""
+        network(self, x)
+        self.fitted = True
+        return network(self, x)
+
+    def conv(self, path, x, stride=1):
+        weight = self.values[f"{path}.weight"].astype("float64")
+        bias = self.values.get(f"{path}.bias", np.zeros(1))
+        kernel = weight.shape[-1]
+        pad = ((0, 0), (0, 0), *[(kernel // 2,) * 2] * 2)
+        windows = sliding_window_view(np.pad(x, pad), weight.shape[2:], (2, 3))
+        windows = windows[:, :, ::stride, ::stride]
+        y = np.tensordot(windows, weight, ((1, 4, 5), (1, 2, 3)))
+        return np.moveaxis(y + bias, -1, 1)
+
+    def deconv(self, path, x):
+        """Of stride 2 to twice the size: Torch's kernel 4 with padding 1, 3
+        with padding 1 and output padding 1, 2 without."""
+        weight = self.values[f"{path}.weight"].astype("float64")
+        kernel = weight.shape[-1]
+        b, _, h, w = x.shape
+        full = np.zeros((b, weight.shape[1], 2 * h + kernel, 2 * w + kernel))
+        for i in range(kernel):
+            for j in range(kernel):
+                part = np.einsum("bihw,io->bohw", x, weight[:, :, i, j])
+                full[:, :, i : i + 2 * h : 2, j : j + 2 * w : 2] += part
+        padding = {4: 1, 3: 1, 2: 0}[kernel]
+        return full[:, :, padding:, padding:][:, :, : 2 * h, : 2 * w]
+
+    def norm(self, path, x):
+        names = "weight", "bias", "running_mean", "running_var"
+        if not self.fitted:
+            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
+            variance = (variance + variance.mean()) / 2
+            mean = mean + 0.2 * self.rng.normal(size=mean.shape) * variance**0.5
+            factor = self.rng.uniform(0.7, 1.4, mean.shape)
+            fitted = {"running_mean": mean, "running_var": variance * factor}
+            for name, value in fitted.items():
+                self.values[f"{path}.{name}"] = value.astype("float32")
+        scale, offset, mean, variance = (
+            self.values[f"{path}.{name}"].astype("float64")[:, None, None]
+            for name in names
+        )
+        return (x - mean) / np.sqrt(variance + EPSILON) * scale + offset
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def pool(x, kernel=2, pad=0):
+    """Maxima with stride 2."""
+    around = ((0, 0), (0, 0), (pad, pad), (pad, pad))
+    x = np.pad(x, around, constant_values=-np.inf)
+    return sliding_window_view(x, (kernel,) * 2, (2, 3))[:, :, ::2, ::2].max(
+        (4, 5)
+    )
+
+
+def repeat(x, times=2):
+    """Nearest neighbours."""
+    return x.repeat(times, 2).repeat(times, 3)
+
+
+def block(weights, path, x, convs, stride=1):
+    """Of ResNet and HRNet; the stride is that of the 3x3 (the first of two)."""
+    y = x
+    for c in range(1, convs + 1):
+        step = stride if c == (2 if convs == 3 else 1) else 1
+        y = weights.conv(f"{path}.conv{c}", y, step)
+        y = weights.norm(f"{path}.bn{c}", y)
+        y = relu(y) if c < convs else y
+    if f"{path}.downsample.0.weight" in weights.values:
+        x = weights.conv(f"{path}.downsample.0", x, stride)
+        x = weights.norm(f"{path}.downsample.1", x)
+    return relu(x + y)
+
+
+def simple_baselines(counts):
+    """B. Xiao et al., ECCV 2018: pixels B, G, R; `counts` of blocks."""
+
+    def network(weights, x):
+        x = relu(weights.norm("bn1", weights.conv("conv1", x, 2)))
+        features = {"conv1_relu": x}
+        x = pool(x, 3, 1)
+        for stage, count in enumerate(counts, start=1):
+            for b in range(count):
+                stride = 2 if stage > 1 and b == 0 else 1
+                x = block(weights, f"layer{stage}.{b}", x, 3, stride)
+                features[f"conv{stage + 1}_block{b + 1}_out"] = x
+        for step in range(3):
+            x = weights.deconv(f"deconv_layers.{3 * step}", x)
+            x = relu(weights.norm(f"deconv_layers.{3 * step + 1}", x))
+            features[f"deconvolution{step + 1}_relu"] = x
+        return features | {"head_maps": weights.conv("final_layer", x)}
+
+    return network
+
+
+def hrnet(weights, x, modules=(1, 4, 3)):
+    """K. Sun et al., CVPR 2019: pixels R, G, B; stages of `modules`."""
+
+    def unit(first, second, x, stride=1):
+        return weights.norm(second, weights.conv(first, x, stride))
+
+    def path(name, i, j, x):
+        """From branch j to branch i."""
+        if j > i:
+            return repeat(unit(f"{name}.0", f"{name}.1", x), 2 ** (j - i))
+        for k in range(i - j):
+            x = unit(f"{name}.{k}.0", f"{name}.{k}.1", x, 2)
+            x = relu(x) if k < i - j - 1 else x
+        return x
+
+    x = relu(unit("conv1", "bn1", x, 2))
+    x = relu(unit("conv2", "bn2", x, 2))
+    features = {"bn2_relu": x}
+    for b in range(4):
+        x = block(weights, f"layer1.{b}", x, 3)
+        features[f"layer1_{b}_relu"] = x
+    xs = [x]
+    for stage, count in enumerate(modules, start=2):
+        name, last = f"transition{stage - 1}", xs[-1]
+        new = f"{name}.{stage - 1}.0"
+        xs.append(relu(unit(f"{new}.0", f"{new}.1", last, 2)))
+        if stage == 2:
+            xs[0] = relu(unit(f"{name}.0.0", f"{name}.0.1", x))
+        for module in range(count):
+            place = f"stage{stage}.{module}"
+            for i in range(stage):
+                for b in range(4):
+                    part = f"{place}.branches.{i}.{b}"
+                    xs[i] = block(weights, part, xs[i], 2)
+            targets = 1 if (stage, module) == (4, count - 1) else stage
+            xs = [
+                relu(
+                    sum(
+                        path(f"{place}.fuse_layers.{i}.{j}", i, j, y)
+                        for j, y in enumerate(xs)
+                    )
+                )
+                for i in range(targets)
+            ]
+            fused = f"stage{stage}_{module}_fuse_layers"
+            features |= {f"{fused}_{i}_relu": y for i, y in enumerate(xs)}
+    return features | {"final_layer": weights.conv("final_layer", xs[0])}
+
+
+def residual(weights, path, x, conv="conv{}", skip="downsample.0"):
+    """Pre-activation bottleneck; a shortcut only where the width changes."""
+    y = x
+    for c in (1, 2, 3):
+        y = relu(weights.norm(f"{path}.bn{c}", y))
+        y = weights.conv(f"{path}.{conv.format(c)}", y)
+    if x.shape[1] != y.shape[1]:
+        x = weights.conv(f"{path}.{skip}", x)
+    return x + y
+
+
+def pytorch_pose(stacks):
+    """A. Newell et al., ECCV 2016, in pytorch-pose."""
+
+    def hourglass(weights, path, level, x):
+        up = residual(weights, f"{path}.{level}.0.0", x)
+        low = residual(weights, f"{path}.{level}.1.0", pool(x))
+        if level:
+            low = hourglass(weights, path, level - 1, low)
+        else:
+            low = residual(weights, f"{path}.0.3.0", low)
+        return up + repeat(residual(weights, f"{path}.{level}.2.0", low))
+
+    def network(weights, x):
+        x = relu(weights.norm("bn1", weights.conv("conv1", x, 2)))
+        features = {"stem_relu": x}
+        x = features["stem_a_add"] = residual(weights, "layer1.0", x)
+        x = residual(weights, "layer2.0", pool(x))
+        x = features["stem_c_add"] = residual(weights, "layer3.0", x)
+        for i in range(stacks):
+            name = f"stack{i + 1}"
+            y = hourglass(weights, f"hg.{i}.hg", 3, x)
+            features[f"{name}_merge4"] = y
+            y = weights.conv(f"fc.{i}.0", residual(weights, f"res.{i}.0", y))
+            y = features[f"{name}_relu"] = relu(weights.norm(f"fc.{i}.1", y))
+            maps = features[f"{name}_maps"] = weights.conv(f"score.{i}", y)
+            if i < stacks - 1:
+                back = weights.conv(f"score_.{i}", maps)
+                x = x + weights.conv(f"fc_.{i}", y) + back
+        return features
+
+    return network
+
+
+def princeton(stacks):
+    """The same by princeton-vl, with another stem and other names."""
+    names = "conv{}.conv", "skip_layer.conv"
+
+    def hourglass(weights, path, level, x):
+        up = residual(weights, f"{path}.up1", x, *names)
+        low = residual(weights, f"{path}.low1", pool(x), *names)
+        if level > 1:
+            low = hourglass(weights, f"{path}.low2", level - 1, low)
+        else:
+            low = residual(weights, f"{path}.low2", low, *names)
+        return up + repeat(residual(weights, f"{path}.low3", low, *names))
+
+    def network(weights, x):
+        x = weights.norm("pre.0.bn", weights.conv("pre.0.conv", x, 2))
+        x = residual(weights, "pre.1", relu(x), *names)
+        features = {"stem_a_add": x}
+        x = residual(weights, "pre.3", pool(x), *names)
+        x = features["stem_c_add"] = residual(weights, "pre.4", x, *names)
+        for i in range(stacks):
+            name = f"stack{i + 1}"
+            y = hourglass(weights, f"hgs.{i}.0", 4, x)
+            features[f"{name}_merge4"] = y
+            y = residual(weights, f"features.{i}.0", y, *names)
+            y = weights.conv(f"features.{i}.1.conv", y)
+            y = relu(weights.norm(f"features.{i}.1.bn", y))
+            maps = weights.conv(f"outs.{i}.conv", y)
+            features |= {f"{name}_relu": y, f"{name}_maps": maps}
+            if i < stacks - 1:
+                back = weights.conv(f"merge_preds.{i}.conv.conv", maps)
+                more = weights.conv(f"merge_features.{i}.conv.conv", y)
+                x = x + back + more
+        return features
+
+    return network
