@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_pose import evaluate, files, metrics, training
+from keras_pose import evaluate, files, metrics, provenance, training
 from keras_pose.comparison import compare
 from keras_pose.comparison import describe as describe_comparison
 from keras_pose.data import annotations, runtime
@@ -295,6 +295,7 @@ def finish(run):
     # To build and to trace a network takes as long as 500 people.
     if models.same_network(untrained, best):
         whole.load_weights(best)
+        model.provenance = provenance.read(best)
     else:
         model = models.load_model(best)
     poses = predict_people(model, data, **settings)

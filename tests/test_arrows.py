@@ -18,7 +18,7 @@ FILES = [
 ]
 HEIGHTS = (
     {"choices", "cores", "imports", "untrusted"},
-    {"files", "geometry", "people", "skeletons", "console"},
+    {"files", "geometry", "people", "provenance", "skeletons", "console"},
     {"drawing", "codecs", "data"},
     {"models", "losses", "metrics"},
     {"training"},
@@ -33,7 +33,10 @@ HEIGHTS = (
 """From leaves to commands: imports go down, or stay in one package."""
 APART = ("codecs", "models", "losses", "metrics", "data")
 LOWEST = {"choices", "cores", "untrusted"}
-LEAVES = (*LOWEST, "files", "geometry", "imports", "people", "skeletons")
+LEAVES = (
+    *LOWEST,
+    *("files", "geometry", "imports", "people", "provenance", "skeletons"),
+)
 TENSORFLOW = (
     "keras_pose/data",
     "tfrecords",

@@ -141,6 +141,7 @@ def main(config):
         config,
         tasks,
         skeleton=COCO.name,
+        title="COCO keypoints",
         protocol="pck-bbox",
         sources=sources,
         unplaced=unplaced,

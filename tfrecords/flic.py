@@ -69,6 +69,7 @@ def main(config):
         config,
         tasks,
         skeleton=FLIC.name,
+        title="FLIC",
         protocol="flic",
         sources=paths.values(),
     )

@@ -83,6 +83,7 @@ def main(config):
         config,
         tasks,
         skeleton=LSP.name,
+        title="LSP" if digits == 4 else "LSPET",
         protocol="pck-torso",
         sources=[path],
         unplaced=unplaced,

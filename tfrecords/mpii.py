@@ -132,6 +132,7 @@ def main(config):
         config,
         tasks,
         skeleton=MPII.name,
+        title="MPII Human Pose",
         protocol="pckh",
         sources=sources,
         val_split=config.val_split,

@@ -28,6 +28,7 @@ import numpy as np
 
 from keras_pose.data.records import Person, Picture
 from keras_pose.geometry import PERSON_PIXELS
+from keras_pose.provenance import DRAWN
 from keras_pose.skeletons import MPII
 from tfrecords import shards
 from tfrecords.drawn import clothes, figure, pose, scene
@@ -269,6 +270,8 @@ def main(config):
         ),
         skeleton=MPII.name,
         protocol="pckh",
+        title=DRAWN,
+        drawn=True,
         max_side=config.size,
         workers=config.workers,
     )

@@ -13,6 +13,9 @@ DESCRIPTION = "dataset.json"
 FORMAT = 1
 LONGEST = 65_535
 """Largest side of a JPEG, pixels."""
+DRAWING = "tfrecords.synthetic"
+"""Converter whose data sets do not say themselves that they are drawn, if they
+are of an earlier version."""
 FEWEST_BYTES = 16
 """Size of an empty TFRecord: length and checksums."""
 
@@ -57,6 +60,24 @@ class Dataset:
         """Width / height that the subjects' boxes were fitted to; refitted to
         the network's when records are read. None: not fitted."""
         return self.description.get("aspect")
+
+    @property
+    def title(self) -> str:
+        """What people call the data set; without a title, the folder's name."""
+        return self.description.get("title") or self.folder.resolve().name
+
+    @property
+    def converter(self) -> str | None:
+        """Module that made it, such as "tfrecords.mpii"; None if unknown."""
+        command = self.description.get("command") or ""
+        match = re.search(r"\btfrecords\.\w+", command)
+        return match and match[0]
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its people are drawn, as far as is known."""
+        known = self.description.get("drawn")
+        return self.converter == DRAWING if known is None else known
 
     @property
     def splits(self) -> tuple:
@@ -199,7 +220,14 @@ WANTED = {
     ),
     "splits": OBJECT,
 }
-OPTIONAL = {"context": RATIO, "aspect": RATIO, "command": TEXT, "truth": OBJECT}
+OPTIONAL = {
+    "context": RATIO,
+    "aspect": RATIO,
+    "command": TEXT,
+    "truth": OBJECT,
+    "title": TEXT,
+    "drawn": (_is(bool), "true or false"),
+}
 """Required and optional values of dataset.json: {name: (test, words)}."""
 
 

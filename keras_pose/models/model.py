@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_pose import untrusted
+from keras_pose import provenance, untrusted
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
 
@@ -25,6 +25,37 @@ class PoseModel(keras.Model):
     Images (B, H, W, 3) uint8 -> the outputs of its `PoseMaps`, coarse to fine
     if there are several; the last is the result.
     """
+
+    _provenance = "{}"
+
+    @property
+    def provenance(self):
+        """What the weights were trained on and where they come from: a dict
+        that the file keeps, {} if unknown; see `keras_pose.provenance`. It is a
+        copy: assign the whole."""
+        return json.loads(self._provenance)
+
+    @provenance.setter
+    def provenance(self, facts):
+        self._provenance = provenance.to_json(facts)
+
+    def get_config(self):
+        """As Keras', with the provenance if it is known."""
+        facts = {"provenance": self.provenance} if self.provenance else {}
+        return super().get_config() | facts
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`.
+
+        Raises:
+            ValueError: the provenance is not an object, or too large.
+        """
+        config = dict(config)
+        facts = config.pop("provenance", {})
+        model = super().from_config(config, custom_objects)
+        model.provenance = facts
+        return model
 
     @property
     def codec(self):
@@ -171,7 +202,9 @@ def _check_members(path):
 def last_output(model):
     """The model with only the last output of `model`; it shares its layers."""
     if len(model.outputs) > 1:
-        model = keras.Model(model.input, model.outputs[-1], name=model.name)
+        facts = provenance.of(model)
+        model = PoseModel(model.input, model.outputs[-1], name=model.name)
+        model.provenance = facts
     if keras.backend.backend() == "tensorflow":
         # XLA compiles for almost a minute, and again for a smaller last batch.
         model.jit_compile = False
@@ -179,16 +212,17 @@ def last_output(model):
 
 
 def same_network(*paths):
-    """Whether .keras files differ only in weights and training."""
+    """Whether .keras files differ only in weights, training and provenance."""
     networks = []
     for path in paths:
         with zipfile.ZipFile(path) as file:
-            networks.append(json.loads(file.read("config.json"))["config"])
+            network = json.loads(file.read(provenance.CONFIG))["config"]
+        networks.append({**network, "provenance": None})
     return all(network == networks[0] for network in networks)
 
 
 WEIGHTS = "model.weights.h5"
-MEMBERS = {"config.json", "metadata.json", WEIGHTS}
+MEMBERS = {provenance.CONFIG, "metadata.json", WEIGHTS}
 """Files in a .keras file."""
 KNOWN = {
     "PoseMaps": PoseMaps,

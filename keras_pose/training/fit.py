@@ -1,6 +1,5 @@
 """The training loop of all papers: `model.fit` with exact resume."""
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from keras_pose import console, files
+from keras_pose import console, files, provenance
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.training import callbacks, schedule
@@ -78,6 +77,17 @@ def _fit(model, run, extra, folder, stop):
             else:
                 model.save(temporary)
     record.digests[names.UNTRAINED] = files.checksum(untrained)
+    stage = run.starts_from is not None
+    start = run.starts_from / names.BEST if stage else untrained
+    weights = getattr(config, "weights", None)
+    known = {"weights": weights} if weights not in (None, "none") else {}
+    model.provenance = provenance.trained(
+        provenance.read(start) or known,
+        data,
+        stage,
+        paper=run.paper,
+        command=description["command"],
+    )
     if checkpoint:
         record.resume(model)
     elif run.starts_from:
@@ -167,9 +177,7 @@ def _check_splits(data):
     if all(people.get(split) for split in ("train", "val")):
         return
     counts = ", ".join(f"{split} ({n:,})" for split, n in people.items())
-    command = data.description.get("command", "")
-    match = re.search(r"tfrecords\.\w+", command)
-    converter = match[0] if match else "tfrecords.lsp, mpii, coco, flic"
+    converter = data.converter or "tfrecords.lsp, mpii, coco, flic"
     raise ValueError(
         f"{data.folder}: training needs people in the splits train and val "
         f"(val chooses the best epoch); it has {counts}. Convert again: "

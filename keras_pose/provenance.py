@@ -1,0 +1,95 @@
+"""What weights were trained on and where they come from, as far as is known.
+
+A model carries these facts, `PoseModel.provenance`, in the config of its file:
+a JSON object without required entries. Usual ones:
+
+    trained_on     list of the data sets of people, DRAWN for drawn ones
+    started_from   what the weights were before that
+    paper, command, data      of a training run
+    source, sha256, score ... of an imported file
+"""
+
+import json
+import zipfile
+from pathlib import Path
+
+from keras_pose import untrusted
+
+DRAWN = "drawn people"
+"""Name of all drawn data sets among those that a model was trained on."""
+MOST = 2**16
+"""Largest number of characters of the facts as JSON."""
+CONFIG = "config.json"
+"""File of a saved model that holds its config."""
+ON_PHOTOGRAPHS = (
+    f"this model was trained on {DRAWN} only: its joints on photographs are "
+    "not to be relied on"
+)
+
+
+def to_json(facts):
+    """The facts as JSON text.
+
+    Raises:
+        ValueError: not a dict that JSON can hold, or too large.
+    """
+    if not isinstance(facts, dict):
+        raise ValueError(f"provenance must be an object, got {facts!r:.100}")
+    try:
+        text = json.dumps(facts, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"provenance must be JSON: {error}") from None
+    if len(text) > MOST:
+        raise ValueError(
+            f"provenance must have at most {MOST:,} characters, got "
+            f"{len(text):,}"
+        )
+    return text
+
+
+def of(model):
+    """The facts that a model carries; {} if there are none."""
+    return getattr(model, "provenance", {})
+
+
+def read(path):
+    """The facts in a .keras file or in the folder of a model.
+
+    Raises:
+        ValueError: not a model's file, or facts of another kind.
+    """
+    path = Path(path)
+    if path.is_dir():
+        config = untrusted.read_json(path / CONFIG)
+    else:
+        with zipfile.ZipFile(path) as file:
+            config = untrusted.parse_json(file.read(CONFIG), path)
+    facts = config["config"].get("provenance", {})
+    return json.loads(to_json(facts))
+
+
+def trained(before, data, same=False, **facts):
+    """The facts on a model after training.
+
+    Args:
+        before: the facts on the weights that it started from, {} for random
+            ones.
+        data: a `data.dataset.Dataset`.
+        same: whether this is a further stage of the same training.
+        **facts: further ones on this training.
+    """
+    earlier = before.get("trained_on")
+    earlier = earlier if isinstance(earlier, list) else []
+    now = DRAWN if data.is_drawn else data.title
+    start = before.get("started_from") if same else before
+    return {
+        "trained_on": [name for name in earlier if name != now] + [now],
+        "data": data.title,
+        **facts,
+    } | ({"started_from": start} if start else {})
+
+
+def is_drawn_only(facts):
+    """Whether a model was trained on drawn people alone, as far as is known."""
+    names = facts.get("trained_on")
+    return isinstance(names, list) and set(map(str, names)) == {DRAWN}
