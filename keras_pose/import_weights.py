@@ -14,17 +14,21 @@ cells, and it evaluates, predicts, exports and trains like one of ours.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from keras_pose import console, files, skeletons
+from keras_pose import console, files, skeletons, untrusted
 from keras_pose.data import dataset
-from keras_pose.models import torch_weights
-from keras_pose.models.torch_weights import networks, sources
+from keras_pose.models import macs, torch_weights
+from keras_pose.models import model as models
+from keras_pose.models.torch_weights import networks, published, sources
 
 SIZES = {17: (256, 192)}
 """Height and width of pictures by the number of joints, COCO's; else square."""
+SHOWN = 4
+"""Most published files that are named where it is not known which one it is."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,12 @@ class Config:
     """Joints in the order of the maps: mpii, coco, lsp, flic, or a folder of
     records; by default mpii for 16 and coco for 17."""
     image_size: tuple[int, int] | None = None
-    """Height and width that it was trained with; by default 256 192 for COCO's
-    joints, else 256 256."""
+    """Height and width that it was trained with; by default those of the
+    published file, or 256 192 for COCO's joints and 256 256 for others."""
     alignment: Literal["center", "corner", "udp"] | None = None
     """Where the cells of the maps lie in the picture; by default as in the
-    source's code. udp: for weights trained with unbiased data processing."""
+    published file, or in the source's code. udp: for weights trained with
+    unbiased data processing."""
     sigma: float | None = None
     """Width of the Gaussians that it was trained with, cells; by default the
     source's for this size."""
@@ -55,34 +60,50 @@ class Config:
     Microsoft's Simple Baselines have bgr, mmpose's rgb."""
 
 
+@dataclass(frozen=True)
+class Imported:
+    """A model, and where it comes from."""
+
+    model: models.PoseModel
+    network: str
+    """As in `keras_pose.models`."""
+    source: sources.Source
+    ignored: dict[str, str]
+    """Name of a tensor -> rule by which it was left out."""
+    published: tuple[published.Published, ...]
+    """The known file that it is, or those that it may be."""
+    known: bool
+    """Whether `published` is the file."""
+
+
 def main(config):
     """Imports and writes a model; prints where it comes from; returns it."""
     if config.output.suffix != ".keras":
         raise ValueError(f"--output must be a .keras file, got {config.output}")
     checkpoint = torch_weights.read(config.weights)
     try:
-        model, source, ignored = imported(checkpoint, config)
+        found = convert(checkpoint, config)
     except ValueError as error:
         raise ValueError(f"{config.weights}: {error}") from None
-    origin = describe(config, checkpoint, source, model, ignored)
+    facts = describe(config, checkpoint, found)
+    found.model.provenance = facts
     config.output.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(config.output) as temporary:
-        model.save(temporary)
+        found.model.save(temporary)
+    ignored = [*checkpoint.ignored, *found.ignored]
     with files.whole(config.output.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(origin, indent=2))
-    report(config, origin)
-    return model
+        text = json.dumps(facts | {"left_out": ignored}, indent=2)
+        temporary.write_text(text)
+    report(config, checkpoint, found)
+    return found.model
 
 
-def imported(checkpoint, config):
-    """The model of a checkpoint.
+def convert(checkpoint, config):
+    """The model of a checkpoint: `Imported`.
 
     Args:
         checkpoint: `torch_weights.Checkpoint`.
         config: see `Config`.
-
-    Returns:
-        PoseModel, `sources.Source`, and {name: rule} of unused tensors.
 
     Raises:
         ValueError: an unknown source, or weights that do not fit.
@@ -96,12 +117,23 @@ def imported(checkpoint, config):
             f"the weights of {source.name} find no joints, they classify "
             "pictures: --initial-weights of a paper starts a training from them"
         )
-    skeleton = _skeleton(config.skeleton, networks.joints_of(layers))
-    size = config.image_size or SIZES.get(len(skeleton.joints), (256, 256))
+    joints = networks.joints_of(layers)
+    skeleton = _skeleton(config.skeleton, joints)
+    rows = published.find(source.name, joints=joints, sha256=checkpoint.sha256)
+    name = config.weights.name.partition(".")[0]
+    file = [row for row in rows if row.is_file(name, checkpoint.sha256)]
+    known = file[0] if len(file) == 1 else None
+    size = SIZES.get(joints, (256, 256))
     settings = {"alignment": config.alignment, "sigma": config.sigma}
     settings = {name: v for name, v in settings.items() if v is not None}
-    model = networks.build(source, layers, skeleton, size, **settings)
-    return model, source, ignored
+    if known:
+        size = known.size
+        settings = {"alignment": known.alignment} | settings
+    size = config.image_size or size
+    model, network = networks.build(source, layers, skeleton, size, **settings)
+    alike = [row for row in rows if (row.network, row.size) == (network, size)]
+    rows = (known,) if known else tuple(alike)
+    return Imported(model, network, source, ignored, rows, known is not None)
 
 
 def _skeleton(name, joints):
@@ -125,12 +157,60 @@ def _skeleton(name, joints):
     return known[joints]
 
 
-def describe(config, checkpoint, source, model, ignored):
-    return {}
+def describe(config, checkpoint, found):
+    """The facts that the model carries, see `keras_pose.provenance`."""
+    source, codec = found.source, found.model.codec
+    facts = {
+        "network": found.network,
+        "source": source.name,
+        "code": source.code,
+        "file": untrusted.shown(config.weights.name),
+        "sha256": checkpoint.sha256,
+        "parameters": macs.parameters(found.model),
+        "joints": codec.skeleton.name,
+        "channels": "bgr" if source.bgr else "rgb",
+        "alignment": codec.alignment,
+        "published": [
+            {"name": row.name, "score": row.described(), "test": row.flags}
+            for row in found.published
+        ],
+    }
+    if found.known:
+        (row,) = found.published
+        facts |= {"trained_on": [row.data], "licence": row.licence}
+    return facts
 
 
-def report(config, origin):
-    pass
+def report(config, checkpoint, found):
+    """Prints what was imported, how it was tested, and what may follow."""
+    model, codec = found.model, found.model.codec
+    height, width = model.input_shape[1:3]
+    print(
+        f"{found.network}, {macs.parameters(model):,} parameters, weights of "
+        f"{found.source.code} ({found.source.name})\n"
+        f"SHA-256 {checkpoint.sha256}\n"
+        f"Input {height} x {width}, joints {codec.skeleton.name}, cells "
+        f"{codec.alignment}, sigma {codec.sigma:g}"
+    )
+    rules = Counter(found.ignored.values())
+    if checkpoint.ignored:
+        rules["entries that no network computes with"] = len(checkpoint.ignored)
+    for rule, count in rules.items():
+        print(f"Left out: {count:,}, {rule}")
+    if found.published:
+        print("This is" if found.known else "It may be", end=" ")
+    for row in found.published[:SHOWN]:
+        print(f"{row.name}: {row.described()}")
+    output = config.output
+    print(
+        f"Wrote {output} and {output.with_suffix('.json').name}.\n"
+        f"Next: python -m keras_pose.predict --model {output} photo.jpg"
+    )
+    for flags in {row.flags: None for row in found.published[:SHOWN]}:
+        print(
+            f"or, as it was tested: python -m keras_pose.evaluate --model "
+            f"{output} --data DIR {flags}"
+        )
 
 
 if __name__ == "__main__":

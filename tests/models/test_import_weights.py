@@ -1,5 +1,6 @@
 """Published weights, imported, compute what the public networks compute."""
 
+import json
 from functools import partial
 
 import keras
@@ -8,9 +9,9 @@ import pytest
 import safetensors.numpy
 from keras import layers, ops
 
-from keras_pose import import_weights
+from keras_pose import files, import_weights
 from keras_pose.models.model import load_model
-from keras_pose.models.torch_weights import networks, sources
+from keras_pose.models.torch_weights import networks, published, sources
 from tests.models import layer_tables as tables
 from tests.models import numpy_networks as peers
 
@@ -56,7 +57,7 @@ def seen(source, images):
     return np.moveaxis(x, -1, 1)
 
 
-def published(source, values):
+def as_published(source, values):
     """By the names in the source's files."""
     if not source.endswith("-mmpose"):
         return values
@@ -76,11 +77,13 @@ def imported(request, tmp_path_factory):
     weights = peers.Weights(table)
     wanted = weights.fit(network, seen(source, pictures))
     file = folder / "published.safetensors"
-    safetensors.numpy.save_file(published(source, weights.values), file)
+    safetensors.numpy.save_file(as_published(source, weights.values), file)
     output = folder / "models" / "imported.keras"
     config = import_weights.Config(file, output, image_size=size)
     import_weights.main(config)
-    yield source, load_model(output), pictures, wanted
+    model = load_model(output)
+    assert model.provenance["sha256"] == files.checksum(file)
+    yield source, model, pictures, wanted
     keras.backend.clear_session()
 
 
@@ -259,6 +262,49 @@ def test_what_cannot_be_imported_is_said(tmp_path):
     say(r"has a hg\.0\.hg\.0\.0\.1", deeper)
 
 
+def test_a_known_file_brings_its_size_and_cells_and_says_how_it_was_tested(
+    tmp_path, capsys, monkeypatch
+):
+    row = published.Published(
+        name="tiny_best",
+        network="Hourglass, 1 stack",
+        size=(64, 128),
+        score=91.5,
+        source="hourglass-princeton",
+        place="someone/pose",
+        licence="MIT",
+        data="MPII",
+        measure="PCKh@0.5",
+        protocol="pckh",
+        skeleton="mpii",
+        flip_shift=1,
+        alignment="udp",
+    )
+    monkeypatch.setattr(published, "PUBLISHED", (row,))
+    file, output = tmp_path / "tiny_best.pth", tmp_path / "new" / "tiny.keras"
+    table = tables.princeton(1, f=16)
+    tensors = values(table) | {"pre.0.bn.num_batches_tracked": np.array(7)}
+    safetensors.numpy.save_file(tensors, file)
+    import_weights.main(import_weights.Config(file, output))
+    said = capsys.readouterr().out
+    model = load_model(output)
+    assert model.input_shape == (None, 64, 128, 3)
+    assert model.codec.alignment == "udp" and model.codec.sigma == 64 / 256
+    facts = json.loads(output.with_suffix(".json").read_text())
+    left = facts.pop("left_out")
+    assert facts == model.provenance
+    assert facts["trained_on"] == ["MPII"] and facts["licence"] == "MIT"
+    assert facts["sha256"] in said and "hourglass-princeton" in said
+    dead = [name for name in table if tables.dead(name, table)]
+    assert {*left} == {*dead, "pre.0.bn.num_batches_tracked"}
+    assert f"{len(dead)}, shortcut whose widths agree" in said
+    assert "This is tiny_best: MPII val, PCKh@0.5 91.5" in said
+    wanted = "--split val --decoding quarter --flip --flip-shift 1"
+    (test,) = [published["test"] for published in facts["published"]]
+    assert test.startswith(wanted) and test in said.splitlines()[-1]
+    assert f"{facts['parameters']:,} parameters" in said
+
+
 def test_a_resnet_of_mmpose_takes_rgb():
     table = tables.merged(tables.RESNET_50, tables.upsampling())
     tensors = {name: np.zeros(shape, "f4") for name, shape in table.items()}
@@ -267,7 +313,7 @@ def test_a_resnet_of_mmpose_takes_rgb():
         ("simple-baselines", 2),
         ("simple-baselines-mmpose", 0),
     ):
-        given = published(source, tensors)
+        given = as_published(source, tensors)
         assert sources.recognise(given).name == source
         found, _ = networks.layers_of(sources.recognise(given), given)
         kernel = found["conv1_conv"]["kernel"]

@@ -89,14 +89,14 @@ def build(source, layers, skeleton, size, **settings):
         settings: of `codecs.Heatmaps`, in place of the source's.
 
     Returns:
-        PoseModel
+        PoseModel, and the network as `published` calls it.
 
     Raises:
         ValueError: other joints, a size that the network cannot have, or a
             layer that is missing, left over or of another shape.
     """
     images = keras.Input((*size, 3), dtype="uint8")
-    name, maps = NETWORKS[source.network](source, images, layers)
+    title, maps = NETWORKS[source.network](source, images, layers)
     joints = maps[-1].shape[-1]
     if joints != len(skeleton.joints):
         raise ValueError(
@@ -109,9 +109,10 @@ def build(source, layers, skeleton, size, **settings):
     } | settings
     stride = size[0] // maps[-1].shape[1]
     outputs = heads.pose_maps({stride: maps}, skeleton, **settings)
+    name = re.sub("[^a-z0-9]+", "_", title.lower())
     model = PoseModel(images, outputs, name=name)
     assign(model, layers)
-    return model
+    return model, title
 
 
 def joints_of(layers):
@@ -205,7 +206,7 @@ def _simple_baselines(source, images, layers):
         filters=filters,
         kernel=kernel,
     )
-    return f"baseline_{depth}", [maps]
+    return f"Simple Baselines, ResNet-{depth}", [maps]
 
 
 def _hrnet(source, images, layers):
@@ -219,7 +220,7 @@ def _hrnet(source, images, layers):
         for stage in (2, 3, 4)
     )
     maps = hrnet.hrnet(images, joints_of(layers), width=width, modules=modules)
-    return f"hrnet_w{width}", [maps]
+    return f"HRNet-W{width}", [maps]
 
 
 def _hourglass(source, images, layers):
@@ -236,7 +237,7 @@ def _hourglass(source, images, layers):
         widths=widths,
         pixel_offset=source.pixel_offset,
     )
-    return f"hourglass_{stacks}", maps
+    return f"Hourglass, {stacks} stack" + "s" * (stacks > 1), maps
 
 
 def _shape(layers, name):
@@ -255,4 +256,4 @@ NETWORKS = {
     "hrnet": _hrnet,
     "hourglass": _hourglass,
 }
-"""By `Source.network`: (source, images, layers) -> name, maps of each stage."""
+"""By `Source.network`: (source, images, layers) -> title, maps by stage."""

@@ -69,6 +69,11 @@ class Published:
         found = re.search(r"-([0-9a-f]{8})(?:_\d{8})?$", self.name)
         return found[1] if found else ""
 
+    def is_file(self, name, sha256):
+        """Whether a file with this name, without its ending, and this SHA-256
+        is the published one; the digits in its name decide if there are any."""
+        return sha256[:8] == self.sha256 if self.sha256 else name == self.name
+
     @property
     def flags(self):
         """Flags of `keras_pose.evaluate` for this test; "" without joints."""
