@@ -64,13 +64,13 @@ class Config:
 class Imported:
     """A model, and where it comes from."""
 
-    model: models.PoseModel
+    model: "models.PoseModel"  # in quotes: an annotation would import it
     network: str
     """As in `keras_pose.models`."""
-    source: sources.Source
+    source: "sources.Source"
     ignored: dict[str, str]
     """Name of a tensor -> rule by which it was left out."""
-    published: tuple[published.Published, ...]
+    published: tuple["published.Published", ...]
     """The known file that it is, or those that it may be."""
     known: bool
     """Whether `published` is the file."""
