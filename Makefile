@@ -7,6 +7,10 @@ BIN := .venv/bin
 # Runs are timed from here; bytecode caches save seconds at every start.
 export PYTHONDONTWRITEBYTECODE :=
 
+# pip would compile every module, which takes longer than to unpack them; Python
+# compiles those that it imports.
+PIP := --quiet --no-compile
+
 hsm: .venv/installed
 	$(BIN)/python -m reproductions.hsm_loss --beta 1 --gamma 2
 
@@ -43,16 +47,16 @@ install: .venv/installed
 		|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12'; exit 1; }
 	$(PYTHON) -m venv .venv \
 		|| { echo 'On Debian and Ubuntu: sudo apt install python3-venv'; exit 1; }
-	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
+	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e .
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet -r requirements.txt -e '.[test]'
+	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e '.[test]'
 	touch $@
 
 # The CPU builds; PyPI's torch for Linux brings gigabytes of CUDA.
 .venv/tested-backends: .venv/tested
-	$(BIN)/python -m pip install --quiet jax==0.10.2 torch==2.13.0 \
+	$(BIN)/python -m pip install $(PIP) jax==0.10.2 torch==2.13.0 \
 		--extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@
 

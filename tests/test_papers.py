@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from keras import layers
 
 import reproductions
 from keras_pose.data.augment import Augmentation, draw
@@ -51,6 +52,12 @@ def three_stages(without_hourglasses):
         yield
 
 
+def one_layer(images, depth, *, weights, width):
+    """Stands in for `resnet.resnet_features`."""
+    x = layers.Rescaling(1 / 255)(images)
+    return layers.Conv2D(64, 32, 32, activation="relu")(x)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_trains_reports_and_exports(
     name, drawn, tmp_path, monkeypatch, eagerly, request
@@ -69,6 +76,8 @@ def test_paper_trains_reports_and_exports(
     small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
     small["block"] = "residual"  # the others: models/test_inception_resnet.py
     # Networks are in tests/models; two_layers is quicker to trace.
+    if name == "simple_baselines":  # a whole ResNet is in resnet_fcn's run
+        monkeypatch.setattr(paper.resnet, "resnet_features", one_layer)
     if name in ("hrnet", "hsm_loss"):
         two_layers = request.getfixturevalue("two_layers")
         settings = {"stacks": 1, "filters": 8, "bias": 0.0}

@@ -91,6 +91,23 @@ def test_a_restored_plateau_goes_on_counting(model):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.4)
 
 
+def test_a_continued_run_waits_for_its_plateau_no_longer_than_a_whole_one(
+    tmp_path, model
+):
+    """The rate halves after two epochs without progress, one before the end."""
+    before = plateau(model, 0)
+    for epoch in range(2):
+        before.on_epoch_end(epoch, {"val_loss": 1.0})
+    kept = folder.Checkpoint(tmp_path, {"epoch": 2, "plateau": before.state()})
+    after = plateau(model, 0)
+    record = Record(tmp_path, "val_loss", after, checkpoint=kept)
+    record.set_model(model)
+    for callback in (after, record):  # as `fit` has them
+        callback.on_train_begin()
+    after.on_epoch_end(2, {"val_loss": 1.0})
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.4)
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(model):
     guard = Guard(0)
     guard.set_model(model)
