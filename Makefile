@@ -18,9 +18,9 @@ test: .venv/tested
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What claims to run on JAX and PyTorch, there: some minutes for each.
-ON_BACKENDS := tests/losses tests/metrics tests/test_heatmaps.py \
+ON_BACKENDS := tests/losses tests/metrics tests/codecs \
 	tests/training/test_optimizers.py tests/models/test_hourglass.py \
-	tests/models/test_mss_net.py
+	tests/models/test_mss_net.py tests/models/test_import_weights.py
 
 test-backends: .venv/tested-backends
 	$(BIN)/python -m pytest tests/test_backends.py
