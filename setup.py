@@ -41,6 +41,12 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
-        "test": ["pytest>=8.3", "pytest-xdist>=3.8", "ruff>=0.14"],
+        "hub": ["huggingface-hub>=0.34"],
+        "test": [
+            "huggingface-hub>=0.34",
+            "pytest>=8.3",
+            "pytest-xdist>=3.8",
+            "ruff>=0.14",
+        ],
     },
 )

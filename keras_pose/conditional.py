@@ -70,7 +70,7 @@ class Config:
     """Settings of the choice of thresholds."""
 
     model: Path
-    """A trained .keras file, for example runs/hsm/best.keras."""
+    """A trained model, as of keras_pose.evaluate."""
     data: Path
     """Folder of records with a dataset.json."""
     split: str = "val"
@@ -318,6 +318,8 @@ def load(path, skeleton):
 
 def main(config):
     """Runs all trials, chooses, prints and writes; returns `Thresholds`."""
+    output = config.output
+    output = output or models.folder_of(config.model) / "conditional.json"
     dataset = open_dataset(config.data)
     people_count = dataset.people(config.split)
     model = models.load_model(config.model)
@@ -367,7 +369,6 @@ def main(config):
         print(f"tau_c {shown}, 0 elsewhere; tau_s {thresholds.tau_s:g}.")
     else:
         print("No thresholds beat the single test: no one is tested again.")
-    output = config.output or config.model.with_name("conditional.json")
     save(
         output,
         thresholds,

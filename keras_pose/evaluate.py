@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_pose import conditional, metrics
+from keras_pose import conditional, metrics, provenance
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
@@ -35,7 +35,8 @@ class Config:
     """Settings of one evaluation."""
 
     model: Path
-    """A trained .keras file, for example runs/hsm/best.keras."""
+    """A trained .keras file, for example runs/hsm/best.keras, the folder of a
+    published model, or hf://user/model."""
     data: Path
     """Folder of records with a dataset.json."""
     split: str = "val"
@@ -153,11 +154,12 @@ def describe(scored, poses, people, skeleton, split):
     return "\n\n".join(lines)
 
 
-def save(folder, scored, poses, people, skeleton):
+def save(folder, scored, poses, people, skeleton, notes=None):
     """Writes all tables and poses, each file completely or not at all.
 
     table.csv has the first protocol, table-NAME.csv the others; if one of them
-    suppresses poses, predictions.json holds the remaining poses.
+    suppresses poses, predictions.json holds the remaining poses. Its header
+    holds `notes`, of `provenance.notes`.
 
     Returns:
         names of the tables' files.
@@ -169,12 +171,13 @@ def save(folder, scored, poses, people, skeleton):
     formats.save(folder, tables, poses, people, skeleton)
     names = formats.names_of(remaining, people)
     results = formats.as_results(remaining, people, names)
-    formats.save_results(folder / formats.PREDICTIONS, results, skeleton)
+    formats.save_results(folder / formats.PREDICTIONS, results, skeleton, notes)
     return [*tables]
 
 
 def main(config):
     """Predicts, scores, prints and writes; returns {protocol: table}."""
+    output = config.output or models.folder_of(config.model)
     dataset = open_dataset(config.data)
     dataset.people(config.split)  # fails early if there is no such split
     skeleton = dataset.skeleton
@@ -210,8 +213,10 @@ def main(config):
             f"{(crops > 1).sum():,} of {len(crops):,} people were predicted "
             f"again: {crops.mean():.2f} crops per person."
         )
-    output = config.output or config.model.parent
-    written = save(output, scored, poses, people, skeleton)
+    notes = provenance.notes(provenance.of(model), dataset.is_drawn)
+    if "warning" in notes:
+        print(f"Note: {notes['warning']}.")
+    written = save(output, scored, poses, people, skeleton, notes)
     print(
         f"Wrote {' and '.join(written)} and predictions.npz, .mat, .json to "
         f"{output}."
@@ -258,11 +263,11 @@ def papers_row(table, skeleton, protocol, model):
         table: of `evaluate`.
         skeleton: the order of the joints.
         protocol: name of the protocol.
-        model: path of the model; its folder names the row.
+        model: path of the model, which names the row.
     """
     chosen = metrics.find(protocol)
     scores = table.loc[[*chosen.columns(skeleton), "Mean"]].iloc[:, 0]
-    row = scores.rename({"Mean": "Total"}).to_frame(Path(model).parent.name).T
+    row = scores.rename({"Mean": "Total"}).to_frame(models.name_of(model)).T
     row = row.rename_axis(columns=chosen.title)
     return "\n" + row.to_string(float_format="%.1f")
 

@@ -28,7 +28,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from keras_pose import files, serving
+from keras_pose import files, provenance, serving
 from keras_pose.console import run
 from keras_pose.models import model as models
 from keras_pose.people import MISSING_THRESHOLD
@@ -49,7 +49,8 @@ class Config:
     """Settings of one export."""
 
     model: Path
-    """A .keras file of training, for example runs/hsm/best.keras."""
+    """A .keras file, for example runs/hsm/best.keras, the folder of a published
+    model, or hf://user/model."""
     output: Path | None = None
     """Folder of the SavedModel; default: saved_model beside the model."""
     flip: bool = False
@@ -98,7 +99,7 @@ def export(
             temporary = scratch / folder.name
             tf.saved_model.save(tf.Module(), str(temporary), signatures)
             (temporary / SERVING).write_text(
-                json.dumps(_serving(server, model.name), indent=2)
+                json.dumps(_serving(server, model), indent=2)
             )
             files.flush(temporary)
             if folder.exists():
@@ -117,11 +118,14 @@ def _restore(folder, old):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _serving(server, name):
+def _serving(server, model):
     """Contents of serving.json: all that a client needs to know."""
     height, width = server.size
+    facts = provenance.of(model)
     return {
-        "model": name,
+        "model": model.name,
+        "provenance": facts,
+        **provenance.notes(facts),
         "skeleton": server.skeleton.described(),
         "joints": server.skeleton.joints,
         "limbs": server.skeleton.limbs,
@@ -142,7 +146,7 @@ def _serving(server, name):
 def main(config):
     """Loads and exports the model; prints how to use it."""
     serving.need_tensorflow()
-    output = config.output or config.model.parent / "saved_model"
+    output = config.output or models.folder_of(config.model) / "saved_model"
     folder = export(
         models.load_model(config.model),
         output,

@@ -118,7 +118,11 @@ def _execute_quietly(module):
 
 
 def install():
-    """Called by `keras_pose` before it imports anything."""
+    """Called by `keras_pose` before it imports anything else.
+
+    Returns:
+        whether imports are late, until `load`.
+    """
     # On a CPU, TensorFlow logs as errors that there is no GPU and that oneDNN
     # lacks an operation. Real failures raise anyway.
     level = "2" if _has_gpu_driver() else "3"
@@ -130,6 +134,7 @@ def install():
         words = {word.split(".")[0] for word in sys.orig_argv}
         finder.late = not words.isdisjoint(OURS)
     sys.meta_path.insert(0, finder)
+    return finder.late
 
 
 def _has_gpu_driver():

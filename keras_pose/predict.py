@@ -3,11 +3,11 @@
     python -m keras_pose.predict --model best.keras photo.jpg \\
         --box 120 40 200 460 --output out.png --json out.json
 
-The model is a .keras file of training or the folder of an export. --box is the
-person's box: x, y, width, height in pixels; the default is the whole picture,
-which works where one person fills it. The EXIF orientation is applied, as in
-every viewer, and coordinates are those of the upright picture, from the centre
-of its first pixel.
+The model is a .keras file, the folder of a published model or of an export, or
+hf://user/model. --box is the person's box: x, y, width, height in pixels; the
+default is the whole picture, which works where one person fills it. The EXIF
+orientation is applied, as in every viewer, and coordinates are those of the
+upright picture, from the centre of its first pixel.
 """
 
 import os
@@ -20,7 +20,15 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from keras_pose import drawing, export, geometry, serving, skeletons, untrusted
+from keras_pose import (
+    drawing,
+    export,
+    geometry,
+    provenance,
+    serving,
+    skeletons,
+    untrusted,
+)
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
 from keras_pose.evaluation import formats
@@ -41,7 +49,8 @@ class Config:
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photographs: JPEG, PNG, GIF or BMP."""
     model: Path
-    """A .keras file, or the folder that python -m keras_pose.export wrote."""
+    """A .keras file, the folder that python -m keras_pose.publish or
+    keras_pose.export wrote, or hf://user/model."""
     box: tuple[float, float, float, float] | None = None
     """The person: x y width height in pixels, for one photograph."""
     output: Path | None = None
@@ -116,27 +125,36 @@ def check_box(box, image, path):
 
 
 def open_model(path, flip=False):
-    """Loads a .keras file or an export as a function and its skeleton.
+    """Loads a model or an export as a function and its skeleton.
 
     Returns:
         function(encoded (B,) strings, boxes (B, 4)) -> dict of joints (B, K, 2)
         x, y in the photographs' pixels, scores (B, K), missing (B, K) and, if
-        the model predicts it, occluded (B, K); and the `Skeleton`.
+        the model predicts it, occluded (B, K); the `Skeleton`; and what is
+        known of the model, see `keras_pose.provenance`.
     """
     path = Path(path)
-    if not path.is_dir():
-        server = serving.Server(models.load_model(path), flip=flip)
+    if not path.is_dir() or (path / provenance.CONFIG).is_file():
+        model = models.load_model(path)
+        server = serving.Server(model, flip=flip)
         # A bound method of a tf.function does not keep the server alive.
-        return lambda *inputs: server.encoded(*inputs), server.skeleton
+        return (
+            lambda *inputs: server.encoded(*inputs),
+            server.skeleton,
+            provenance.of(model),
+        )
     if not (path / export.SERVING).is_file():
         raise ValueError(
-            f"{path} is not an export: it has no {export.SERVING}. Write one "
-            "with python -m keras_pose.export"
+            f"{path} is neither a model nor an export: it has no "
+            f"{provenance.CONFIG} and no {export.SERVING}. Write one with "
+            "python -m keras_pose.export"
         )
     settings = untrusted.read_json(path / export.SERVING)
     try:
         skeleton = skeletons.find(settings["skeleton"])
         has_flip = settings["flip"]
+        facts = settings.get("provenance", {})  # none: an earlier version
+        provenance.to_json(facts)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path / export.SERVING} is not from an export: problem with "
@@ -163,7 +181,7 @@ def open_model(path, flip=False):
     def locate(photographs, boxes):
         return encoded(encoded=photographs, boxes=boxes)
 
-    return locate, skeleton
+    return locate, skeleton, facts
 
 
 def predict(function, path, box=None):
@@ -208,7 +226,10 @@ def main(config):
     _keep_inputs(config, targets)
     for folder in {target.parent for target in targets if target}:
         folder.mkdir(parents=True, exist_ok=True)
-    function, skeleton = open_model(config.model, config.flip)
+    function, skeleton, facts = open_model(config.model, config.flip)
+    notes = provenance.notes(facts)
+    if "warning" in notes:
+        print(f"Note: {notes['warning']}.")
     if not config.box:
         print("No --box: the whole picture is used as the box.")
     poses = []
@@ -230,7 +251,7 @@ def main(config):
     if config.json:
         names = [str(path) for path in config.photos]
         results = formats.as_results(poses, nobody(names, skeleton))
-        header = formats.save_results(config.json, results, skeleton)
+        header = formats.save_results(config.json, results, skeleton, notes)
         written += [config.json, header]
     if not several:
         print(table(poses, skeleton))

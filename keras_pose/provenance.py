@@ -68,6 +68,23 @@ def read(path):
     return json.loads(to_json(facts))
 
 
+def notes(facts, drawn=False):
+    """What a file of predictions says about the model: a dict.
+
+    Args:
+        facts: on the model.
+        drawn: whether the pictures are known to be of drawn people.
+
+    Returns:
+        "trained_on", or that it is unknown; and a "warning" if the model has
+        only seen drawn people and the pictures may be photographs.
+    """
+    warning = is_drawn_only(facts) and not drawn
+    return {"trained_on": facts.get("trained_on", "unknown")} | (
+        {"warning": ON_PHOTOGRAPHS} if warning else {}
+    )
+
+
 def trained(before, data, same=False, **facts):
     """The facts on a model after training.
 

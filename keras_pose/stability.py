@@ -35,7 +35,8 @@ class Config:
     """Settings of one comparison."""
 
     models: tuple[str, ...]
-    """.keras files, named after their folders, or name=file."""
+    """Models, as of keras_pose.evaluate, .keras files being named after their
+    folders; or name=model."""
     data: Path
     """Folder of records with a dataset.json."""
     output: Path
@@ -146,13 +147,13 @@ def main(config):
     return table
 
 
-def named(models):
-    """{name: path} of "path" (named after its folder) and "name=path"."""
+def named(words):
+    """{name: path} of "path" (see `models.name_of`) and "name=path"."""
     paths = {}
-    for model in models:
-        name, _, path = model.rpartition("=")
+    for word in words:
+        name, _, path = word.rpartition("=")
         path = Path(path)
-        name = name or path.absolute().parent.name
+        name = name or models.name_of(path)
         if name in paths:
             raise ValueError(
                 f"two models are called {name}: {paths[name]} and {path}; "
@@ -160,7 +161,7 @@ def named(models):
             )
         paths[name] = path
     if not paths:
-        raise ValueError("--models needs at least one .keras file")
+        raise ValueError("--models needs at least one model")
     return paths
 
 

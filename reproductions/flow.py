@@ -300,7 +300,8 @@ def finish(run):
         model = models.load_model(best)
     poses = predict_people(model, data, **settings)
     scored = evaluate.score(poses, people, data.skeleton, data.protocols)
-    evaluate.save(output, scored, poses, people, data.skeleton)
+    notes = provenance.notes(provenance.of(model), data.is_drawn)
+    evaluate.save(output, scored, poses, people, data.skeleton, notes)
     table, _ = scored[data.protocol]
     results = {
         "split": split,

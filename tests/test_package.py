@@ -32,7 +32,11 @@ def test_every_range_has_a_pin_inside_it():
 
 
 def test_every_import_is_required():
-    names = {"cv2": "opencv-python-headless", "google": "protobuf"}
+    names = {
+        "cv2": "opencv-python-headless",
+        "google": "protobuf",
+        "huggingface_hub": "huggingface-hub",
+    }
     found = set()
     for top in ("keras_pose", "reproductions", "tfrecords"):
         for path in (ROOT / top).rglob("*.py"):

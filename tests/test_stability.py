@@ -65,7 +65,7 @@ def test_models_are_named_after_their_folders_or_as_asked():
     assert names["plain"].parts == ("runs", "x", "best.keras")
     with pytest.raises(ValueError, match="two models are called mss: .*other="):
         stability.named(("a/mss/best.keras", "b/mss/best.keras"))
-    with pytest.raises(ValueError, match="at least one .keras"):
+    with pytest.raises(ValueError, match="at least one model"):
         stability.named(())
 
 

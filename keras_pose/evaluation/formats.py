@@ -59,13 +59,14 @@ def save(folder, tables, poses, people, skeleton):
             temporary.write_bytes(content)
 
 
-def save_results(path, results, skeleton):
+def save_results(path, results, skeleton, notes=None):
     """Writes a list of results and its header file.
 
     Args:
         path: of the .json.
         results: of `as_results`.
         skeleton: names the keypoints.
+        notes: further entries of the header, of `provenance.notes`.
 
     Returns:
         path of the header.
@@ -79,6 +80,7 @@ def save_results(path, results, skeleton):
         "pixels": PIXELS,
         "bbox": "x, y, width, height of the input box",
         "missing, occluded": "of each joint, if the model predicts it",
+        **(notes or {}),
     }
     for name, value in ((header, content), (path, results)):
         with files.whole(name) as temporary:

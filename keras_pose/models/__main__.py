@@ -1,18 +1,24 @@
-"""Prints the size and cost of every network, and the published figures.
+"""Prints the size and cost of every network, or what weights can be imported.
 
 Counted in the graphs, at the papers' sizes, with random weights. GMACs are 10^9
 multiply-accumulates of the convolutions and dense layers for one picture;
 transposed convolutions are counted on the pixels of their input. Parameters are
 the trainable ones. A dash: no published figure.
 
+With --weights, it lists the published weights that keras_pose.import_weights
+reads: the score that their repository prints, the test behind it, the licence
+of the code, and the repository whose README says where the files are.
+
 Run      python -m keras_pose.models
 Without the large ones, in seconds
          python -m keras_pose.models --fast
+Weights  python -m keras_pose.models --weights
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import keras
@@ -31,6 +37,7 @@ from keras_pose.models import (
     resnet_fcn,
     simple_baselines,
 )
+from keras_pose.models.torch_weights import published
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Config:
     fast: bool = False
     """Skip networks that are slow to build: 8 stacks, 101 and 152 layers,
     HRNet."""
+    weights: bool = False
+    """List published weights instead."""
     output: Path | None = None
     """Also write the table to this file (CSV)."""
 
@@ -162,6 +171,10 @@ ROWS = (
 )
 
 
+EACH = dict.fromkeys(("name", "network", "size", "score", "sigma"))
+"""What differs among rows that are listed together."""
+
+
 def count(row):
     """The trainable parameters and the GMACs of a `Row`, from its graph."""
     try:
@@ -175,8 +188,48 @@ def count(row):
         keras.backend.clear_session()  # forgets the variables without values
 
 
+def describe(rows):
+    """A text of `published.Published` rows: those of one test together."""
+    lines = []
+    for row, group in groupby(rows, lambda row: replace(row, **EACH)):
+        title = f"{row.source}: {row.place} ({row.licence})"
+        if title not in lines:
+            lines += ["", title]
+        test = f"; {row.test}" if row.test else ""
+        lines.append(f"  {row.data} val, {row.measure}{test}")
+        for one in group:
+            network = one.network.rpartition(", ")[2]
+            size = "x".join(map(str, one.size))
+            score = "-" if one.score is None else f"{one.score:.1f}"
+            lines.append(f"    {network:<11}{size:<9}{score:>4}  {one.name}")
+    return "\n".join(lines[1:])
+
+
+def list_weights(output=None):
+    """Prints the published weights; writes them as CSV to `output`."""
+    print(describe(published.PUBLISHED))
+    print(
+        "\nThe scores are those that the repositories print; a dash: none. "
+        "MMPose blurs maps\nbefore decoding dark, which is not done here. "
+        "The data sets' terms hold as well."
+    )
+    if output:
+        rows = pd.DataFrame(map(asdict, published.PUBLISHED))
+        save(rows.set_index("name"), output)
+    print("Next: python -m keras_pose.import_weights --help")
+
+
+def save(table, path):
+    """Writes a table as CSV."""
+    with files.whole(path) as temporary:
+        table.to_csv(temporary)
+    print(f"Wrote {path}.")
+
+
 def main(config):
     """Prints the table."""
+    if config.weights:
+        return list_weights(config.output)
     rows = [row for row in ROWS if not (config.fast and row.large)]
     counts = []
     for row in progress(rows, desc="counting", unit=" networks"):
@@ -205,9 +258,7 @@ def main(config):
         "for one picture;\ntransposed convolutions are counted on input pixels."
     )
     if config.output:
-        with files.whole(config.output) as temporary:
-            table.to_csv(temporary)
-        print(f"Wrote {config.output}.")
+        save(table, config.output)
     print("Next: python -m reproductions.simple_baselines --help")
 
 

@@ -1,6 +1,7 @@
 """PoseModel: one loss over all outputs; and loading saved models."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -143,10 +144,20 @@ class PoseModel(keras.Model):
 
 
 def load_model(path):
-    """Loads a .keras file of this suite, not compiled.
+    """Loads a model of this suite, not compiled.
 
     Of a model with several outputs, coarse to fine, only the last is kept: it
     is the result; the others only supervise training.
+
+    Args:
+        path: of a .keras file or of the folder that
+            `model.save(folder, zipped=False)` wrote; or hf://user/model, which
+            huggingface_hub downloads or has in its cache.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, hostile or no model of this suite, or cannot
+            be downloaded; one line that names it.
     """
     return last_output(load_whole(path))
 
@@ -157,22 +168,90 @@ def load_whole(path):
     `last_output` of the result is what `load_model` returns; both share their
     weights.
     """
-    path = Path(path)
-    if not path.is_file():
+    hub = HUB.match(str(path))
+    place = _download(hub[1]) if hub else Path(path)
+    if not place.exists():
         raise FileNotFoundError(
-            f"{path} does not exist: expected a .keras file"
+            f"{path} does not exist: expected a .keras file, the folder of a "
+            "model or hf://user/model"
         )
     try:
-        _check_members(path)
+        check = _check_folder if place.is_dir() else _check_members
+        check(place)
         # Safe: no code that the file brings is executed (Lambda layers).
         model = keras.saving.load_model(
-            path, KNOWN, compile=False, safe_mode=True
+            place, KNOWN, compile=False, safe_mode=True
         )
         codec_of(model)
     except Exception as error:  # Keras raises anything on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
     return model
+
+
+def folder_of(path):
+    """The folder in which a model lies, for what belongs beside it.
+
+    Raises:
+        ValueError: it is on the Hugging Face Hub.
+    """
+    if HUB.match(str(path)):
+        raise ValueError(f"{path} has no folder here: choose an --output")
+    return Path(path).parent
+
+
+def name_of(path):
+    """Name of a model: that of its folder, or the last part of its own."""
+    path = Path(path)
+    return (path.absolute().parent if path.suffix == ".keras" else path).name
+
+
+def _download(name):
+    """Folder of a model on the Hugging Face Hub, "user/model".
+
+    Raises:
+        ValueError: it cannot be downloaded.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise ValueError(
+            f"hf://{name} needs huggingface_hub: pip install 'keras_pose[hub]'"
+        ) from None
+    try:
+        folder = huggingface_hub.snapshot_download(
+            name, allow_patterns=sorted(MEMBERS), library_name="keras"
+        )
+    except Exception as error:  # not found, no network, no permission ...
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"hf://{name} cannot be downloaded: {reason}"
+        ) from None
+    return Path(folder)
+
+
+def _check_folder(path):
+    """Raises unless a folder holds Keras' three files.
+
+    Keras reads nothing else in it, except a folder of assets (vocabularies),
+    which no model of ours has.
+
+    Raises:
+        ValueError: something is missing or damaged, or there are assets.
+    """
+    names = sorted(entry.name for entry in path.iterdir())
+    if not all((path / name).is_file() for name in MEMBERS):
+        raise ValueError(
+            f"{', '.join(sorted(MEMBERS))} wanted in it, got "
+            f"{', '.join(names[:9]) or 'nothing'}"
+        )
+    assets = path / "assets"
+    if assets.is_file() or (assets.is_dir() and any(assets.iterdir())):
+        raise ValueError("assets must be an empty folder, got files")
+    for name in MEMBERS - {WEIGHTS}:
+        untrusted.read_json(path / name)
+    with h5py.File(path / WEIGHTS) as weights:
+        untrusted.check_hdf5(weights, WEIGHTS)
 
 
 def _check_members(path):
@@ -224,6 +303,8 @@ def same_network(*paths):
 WEIGHTS = "model.weights.h5"
 MEMBERS = {provenance.CONFIG, "metadata.json", WEIGHTS}
 """Files in a .keras file."""
+HUB = re.compile(r"hf:/+(.+)", re.DOTALL)
+"""A name on the Hugging Face Hub; a Path has lost the second slash."""
 KNOWN = {
     "PoseMaps": PoseMaps,
     "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from keras_pose.console import run
 from keras_pose.data.dataset import open_dataset
+from keras_pose.models import model as models
 from keras_pose.report import write
 
 
@@ -26,6 +27,9 @@ class Config:
     """Folder of records with the people to score."""
     split: str = "val"
     """Split of the data that the model was not trained on."""
+    model: Path | None = None
+    """Model to show instead of best.keras: a .keras file, the folder of a
+    published model, or hf://user/model."""
     batch_size: int = 32
     """People per step of the prediction."""
 
@@ -34,8 +38,9 @@ def main(config):
     """Writes report.html into the folder of the run."""
     dataset = open_dataset(config.data)
     dataset.people(config.split)  # fails early on an unknown or empty split
+    model = models.load_model(config.model) if config.model else None
     path = write.write_report(
-        config.run, dataset, config.split, batch_size=config.batch_size
+        config.run, dataset, config.split, model, batch_size=config.batch_size
     )
     print(f"Next: open {path} in a browser.")
 

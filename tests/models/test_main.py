@@ -34,6 +34,26 @@ def test_the_published_figures_of_both_sizes_are_of_one_network(depth):
     assert wide[1] == pytest.approx((narrow[1] - joint) * 4 / 3, abs=1.2e-3)
 
 
+def test_published_weights_are_listed_by_their_test(tmp_path, capsys):
+    path = tmp_path / "weights.csv"
+    table.main(table.Config(weights=True, output=path))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    start = lines.index(
+        "hrnet: leoxiaobin/deep-high-resolution-net.pytorch (MIT)"
+    )
+    assert lines[start + 1 : start + 3] == [
+        "  COCO val, AP; flip test shifted by 1 cell, decoding quarter, "
+        "boxes detected (person AP 56.4)",
+        "    HRNet-W32  256x192  74.4  pose_hrnet_w32_256x192",
+    ]
+    assert "    2 stacks   256x256  87.3  bearpaw_hg2-15e342d9" in lines
+    assert "    HRNet-W48  256x256     -  pose_hrnet_w48_256x256" in lines
+    names = [row.name for row in table.published.PUBLISHED]
+    assert [line.split()[-1] for line in lines if line[:4] == "    "] == names
+    assert pd.read_csv(path)["score"].max() == 90.5
+
+
 def test_the_table_has_ours_beside_the_published(monkeypatch, tmp_path, capsys):
     rows = [
         table.Row(

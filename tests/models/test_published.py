@@ -54,7 +54,7 @@ def test_a_score_is_found_by_what_the_weights_tell():
     assert (row.score, row.sigma, row.data) == (74.4, 2, "COCO")
     assert row.described() == (
         "COCO val, AP 74.4: flip test shifted by 1 cell, decoding quarter, "
-        "boxes detections with a person AP of 56.4"
+        "boxes detected (person AP 56.4)"
     )
     assert row.flags == (
         "--split detected --decoding quarter --flip --flip-shift 1 "

@@ -19,7 +19,7 @@ pytorch/vision                              054e54c
 import re
 from dataclasses import dataclass
 
-DETECTED = "detections with a person AP of 56.4"
+DETECTED = "detected (person AP 56.4)"
 """COCO_val2017_detections_AP_H_56_person.json, which all of them use."""
 ANNOTATED = "annotated"
 
@@ -55,7 +55,7 @@ class Published:
     flip: bool = True
     """Whether mirrored pictures were averaged in."""
     flip_shift: int = 0
-    """Cells by which mirrored maps were shifted."""
+    """Cells by which mirrored maps were shifted: 0 or 1."""
     decoding: str = "quarter"
     """As in `codecs.gaussians`."""
     alignment: str = "corner"
@@ -85,18 +85,24 @@ class Published:
         asked = f" --protocol {self.protocol}" if self.protocol else ""
         return flags + flip + asked
 
+    @property
+    def test(self):
+        """How it was tested, in words; "" without joints."""
+        if not self.skeleton:
+            return ""
+        flip = "flip test" if self.flip else "without flip test"
+        shift = " shifted by 1 cell" if self.flip_shift else ""
+        udp = ", alignment udp" if self.alignment == "udp" else ""
+        return (
+            f"{flip}{shift}, decoding {self.decoding}{udp}, boxes {self.boxes}"
+        )
+
     def described(self):
         """The score and its test, one line."""
         if self.score is None:
             return f"{self.data}: no published score"
         line = f"{self.data} val, {self.measure} {self.score:g}"
-        if not self.skeleton:
-            return line
-        flip = "without flip test"
-        if self.flip:
-            cells = "cell" if self.flip_shift == 1 else "cells"
-            flip = f"flip test shifted by {self.flip_shift} {cells}"
-        return f"{line}: {flip}, decoding {self.decoding}, boxes {self.boxes}"
+        return f"{line}: {self.test}" if self.test else line
 
 
 def find(source, network=None, size=None, joints=None, sha256=""):

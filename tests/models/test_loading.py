@@ -1,0 +1,207 @@
+"""A model is loaded from a file, a folder or the Hugging Face Hub."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_pose import predict, provenance
+from keras_pose.losses import HeatmapMSE
+from keras_pose.metrics import PosePCK
+from keras_pose.models import model as models
+from keras_pose.training import optimizers
+
+HASH = 40 * "1"
+FACTS = {"trained_on": ["LSPET"]}
+
+
+@pytest.fixture(scope="module")
+def model(oracle):
+    """The oracle as a compiled `PoseModel`."""
+    plain = oracle.build()
+    model = models.PoseModel(plain.input, plain.output)
+    model.provenance = FACTS
+    codec = model.codec
+    model.compile(
+        optimizers.Adam(1e-3), HeatmapMSE(codec), [PosePCK(codec, "pckh")]
+    )
+    return model
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save(tmp_path / "saved", zipped=False)
+    return tmp_path / "saved"
+
+
+@pytest.fixture(scope="module")
+def picture(oracle):
+    return oracle.draw(oracle.cells(), (16, 24), 4)[0][None]
+
+
+def check_same(loaded, model, picture):
+    np.testing.assert_array_equal(
+        loaded(picture, training=False), model(picture, training=False)
+    )
+    assert loaded.provenance == FACTS
+    assert not loaded.compiled
+
+
+def test_a_folder_is_loaded_like_a_file(model, folder, picture):
+    for place in (folder, str(folder)):
+        check_same(models.load_model(place), model, picture)
+
+
+def test_a_folder_may_hold_other_files(model, folder, picture):
+    (folder / "README.md").write_text("# A card")
+    (folder / ".gitattributes").write_text("*.h5 filter=lfs")
+    (folder / "assets").rmdir()
+    check_same(models.load_model(folder), model, picture)
+
+
+def remove(folder):
+    (folder / "metadata.json").unlink()
+
+
+def hide(folder):
+    (folder / "config.json").rename(folder / "there.json")
+    (folder / "config.json").symlink_to("absent.json")
+
+
+def pipe(folder):
+    (folder / "model.weights.h5").unlink()
+    os.mkfifo(folder / "model.weights.h5")
+
+
+def bring(folder):
+    (folder / "assets" / "vocabulary.txt").write_text("a")
+
+
+def break_json(folder):
+    (folder / "config.json").write_text("{")
+
+
+def break_weights(folder):
+    (folder / "model.weights.h5").write_bytes(b"x" * 99)
+
+
+def link(folder):
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        file["other"] = h5py.ExternalLink("/etc/hosts", "/")
+
+
+def swell(folder):
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        file.create_dataset("other", (2**28,), "f4", chunks=True, fillvalue=0)
+
+
+def lie(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["provenance"] = 7
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+HOSTILE = {
+    remove: "metadata.json, model.weights.h5 wanted in it, got assets, conf",
+    hide: "wanted in it, got assets, config.json",
+    pipe: "wanted in it, got assets",
+    bring: "assets must be an empty folder",
+    break_json: "config.json is not JSON",
+    break_weights: "file signature not found",
+    link: "other is a link",
+    swell: "unpacks from 0 bytes to 1,073,741,824",
+    lie: "provenance must be an object, got 7",
+}
+
+
+@pytest.mark.parametrize("harm", HOSTILE, ids=lambda harm: harm.__name__)
+def test_a_damaged_or_hostile_folder_is_one_error(folder, harm):
+    harm(folder)
+    with pytest.raises(ValueError, match=HOSTILE[harm]) as error:
+        models.load_model(folder)
+    assert str(error.value).startswith(f"{folder} cannot be used: ")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_folder_with_code_of_its_own_is_not_loaded(tmp_path):
+    images = keras.Input((4,))
+    layer = keras.layers.Lambda(lambda x: x + 1)
+    network = keras.Model(images, layer(images))
+    network.save(tmp_path / "saved", zipped=False)
+    with pytest.raises(ValueError, match="saved cannot be used: .*ambda"):
+        models.load_model(tmp_path / "saved")
+
+
+def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
+    with pytest.raises(ValueError, match="wanted in it, got nothing"):
+        models.load_model(tmp_path)
+    with pytest.raises(FileNotFoundError, match="absent does not exist: exp"):
+        models.load_model(tmp_path / "absent")
+
+
+def test_prediction_takes_a_folder(folder):
+    _, skeleton, facts = predict.open_model(folder)
+    assert (skeleton.name, facts) == ("mpii", FACTS)
+
+
+def test_what_belongs_beside_a_model_of_the_hub_needs_a_place():
+    assert models.folder_of("runs/a/best.keras") == Path("runs/a")
+    assert models.folder_of(Path("runs/a/published")) == Path("runs/a")
+    for path in ("hf://user/model", Path("hf://user/model")):
+        with pytest.raises(
+            ValueError, match="model has no folder here: choose"
+        ):
+            models.folder_of(path)
+
+
+def test_without_the_library_of_the_hub_a_sentence_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    message = r"hf://user/model needs huggingface_hub: pip install .*\[hub\]"
+    for path in ("hf://user/model", Path("hf://user/model")):
+        with pytest.raises(ValueError, match=message):
+            models.load_model(path)
+
+
+@pytest.fixture
+def hub(folder, tmp_path, monkeypatch):
+    """A cache of the hub, as it lies on the disk, with one model in it."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    place = tmp_path / "hub" / "models--user--model"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(HASH)
+    (place / "blobs").mkdir()
+    snapshot = place / "snapshots" / HASH
+    snapshot.mkdir(parents=True)
+    for name in models.MEMBERS:
+        shutil.move(folder / name, place / "blobs" / name)
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place.parent))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return snapshot
+
+
+def test_a_model_of_the_hub_is_loaded_from_its_cache(hub, model, picture):
+    for path in ("hf://user/model", Path("hf://user/model")):
+        check_same(models.load_model(path), model, picture)
+    assert provenance.read(hub) == FACTS
+
+
+def test_a_model_of_the_hub_is_checked_like_a_folder(hub):
+    swell(hub)
+    with pytest.raises(
+        ValueError, match="^hf://user/model cannot be used: .*unpacks from 0"
+    ):
+        models.load_model("hf://user/model")
+
+
+@pytest.mark.parametrize("name", ["user/other", "../other", "a/b/c", "a b/c"])
+def test_a_name_that_the_hub_does_not_have_is_one_error(hub, name):
+    with pytest.raises(ValueError, match="cannot be downloaded: ") as error:
+        models.load_model(f"hf://{name}")
+    assert len(str(error.value).splitlines()) == 1
