@@ -11,7 +11,8 @@ Run        python -m reproductions.hrnet
 COCO       python -m reproductions.hrnet --image-size 256 192 --rotation 45
            --zoom 0.35 --half-body 0.3; also --image-size 384 288 --sigma 3,
            --width 48
-Compare    python -m reproductions.hrnet --compare --seeds 3
+Compare    python -m reproductions.hrnet --compare --seeds 3, and with
+           --vary fusion
 Reported   COCO val AP of W32, W48: 74.4, 75.1 at 256 x 192 and 75.8, 76.3 at
            384 x 288; MPII PCKh@0.5 of W32: 90.3 on val, 92.3 on test; less
            from coarser maps and with less fusion (section 4.4)
@@ -34,11 +35,16 @@ from keras_pose.models import model as models
 from reproductions import flow, simple_baselines
 
 VARIANTS = {
-    "Stride 4": {},
-    "Stride 8": {"stride": 8},
-    "Stride 16": {"stride": 16},
-    "Fusion after stages": {"fusion": "stages"},
-    "Fusion at the end": {"fusion": "last"},
+    "stride": {
+        "Stride 4": {},
+        "Stride 8": {"stride": 8},
+        "Stride 16": {"stride": 16},
+    },
+    "fusion": {
+        "Fusion after modules": {},
+        "Fusion after stages": {"fusion": "stages"},
+        "Fusion at the end": {"fusion": "last"},
+    },
 }
 """Settings that differ from `Config`; the first is the paper's network."""
 
@@ -54,6 +60,8 @@ class Config(training.Comparison, training.Config):
     fusion: Literal["modules", "stages", "last"] = "modules"
     """Fuse branches after every module, only at the end of every stage, or only
     at the end of the last stage."""
+    vary: Literal["stride", "fusion"] = "stride"
+    """What --compare varies (section 4.4)."""
     modules: tuple[int, ...] = (1, 4, 3)
     """Modules of stages 2, 3 and 4 (section 3.1)."""
     distribution: Literal["octaves", "normal", "uniform"] = "normal"  # code
@@ -108,7 +116,7 @@ def paper():
 
 def main(config):
     """Trains one network and reports on it, or compares the variants."""
-    return paper().main(config, lambda _: VARIANTS)
+    return paper().main(config, lambda _: VARIANTS[config.vary])
 
 
 if __name__ == "__main__":
