@@ -114,9 +114,15 @@ def paper():
     return flow.Paper("hrnet", __doc__, build_model, *recipe, costs=True)
 
 
+def variants(config):
+    """{name: settings}; the paper's network is one run for both comparisons."""
+    chosen = VARIANTS[config.vary]
+    return {name: each | {"vary": "stride"} for name, each in chosen.items()}
+
+
 def main(config):
     """Trains one network and reports on it, or compares the variants."""
-    return paper().main(config, lambda _: VARIANTS[config.vary])
+    return paper().main(config, variants)
 
 
 if __name__ == "__main__":
