@@ -184,8 +184,9 @@ def test_it_is_converted_trained_scored_and_reported(trained, skeleton):
     assert skeleton.kinds in text
     assert skeleton.joints[-1].replace("_", " ") in page
     header = folder / "run" / "predictions-header.json"
-    said = json.loads(header.read_text())["skeleton"]
-    assert tuple(said["joints"]) == skeleton.joints
+    said = json.loads(header.read_text())
+    assert tuple(said["skeleton"]["joints"]) == skeleton.joints
+    assert said["trained_on"] == ["data"]  # the name of its folder
 
 
 @pytest.mark.parametrize("skeleton", [DOG, ARM], ids=lambda s: s.name)

@@ -26,7 +26,7 @@ HEIGHTS = (
     {"report", "serving"},
     {
         *("comparison", "conditional", "evaluate", "export"),
-        *("import_weights", "predict"),
+        *("import_weights", "predict", "publish"),
     },
     {"samples", "stability"},
 )

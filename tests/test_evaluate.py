@@ -14,6 +14,7 @@ import scipy.io
 from keras_pose import evaluate, metrics
 from keras_pose.evaluation import formats
 from keras_pose.metrics import PROTOCOLS, mean_score
+from keras_pose.models import model as models
 from keras_pose.people import People, Poses, index_pictures
 from keras_pose.skeletons import FLIC, LSP, MPII
 
@@ -290,7 +291,10 @@ def test_the_command_scores_prints_and_writes(
 ):
     dataset, joints = wrists_data(head_sizes=(20.0, float("nan"), 20.0))
     model, output = tmp_path / "best.keras", tmp_path / "out"
-    wrists_model().save(model)
+    network = wrists_model()
+    drawn = models.PoseModel(network.input, network.output)
+    drawn.provenance = {"trained_on": ["drawn people"]}
+    drawn.save(model)
     config = evaluate.Config(
         model, dataset.folder, flip=True, batch_size=2, output=output
     )
@@ -304,6 +308,7 @@ def test_the_command_scores_prints_and_writes(
     assert "1 not counted, without a head size: photo.jpg#2." in printed
     assert "without pelvis and thorax" in printed
     assert "split val" in printed
+    assert "Note: this model was trained on drawn people only" in printed
     assert printed.strip().splitlines()[-1].startswith("Next: python -m keras")
     assert sorted(os.listdir(output)) == [
         "predictions-header.json",
@@ -326,6 +331,7 @@ def test_the_command_scores_prints_and_writes(
     assert {row["file_name"] for row in rows} == {"photo.jpg"}
     header = json.loads((output / "predictions-header.json").read_text())
     assert header["skeleton"] == "mpii"
+    assert header["warning"] in printed
     np.testing.assert_allclose(
         rows[2]["keypoints"][3 * wrist : 3 * wrist + 2],
         saved["joints"][2, wrist],

@@ -292,6 +292,7 @@ def test_it_is_served_by_tensorflow_alone(oracle, oracle_export, tmp_path):
     assert said["joints"][9] == "head_top"
     assert said["input"] == {"height": 64, "width": 96}
     assert (said["decoding"], said["flip"]) == ("quarter", False)
+    assert (said["provenance"], said["trained_on"]) == ({}, "unknown")
     picture, joints = oracle.draw(oracle.cells(7), (16, 24), 20)
     picture = np.pad(picture, [(0, 160), (0, 160), (0, 0)])  # 640 x 480
     jpeg = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()

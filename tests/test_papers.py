@@ -110,7 +110,12 @@ def test_paper_trains_reports_and_exports(
         *("run.json", "saved_model", "table.csv", "predictions.npz"),
         "SHA256SUMS",  # it is finished
     }
+    header = json.loads((run / "predictions-header.json").read_text())
+    assert header["trained_on"] == ["drawn people"]
+    assert "warning" not in header  # these people are drawn as well
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
+    assert serving["provenance"]["trained_on"] == ["drawn people"]
+    assert "drawn people only" in serving["warning"]
     assert (
         serving["outputs"]["sigma"] == 1.25
     )  # decoding knows what was trained

@@ -12,15 +12,18 @@ import tensorflow as tf
 
 from keras_pose import predict
 from keras_pose.data import photograph
+from keras_pose.models.model import PoseModel
 from keras_pose.people import Poses
 from keras_pose.skeletons import MPII
 
 
 @pytest.fixture(scope="module")
 def model(oracle_model, tmp_path_factory):
-    """The oracle as a .keras file."""
+    """The oracle as a .keras file: one that has seen drawn people only."""
     path = tmp_path_factory.mktemp("model") / "best.keras"
-    oracle_model.save(path)
+    drawn = PoseModel(oracle_model.input, oracle_model.output, name="oracle")
+    drawn.provenance = {"trained_on": ["drawn people"]}
+    drawn.save(path)
     return path
 
 
@@ -54,12 +57,16 @@ def test_joints_by_name_in_pixels_of_the_photograph(
     assert header["skeleton"] == "mpii"
     assert header["joints"] == list(MPII.joints)
     assert "first pixel" in header["pixels"]
+    assert header["trained_on"] == ["drawn people"]
+    assert header["warning"].startswith("this model was trained on drawn peop")
     drawn, before = cv2.imread(str(output)), cv2.imread(str(path))
     assert drawn.shape == before.shape
     assert (drawn != before).any()
     said = capsys.readouterr().out
     assert "the whole picture" in said
     assert "left_wrist" in said
+    (note,) = (line for line in said.splitlines() if line[:5] == "Note:")
+    assert note.startswith("Note: this model was trained on drawn people only")
 
 
 def test_an_export_and_its_model_agree(model, oracle_export, photo):
@@ -112,7 +119,9 @@ def test_missing_joints_are_said_and_drawn_hollow(
     path.write_bytes(png(picture))
     found = predict.main(predict.Config((path,), model=oracle_export))
     assert found.missing.tolist() == [[False] * 10 + [True] * 6]
-    assert capsys.readouterr().out.count("missing") == 6
+    printed = capsys.readouterr().out
+    assert printed.count("missing") == 6
+    assert "Note:" not in printed  # nothing is known of this model
 
 
 BAD_BOXES = {
@@ -323,6 +332,7 @@ def test_a_large_photograph_is_drawn_smaller(monkeypatch):
         ("{}", "'skeleton'"),
         ("[", "not JSON"),
         ('{"skeleton": "lsp"}', "'flip'"),
+        ('{"skeleton": "lsp", "flip": false, "provenance": 7}', "an object"),
     ],
 )
 def test_an_export_without_its_description_is_refused(

@@ -169,6 +169,17 @@ def test_training_adds_its_data_to_what_is_known():
     assert back["started_from"] == first
 
 
+def test_predictions_of_photographs_warn_of_a_model_that_saw_none():
+    first = provenance.trained({}, DRAWN)
+    notes = provenance.notes(first)
+    assert notes["trained_on"] == ["drawn people"]
+    assert "not to be relied on" in notes["warning"]
+    assert provenance.notes(first, drawn=True).keys() == {"trained_on"}
+    tuned = provenance.trained(first, PHOTOGRAPHS)
+    assert provenance.notes(tuned).keys() == {"trained_on"}
+    assert provenance.notes({}) == {"trained_on": "unknown"}
+
+
 @pytest.mark.parametrize(
     "names", [None, [], "drawn people", ["LSPET"], [["drawn people"]], {}]
 )

@@ -151,8 +151,7 @@ MSRA = {
     "licence": "MIT, models for research purposes",
     "flip_shift": 1,
 }
-"""leoxiaobin/deep-high-resolution-net.pytorch has files of the same networks
-and scores, at 256 x 256 alone for MPII."""
+"""leoxiaobin/deep-high-resolution-net.pytorch prints the same scores."""
 HRNET = {
     "source": "hrnet",
     "place": "leoxiaobin/deep-high-resolution-net.pytorch",
@@ -177,13 +176,20 @@ BEARPAW = HOURGLASS | {
     "protocol": "pckh-joints",
     "flip": False,
 }
-PRINCETON = HOURGLASS | {
-    "source": "hourglass-princeton",
-    "place": "princeton-vl/pytorch_stacked_hourglass",
-    "licence": "BSD-3-Clause",
-    "measure": "PCKh@0.5 of all 16 joints",
-    "protocol": None,
-}
+BSD = {"licence": "BSD-3-Clause"}
+PRINCETON = (
+    HOURGLASS
+    | BSD
+    | {
+        "source": "hourglass-princeton",
+        "place": "princeton-vl/pytorch_stacked_hourglass",
+        "measure": "PCKh@0.5 of all 16 joints",
+        "protocol": None,
+    }
+)
+VISION = {"source": "resnet", "place": "pytorch/vision"} | BSD
+CLASSES = IMAGENET | HRNET | {"source": "hrnet-imagenet"}
+AUTHORS = CLASSES | {"place": "HRNet/HRNet-Image-Classification"}
 TABLES = (
     (
         MSRA | COCO,
@@ -331,12 +337,7 @@ bearpaw_hg8-90e5d470 8 256x256 -
 """,
     ),
     (
-        IMAGENET
-        | {
-            "source": "resnet",
-            "place": "pytorch/vision",
-            "licence": "BSD-3-Clause",
-        },
+        IMAGENET | VISION,
         "ResNet-{}",
         """
 resnet50-19c8e357 50 224x224 76.130
@@ -345,7 +346,7 @@ resnet152-b121ed2d 152 224x224 78.312
 """,
     ),
     (
-        IMAGENET | HRNET | {"source": "hrnet-imagenet"},
+        CLASSES,
         "HRNet-W{}",
         """
 hrnet_w32-36af842e 32 224x224 -
@@ -353,12 +354,7 @@ hrnet_w48-8ef0771d 48 224x224 -
 """,
     ),
     (
-        IMAGENET
-        | {
-            "source": "hrnet-imagenet",
-            "place": "HRNet/HRNet-Image-Classification",
-            "licence": "MIT",
-        },
+        AUTHORS,
         "HRNet-W{}",
         """
 HRNet-W18-C 18 224x224 76.8
