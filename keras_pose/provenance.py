@@ -53,19 +53,23 @@ def of(model):
 
 
 def read(path):
-    """The facts in a .keras file or in the folder of a model.
+    """The facts in a .keras file or the folder of a model; {} in other files.
 
     Raises:
-        ValueError: not a model's file, or facts of another kind.
+        ValueError: the config is damaged, or the facts are of another kind.
     """
-    path = Path(path)
+    path, content = Path(path), None
     if path.is_dir():
-        config = untrusted.read_json(path / CONFIG)
-    else:
+        if (path / CONFIG).is_file():
+            content = untrusted.read_file(path / CONFIG)
+    elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
-            config = untrusted.parse_json(file.read(CONFIG), path)
-    facts = config["config"].get("provenance", {})
-    return json.loads(to_json(facts))
+            if CONFIG in file.namelist():
+                content = file.read(CONFIG)
+    config = {} if content is None else untrusted.parse_json(content, path)
+    for name in ("config", "provenance"):
+        config = config.get(name, {}) if isinstance(config, dict) else {}
+    return json.loads(to_json(config))
 
 
 def notes(facts, drawn=False):

@@ -84,6 +84,22 @@ def test_a_model_that_says_nothing_has_an_empty_provenance(tmp_path):
         assert provenance.read(tmp_path / "model.keras") == {}
 
 
+def test_what_is_no_model_says_nothing(tmp_path):
+    assert provenance.read(tmp_path) == {}
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"no zip")
+    assert provenance.read(path) == {}
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", "")
+    assert provenance.read(path) == {}
+    for text in ("[]", '{"config": 7}'):
+        (tmp_path / "config.json").write_text(text)
+        assert provenance.read(tmp_path) == {}
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        provenance.read(tmp_path)
+
+
 def test_the_last_output_has_the_provenance_of_all(saved):
     model = models.load_model(saved(FACTS, strides=(8, 4)))
     assert model.output_shape == (None, 1, 6, 10, 14)
