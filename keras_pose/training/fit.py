@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from keras_pose import console, files, provenance
+from keras_pose import console, files, provenance, untrusted
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.training import callbacks, initial, schedule
@@ -107,12 +107,13 @@ def _fit(model, run, extra, folder, stop):
         stage,
         paper=run.paper,
         command=description["command"],
+        **({} if chosen is None else {"people": people}),
     )
     if checkpoint:
         record.resume(model)
     elif run.starts_from:
         best = run.start()
-        initial.take_all(model, run.read_weights(best), best)
+        initial.take_all(model, run.read_weights(best)[0], best)
     if done >= config.epochs:
         print(f"{folder} already has {done} epochs: nothing to train")
     elif checkpoint:
@@ -175,12 +176,21 @@ def _fit(model, run, extra, folder, stop):
 
 
 def _take(model, run, folder, description):
-    """Takes the initial weights; prints and records which ones."""
+    """Takes the initial weights; prints and records which ones, and what they
+    were trained on."""
     path = run.start()
-    taken = initial.take(model, run.read_weights(path), path)
+    given, facts = run.read_weights(path)
+    taken = initial.take(model, given, path)
     print(taken.describe(path))
     description[names.INITIAL] = dataclasses.asdict(taken)
     names.write_run(folder, description)
+    best = Path(path.parent, "..", "..", names.BEST)
+    if path.parent.parent.name == names.CHECKPOINT and best.is_file():
+        facts = provenance.read(best)
+    model.provenance = facts | {
+        "file": untrusted.shown(path.name),
+        "sha256": description[names.START],
+    }
 
 
 def _check_splits(data):

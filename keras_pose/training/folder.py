@@ -65,7 +65,8 @@ class Run:
     siblings: Path | None = None
     """Folder of a comparison: the epochs of an equal run in it are copied."""
     read_weights: Callable | None = None
-    """path -> the weights to start from, as `initial.take` wants them."""
+    """path -> weights to start from, as `initial.take` wants them, and what is
+    known of them, see `keras_pose.provenance`."""
 
     def start(self):
         """The file of the weights that it starts from, or None."""

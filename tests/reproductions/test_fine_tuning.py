@@ -25,6 +25,7 @@ def trained(monkeypatch):
         configs.append(config.resolved()[0])
 
     monkeypatch.setattr(flow.Paper, "reproduce", reproduce)
+    monkeypatch.setattr(flow.keras.backend, "clear_session", lambda: None)
     monkeypatch.setattr(flow, "open_data", lambda *_: None)
     for name in ("compare", "score_name", "held_out", "describe_comparison"):
         monkeypatch.setattr(flow, name, lambda *_: None)

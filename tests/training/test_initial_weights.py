@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from safetensors.numpy import save_file
 
-from keras_pose import files, skeletons, training
+from keras_pose import files, provenance, skeletons, training
 from keras_pose.models import weights
 from keras_pose.training import folder, initial, stages
 from reproductions import (
@@ -131,7 +132,8 @@ def test_the_weights_of_a_file_are_read_without_its_network(
 
     model, place = saved
     monkeypatch.setattr(keras.saving, "load_model", build)
-    found = weights.read(place / name)
+    found, facts = weights.read(place / name)
+    assert facts == {}
     expected = by_layer(model)
     assert found.keys() == expected.keys()
     for name, arrays in found.items():
@@ -211,6 +213,38 @@ def test_weights_are_found_in_a_file_a_run_and_a_checkpoint(saved, tmp_path):
         initial.find(tmp_path / "nothing", *names)
     with pytest.raises(FileNotFoundError, match="which has no best.keras"):
         initial.find(run / "checkpoint", *names)
+
+
+def test_published_weights_of_a_backbone_are_taken(tmp_path):
+    """PyTorch has a kernel's outputs and inputs first."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(64, 3, 3, 3)).astype("float32")
+    norm = {
+        name: rng.uniform(1, 2, 64).astype("float32")
+        for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    path = tmp_path / "hrnet.safetensors"
+    tensors = {
+        "conv1.weight": kernel,
+        "stage4.2.fuse_layers.0.1.0.weight": kernel[:, :, :1, :1].copy(),
+        "classifier.weight": kernel[:, :, 0, 0].copy(),
+    } | {f"bn1.{name}": array for name, array in norm.items()}
+    save_file(tensors, path)
+    given, facts = weights.read(path)
+    assert facts["source"] == "hrnet-imagenet"
+    images = keras.Input((32, 64, 3))
+    x = layers.Conv2D(64, 3, use_bias=False, name="conv1")(images)
+    model = keras.Model(images, layers.BatchNormalization(name="bn1")(x))
+    taken = initial.take(model, given, path)
+    assert taken.layers == ["conv1", "bn1"] and len(taken.unused) == 1
+    found = by_layer(model)
+    np.testing.assert_array_equal(
+        found["conv1"][0][2, 1, 0, 5], kernel[5, 0, 2, 1]
+    )
+    check_same(found["bn1"], norm.values())
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="hrnet.safetensors cannot be used: "):
+        weights.read(path)
 
 
 HEADS = {
@@ -312,6 +346,7 @@ def begun(people, tmp_path_factory, small):
     model = hsm_loss.build_model(source.resolved()[0], skeletons.LSP)
     for variable in model.get_layer("norm").weights:
         variable.assign(np.linspace(0.5, 2, 4))
+    model.provenance = {"trained_on": ["leeds"]}
     model.save(place / "source.keras")
     config = replace(
         source,
@@ -346,9 +381,9 @@ def test_a_frozen_backbone_stays_and_the_head_learns(config, capsys):
         config, freeze="backbone", output=config.output.with_name("frozen")
     )
     hsm_loss.paper().train(config)
-    source = weights.read(config.initial_weights)
-    start = weights.read(config.output / folder.UNTRAINED)
-    found = weights.read(newest(config).folder / folder.WEIGHTS)
+    source, _ = weights.read(config.initial_weights)
+    start, _ = weights.read(config.output / folder.UNTRAINED)
+    found, _ = weights.read(newest(config).folder / folder.WEIGHTS)
     for read in (start, found):
         check_same(read["stem"], source["stem"])
         check_same(read["norm"], source["norm"])  # and its statistics
@@ -361,6 +396,14 @@ def test_a_frozen_backbone_stays_and_the_head_learns(config, capsys):
     assert described["starts_from_sha256"] == digest
     assert "starts_from" not in described  # its curves are not of this run
     assert "source.keras: took 2 of 3 layers" in capsys.readouterr().out
+    facts = provenance.read(config.output / folder.BEST)
+    assert facts["trained_on"] == ["leeds", "drawn people"]
+    assert facts["people"] == 8
+    assert facts["started_from"] == {
+        "trained_on": ["leeds"],
+        "file": "source.keras",
+        "sha256": digest,
+    }
 
 
 def test_a_run_continues_bit_for_bit_without_its_initial_weights(
