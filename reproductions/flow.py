@@ -19,7 +19,7 @@ from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
 from keras_pose.inference.top_down import predict_people
-from keras_pose.models import macs
+from keras_pose.models import macs, weights
 from keras_pose.models import model as models
 from keras_pose.report.write import write_report
 from keras_pose.training import folder, stages
@@ -116,7 +116,14 @@ class Paper:
         runtime.prepare(config.seed, config.image_size)
         data = open_data(config.data, config.smoke)
         title = self.doc.splitlines()[0].rstrip(".")
-        return training.Run(title, config, origin, data, score_name(data))
+        return training.Run(
+            title,
+            config,
+            origin,
+            data,
+            score_name(data),
+            read_weights=weights.read,
+        )
 
     def compiled(self, run):
         """The model of a `Run`, and the callbacks that `watch` wants."""
@@ -185,7 +192,8 @@ class Paper:
         with files.locked(run.config.output):
             last, history = self._train(run)
             if not is_finished(last):  # it may be the rerun of a stopped one
-                finish(last)
+                given = run.config.initial_weights is not None
+                finish(last, "before training" if given else "untrained")
         return last, history
 
     def compare(self, config, variants, seeds, tables=None):
@@ -275,11 +283,12 @@ def is_finished(run):
     return folder.is_sealed(Path(run.config.output))
 
 
-def finish(run):
+def finish(run, start="untrained"):
     """Scores the best model on people it never saw; report and export.
 
     The split is test, or val where there is no test split: then the epoch was
-    chosen on the same people, and results.json says so.
+    chosen on the same people, and results.json says so. `start` is what to call
+    the score of the network before its first step.
     """
     output, data = Path(run.config.output), run.data
     split = held_out(data)
@@ -309,7 +318,7 @@ def finish(run):
         "people": len(poses),
         "counted": int(table["people"].iloc[-1]),
         "protocol": data.protocol,
-        "untrained": round(first.measures(before)["mean"], 4),
+        start.replace(" ", "_"): round(first.measures(before)["mean"], 4),
         "trained": round(first.measures(table)["mean"], 4),
     }
     if poses.occluded is not None:
@@ -332,8 +341,8 @@ def finish(run):
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
         f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
-        f"({results['people']:,} in all): {results['untrained']:.3f} "
-        f"untrained, {results['trained']:.3f} trained.\n"
+        f"({results['people']:,} in all): {first.measures(before)['mean']:.3f} "
+        f"{start}, {results['trained']:.3f} trained.\n"
         f"In {output}: {', '.join(written)}"
     )
     return results

@@ -28,7 +28,8 @@ AUGMENTATIONS = {
     "simple_baselines": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
 }
 NAMES = sorted(
-    {m.name for m in pkgutil.iter_modules(reproductions.__path__)} - {"flow"}
+    {m.name for m in pkgutil.iter_modules(reproductions.__path__)}
+    - {"flow", "fine_tuning"}
 )
 
 

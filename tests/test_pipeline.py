@@ -652,6 +652,27 @@ def test_fewer_people_than_a_batch_cannot_train(seven):
         pipeline.load(seven, "train", (16, 24), 8, training=True)
 
 
+def test_an_epoch_shows_each_of_the_chosen_people_once(seven):
+    chosen, args = [5, 0, 3], (seven, "train", (16, 24), 1)
+    everyone = [x for x, _ in take(7, *args)]
+    settings = {"training": True, "augmentation": NONE}
+    batches = [x for x, _ in take(6, *args, people=chosen, **settings)]
+    for epoch in (batches[:3], batches[3:]):
+        seen = [
+            person
+            for person, crop in enumerate(everyone)
+            for shown in epoch
+            if np.array_equal(crop, shown)
+        ]
+        assert seen == [0, 3, 5]
+
+
+def test_a_larger_choice_of_people_contains_a_smaller_one():
+    small, large = pipeline.choose(100, 20), pipeline.choose(100, 50)
+    assert len(set(large.tolist())) == 50 and set(large) <= set(range(100))
+    np.testing.assert_array_equal(large[:20], small)
+
+
 def test_zoom_must_be_positive(seven):
     with pytest.raises(ValueError, match="zoom must be positive, got 0"):
         pipeline.views(seven, "train", (16, 24), 2, zoom=0)

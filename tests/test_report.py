@@ -194,6 +194,28 @@ def test_a_score_before_training_is_of_the_same_people(run_folder, wrists_data):
     assert "3.4 %" not in (run_folder / "report.html").read_text()
 
 
+def test_a_run_that_was_fine_tuned_says_from_what_and_on_whom(
+    run_folder, wrists_data
+):
+    data, _ = wrists_data()
+    start = "drawn <people>.keras"
+    described = {
+        "settings": {
+            "initial_weights": {"value": start, "from": "flag"},
+            "train_people": {"value": 200, "from": "flag"},
+        }
+    }
+    (run_folder / "run.json").write_text(json.dumps(described))
+    (run_folder / "results.json").write_text(
+        '{"split": "val", "before_training": 0.034}'
+    )
+    write.write_report(run_folder, data)
+    page = (run_folder / "report.html").read_text()
+    assert f"started from the weights {html.escape(start)}." in page
+    assert "(200 people)" in page
+    assert "Before training it placed 3.4 %" in page
+
+
 def test_without_history_the_page_says_so(run_folder, wrists_data):
     data, _ = wrists_data()
     (run_folder / "history.csv").unlink()

@@ -38,6 +38,7 @@ def load(
     first_epoch=0,
     first_step=0,
     augmentation=None,
+    people=None,
 ):
     """Batches of (images, labels).
 
@@ -57,6 +58,7 @@ def load(
         first_epoch: number of the first epoch, to continue a run.
         first_step: number of its batches to skip.
         augmentation: `Augmentation`; Newell's by default.
+        people: (N,) indices of the people; all by default.
     """
     if training:
         crops = augmented(
@@ -68,9 +70,10 @@ def load(
             first_epoch=first_epoch,
             first_step=first_step,
             augmentation=augmentation,
+            people=people,
         )
     else:
-        crops = _in_order(dataset, split, size, batch_size)
+        crops = _in_order(dataset, split, size, batch_size, people=people)
     batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
     return batches.prefetch(2)
 
@@ -85,6 +88,7 @@ def augmented(
     first_epoch=0,
     first_step=0,
     augmentation=None,
+    people=None,
 ):
     """The training batches of `load`, as dicts with the augmentation.
 
@@ -93,7 +97,8 @@ def augmented(
     (B, 2) and side (B,), see `masking.place`.
     """
     index = reading.open_split(dataset, split)
-    count = len(index)
+    rows = _rows(index, people)
+    count = len(rows)
     if count < batch_size:
         raise ValueError(
             f"{dataset.folder}: split {split!r} holds {count} people, fewer "
@@ -105,12 +110,27 @@ def augmented(
         order = shuffled(count, seed, number)
         chances = augment.draw(augmentation, count, seed, number)
         chances = {k: tf.gather(v, order) for k, v in chances.items()}
-        samples = tf.data.Dataset.from_tensor_slices({"index": order} | chances)
+        samples = tf.data.Dataset.from_tensor_slices(
+            {"index": tf.gather(rows, order)} | chances
+        )
         return samples.batch(batch_size, drop_remainder=True)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
     samples = epochs.flat_map(epoch).skip(first_step)
     return _crops(dataset, index, samples, size)
+
+
+def choose(count, wanted):
+    """`wanted` of `count` people: (wanted,) indices, always the same.
+
+    A larger choice contains the smaller ones.
+    """
+    return np.random.default_rng(0).permutation(count)[:wanted]
+
+
+def _rows(index, people):
+    """The indices `people`, or all of a split."""
+    return np.arange(len(index)) if people is None else np.asarray(people)
 
 
 def shuffled(count, seed, epoch):
@@ -157,7 +177,7 @@ def _in_order(
     if batch_size < 1:
         raise ValueError(f"batch_size must be positive, got {batch_size}")
     index = reading.open_split(dataset, split)
-    rows = np.arange(len(index)) if people is None else np.asarray(people)
+    rows = _rows(index, people)
     count = len(rows)
     chances = augment.draw(augment.NONE, count, 0, 0)
     chances["zoom"] *= tf.cast(zoom, tf.float32)

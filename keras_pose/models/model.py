@@ -176,7 +176,7 @@ def load_whole(path):
             "model or hf://user/model"
         )
     try:
-        check = _check_folder if place.is_dir() else _check_members
+        check = _check_folder if place.is_dir() else check_members
         check(place)
         # Safe: no code that the file brings is executed (Lambda layers).
         model = keras.saving.load_model(
@@ -254,7 +254,7 @@ def _check_folder(path):
         untrusted.check_hdf5(weights, WEIGHTS)
 
 
-def _check_members(path):
+def check_members(path):
     """Raises unless a .keras file holds Keras' three files and no more.
 
     Keras packs none of them: what would unpack to many times the file's bytes

@@ -190,13 +190,13 @@ def _summary(folder, run, history, dataset, split, result, results):
     conversion = dataset.description.get("command", "")
     converter = re.search(r"tfrecords\.(\w+)", conversion)
     name = converter.group(1) if converter else dataset.folder.name
+    settings = {k: v["value"] for k, v in run.get("settings", {}).items()}
     people = dataset.description["splits"].get("train", {}).get("people")
+    people = settings.get("train_people") or people
     text = f"A network was trained on the data set {name}"
-    text += (
-        f" ({page.many(people, dataset.skeleton.kind, dataset.skeleton.kinds)})"
-        if people
-        else ""
-    )
+    if people:
+        kinds = dataset.skeleton.kind, dataset.skeleton.kinds
+        text += f" ({page.many(people, *kinds)})"
     cells = {}
     if history is not None:
         text += f" for {page.many(len(history), 'epoch')}"
@@ -207,6 +207,8 @@ def _summary(folder, run, history, dataset, split, result, results):
             epoch = history.loc[history[best].idxmax(), "epoch"]
             cells["best epoch"] = f"{epoch:g} of {history['epoch'].max():g}"
     text += "."
+    if settings.get("initial_weights"):
+        text += f" It started from the weights {settings['initial_weights']}."
     if result:
         text += (
             f" On {result.who} of the split {split}, which was not used for "
@@ -216,18 +218,16 @@ def _summary(folder, run, history, dataset, split, result, results):
         first = {
             f"{result.table.columns[0]} on {split}": page.percent(result.score)
         }
-        if results.get("split") == split and "untrained" in results:
-            untrained = page.percent(100 * results["untrained"])
-            text += f" Before training it placed {untrained}."
-            first["before training"] = untrained
+        before = results.get("untrained", results.get("before_training"))
+        if results.get("split") == split and before is not None:
+            before = page.percent(100 * before)
+            text += f" Before training it placed {before}."
+            first["before training"] = before
         if results.get("chosen_on") == split:
             text += " The best epoch was chosen on the same "
             text += f"{result.skeleton.kinds}."
-        cells = (
-            first
-            | cells
-            | {f"{result.skeleton.kinds} counted": f"{result.counted:,}"}
-        )
+        counted = {f"{result.skeleton.kinds} counted": f"{result.counted:,}"}
+        cells = first | cells | counted
     paper = run.get("paper")
     return page.header(
         folder.name if paper else "Training report",

@@ -1,6 +1,7 @@
 """Settings that all runs share; every field is a command-line flag."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -97,11 +98,31 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """Fine-tuning."""
+
+    initial_weights: Path | None = None
+    """Start from these weights: a .keras file, the folder of a run (its
+    best.keras) or one of its checkpoints. A layer is taken if one of its name
+    has weights of its shapes; the others start at random and are listed. Of
+    several stages the first starts so."""
+    freeze: Literal["none", "backbone"] = "none"
+    """backbone: do not train the layers that were taken, nor update the
+    statistics of their normalisations, except the head: the last layers with
+    weights before each output."""
+    taken_rate: float = 1.0
+    """Factor on the learning rate of all layers that were taken."""
+
+
+@dataclass(frozen=True)
 class Run:
     """Data and run."""
 
     data: Path | None = None
     """Folder of records; None: draw synthetic people (tfrecords.synthetic)."""
+    train_people: int | None = None
+    """Train on so many people of split train, a choice that is always the same
+    and grows with the number; None: all."""
     output: Path | None = None
     """Folder of the run; None: runs/ and the name of the paper."""
     preset: Literal["auto", "laptop", "paper"] = "auto"
@@ -115,7 +136,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Config(Training, Augmentation, Targets, Run):
+class Config(Training, Augmentation, Targets, FineTuning, Run):
     """A paper overrides defaults and adds its own fields.
 
     --help shows the bases as groups, by the first lines of their docstrings.
@@ -160,10 +181,19 @@ class Config(Training, Augmentation, Targets, Run):
     def check(self):
         """Raises ValueError for a value that no run can use."""
         choices.check_fields(self)
-        for name in ("epochs", "batch_size"):
+        counts = ["epochs", "batch_size"]
+        counts += ["train_people"] if self.train_people is not None else []
+        for name in (*counts, "taken_rate"):
             value = getattr(self, name)
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive, got {value}")
+        if self.initial_weights is None:
+            for name, default in (("freeze", "none"), ("taken_rate", 1.0)):
+                if getattr(self, name) != default:
+                    raise ValueError(
+                        f"{name} needs initial_weights: there are no layers "
+                        "that were taken"
+                    )
         schedule.check(self)
         augment.Augmentation.from_config(self)  # raises
         if self.clip_norm is not None and not self.clip_norm > 0:

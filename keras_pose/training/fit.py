@@ -1,5 +1,6 @@
 """The training loop of all papers: `model.fit` with exact resume."""
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from keras_pose import console, files, provenance
+from keras_pose import console, files, provenance, untrusted
 from keras_pose.data import pipeline
 from keras_pose.data.augment import Augmentation
-from keras_pose.training import callbacks, schedule
+from keras_pose.training import callbacks, initial, schedule
 from keras_pose.training import folder as names
 
 SMOKE_STEPS = 2
@@ -37,8 +38,8 @@ def fit(model, run, extra=()):
     Raises:
         ValueError: the folder holds another run; no split train or val; too
             few people; a loss that is not finite; the run to start from is not
-            finished.
-        FileNotFoundError: the run to start from has no weights.
+            finished; initial weights that are damaged or do not fit.
+        FileNotFoundError: there are no weights to start from.
     """
     folder = Path(run.config.output)
     _check_splits(run.data)
@@ -55,13 +56,21 @@ def _fit(model, run, extra, folder, stop):
         names.forget(folder)
     description, checkpoint = names.claim(folder, run)
     people = data.people("train")
+    chosen = None
+    if config.train_people is not None:
+        if config.train_people > people:
+            raise ValueError(
+                f"train_people must be at most {people}, the people of "
+                f"{data.folder}, got {config.train_people}"
+            )
+        chosen = pipeline.choose(people, config.train_people)
+        people = config.train_people
     steps = SMOKE_STEPS if config.smoke else people // config.batch_size
     if steps == 0:
         raise ValueError(
             f"{data.folder}: {people} people in split train do not fill one "
             f"batch of {config.batch_size}: choose a smaller --batch-size"
         )
-    model.optimizer.build(model.trainable_variables)  # else traced twice
     done, step = 0, 0
     if checkpoint:
         done, step = checkpoint.epoch, checkpoint.step
@@ -70,7 +79,18 @@ def _fit(model, run, extra, folder, stop):
         folder, f"val_{run.metric}", plateau, description, checkpoint, stop
     )
     untrained = folder / names.UNTRAINED
-    if not checkpoint or not record.knows(untrained):
+    makes_untrained = not checkpoint or not record.knows(untrained)
+    if config.initial_weights is not None:
+        if makes_untrained:
+            _take(model, run, folder, description)
+        initial.slow_down(
+            model,
+            description[names.INITIAL]["layers"],
+            config.freeze,
+            config.taken_rate,
+        )
+    model.optimizer.build(model.trainable_variables)  # else traced twice
+    if makes_untrained:
         with files.whole(untrained) as temporary:
             if run.starts_from:  # the untrained network is the first run's
                 shutil.copyfile(run.starts_from / names.UNTRAINED, temporary)
@@ -87,11 +107,13 @@ def _fit(model, run, extra, folder, stop):
         stage,
         paper=run.paper,
         command=description["command"],
+        **({} if chosen is None else {"people": people}),
     )
     if checkpoint:
         record.resume(model)
     elif run.starts_from:
-        take_weights(model, run.starts_from / names.BEST)
+        best = run.start()
+        initial.take_all(model, run.read_weights(best)[0], best)
     if done >= config.epochs:
         print(f"{folder} already has {done} epochs: nothing to train")
     elif checkpoint:
@@ -138,6 +160,7 @@ def _fit(model, run, extra, folder, stop):
             first_epoch=first,
             first_step=skipped,
             augmentation=augmentation,
+            people=chosen,
         )
         model.fit(
             train,
@@ -152,22 +175,22 @@ def _fit(model, run, extra, folder, stop):
     return pd.DataFrame(record.rows)
 
 
-def take_weights(model, path):
-    """Copies the weights of a .keras to the layers of the same names.
-
-    Raises:
-        ValueError: a layer of the file is missing in `model` or has another
-            shape.
-    """
-    for layer in keras.saving.load_model(path, compile=False).layers:
-        if not layer.weights:
-            continue
-        try:
-            model.get_layer(layer.name).set_weights(layer.get_weights())
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is of another architecture: {error}"
-            ) from None
+def _take(model, run, folder, description):
+    """Takes the initial weights; prints and records which ones, and what they
+    were trained on."""
+    path = run.start()
+    given, facts = run.read_weights(path)
+    taken = initial.take(model, given, path)
+    print(taken.describe(path))
+    description[names.INITIAL] = dataclasses.asdict(taken)
+    names.write_run(folder, description)
+    best = Path(path.parent, "..", "..", names.BEST)
+    if path.parent.parent.name == names.CHECKPOINT and best.is_file():
+        facts = provenance.read(best)
+    model.provenance = facts | {
+        "file": untrusted.shown(path.name),
+        "sha256": description[names.START],
+    }
 
 
 def _check_splits(data):

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from keras_pose import console, files
 from keras_pose.data.dataset import DESCRIPTION, Dataset
+from keras_pose.training import initial
 from keras_pose.training.config import Config
 
 BEST, UNTRAINED, WEIGHTS = "best.keras", "untrained.keras", "model.weights.h5"
@@ -31,9 +33,13 @@ JOINT_WEIGHTS = "joint_weights.csv"
 CHECKPOINT, TENSORBOARD, SAVED = "checkpoint", "tensorboard", "saved_model"
 FILES = (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS, RESULTS, REPORT)
 """Files in the folder itself, except run.json, which each command rewrites."""
-FREE = {"epochs", "output", "restart", "data", "preset"}
-"""Settings that may differ when a run is continued; data is compared by its
-checksum."""
+FREE = {"epochs", "output", "restart", "data", "preset", "initial_weights"}
+"""Settings that may differ when a run is continued; data and initial weights
+are compared by their checksums."""
+START = "starts_from_sha256"
+"""Checksum in run.json of the weights that it started from."""
+INITIAL = "initial"
+"""What run.json says of the layers that were taken, see `initial.Taken`."""
 NETWORKS = 2
 """Increased when the same settings come to mean another network: since 2,
 strided convolutions pad as in Torch. Runs of another number are refused."""
@@ -58,6 +64,16 @@ class Run:
     """Folder of the run whose best weights this one starts from."""
     siblings: Path | None = None
     """Folder of a comparison: the epochs of an equal run in it are copied."""
+    read_weights: Callable | None = None
+    """path -> weights to start from, as `initial.take` wants them, and what is
+    known of them, see `keras_pose.provenance`."""
+
+    def start(self):
+        """The file of the weights that it starts from, or None."""
+        if self.starts_from:
+            return self.starts_from / BEST
+        given = self.config.initial_weights
+        return given and initial.find(given, BEST, WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -92,12 +108,12 @@ def claim(folder, run):
         ValueError: the folder holds another run (the message lists the
             differences), or all its checkpoints are damaged.
     """
-    description = describe(folder, run)
+    newest = newest_checkpoint(folder)
+    before = newest and (newest.state.get("run") or read_run(folder))
+    description = describe(folder, run, before)
     values = {n: entry["value"] for n, entry in description["settings"].items()}
     show(run.origin, values, f"{folder}")
-    newest = newest_checkpoint(folder)
     if newest:
-        before = newest.state.get("run") or read_run(folder)
         changes = differences(before, description)
         if changes:
             raise ValueError(
@@ -107,11 +123,19 @@ def claim(folder, run):
     elif run.siblings and not run.config.restart:
         _take_twin(folder, run.siblings, description)
         newest = newest_checkpoint(folder)
+        before = newest and newest.state.get("run")
     if newest and newest.epoch > run.config.epochs:
         description = before  # keeps the number of epochs trained
+    if before and INITIAL in before:
+        description[INITIAL] = before[INITIAL]
+    write_run(folder, description)
+    return description, newest
+
+
+def write_run(folder, description):
+    """Writes run.json."""
     with files.whole(folder / RUN) as temporary:
         temporary.write_text(json.dumps(description, indent=2))
-    return description, newest
 
 
 def read_run(folder):
@@ -162,8 +186,12 @@ def newest_checkpoint(folder):
     return None
 
 
-def describe(folder, run):
-    """The contents of run.json for a `Run` in a folder: a dict."""
+def describe(folder, run, before=None):
+    """The contents of run.json for a `Run` in a folder: a dict.
+
+    `before` is that of the run that is continued, if there is one: it does not
+    need its initial weights any more.
+    """
     config, data = run.config, run.data
     description = {
         "paper": run.paper,
@@ -180,10 +208,16 @@ def describe(folder, run):
         "networks": NETWORKS,
         "versions": _versions(),
     }
+    given = config.initial_weights
+    if given and before and not Path(given).exists():
+        if _setting(before, "initial_weights") == str(given):
+            description[START] = before[START]
+            return description
+    start = run.start()
+    if start:
+        description[START] = files.checksum(start)
     if run.starts_from:
-        start = run.starts_from / BEST
         description["starts_from"] = os.path.relpath(start, folder)
-        description["starts_from_sha256"] = files.checksum(start)
     return description
 
 
@@ -213,10 +247,19 @@ def differences(before, now):
             changes.append(change)
     if before["data_sha256"] != now["data_sha256"]:
         changes.append(f"data: {before['data']} before, {now['data']} now")
-    start = "starts_from_sha256"
-    if before.get(start) != now.get(start):
-        changes.append("the weights that it started from have changed")
+    if before.get(START) != now.get(START):
+        old, new = (_setting(run, "initial_weights") for run in (before, now))
+        changes.append(
+            "the weights that it started from have changed"
+            if old == new
+            else f"initial_weights: {old} before, {new} now"
+        )
     return changes
+
+
+def _setting(run, name):
+    """The value of a setting in a run.json; None if it has none."""
+    return run["settings"].get(name, {}).get("value")
 
 
 def check_finished(folder):

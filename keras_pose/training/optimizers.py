@@ -10,13 +10,39 @@ import keras
 from keras import ops
 
 
-class OneDevice:
-    """Does not sum gradients over devices if there is only one.
+class Optimizer:
+    """What the optimizers of this module have in common.
 
-    TensorFlow registers the gradient of that sum whenever a step is traced, and
-    keeps it, with the whole training graph, until the process ends: hundreds of
-    megabytes for each training.
+    With one device, gradients are not summed over devices: TensorFlow registers
+    the gradient of that sum whenever a step is traced, and keeps it, with the
+    whole training graph, until the process ends: hundreds of megabytes for each
+    training.
+
+    Layers may have a learning rate of their own. (A factor on their gradients
+    would not give it: Adam and RMSprop divide a gradient by its usual size.)
+
+    Args:
+        factors: {layer: factor on the rate of its weights}; others have 1.
     """
+
+    def __init__(self, *args, factors=None, **settings):
+        super().__init__(*args, **settings)
+        self.factors = dict(factors or {})
+
+    def get_config(self):
+        """With `factors`."""
+        return super().get_config() | {"factors": dict(self.factors)}
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Overrides Keras: updates the weights of each factor together."""
+        groups = {}
+        for grad, weight in zip(grads, trainable_variables, strict=True):
+            layer = weight.path.rpartition("/")[0]
+            factor = self.factors.get(layer, 1.0)
+            groups.setdefault(factor, []).append((grad, weight))
+        for factor, pairs in groups.items():
+            rate = learning_rate if factor == 1 else factor * learning_rate
+            super()._backend_update_step(*zip(*pairs, strict=True), rate)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """Overrides Keras on TensorFlow: a list of (gradient, variable)."""
@@ -28,7 +54,7 @@ class OneDevice:
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class Adam(OneDevice, keras.optimizers.Adam):
+class Adam(Optimizer, keras.optimizers.Adam):
     """D. Kingma, J. Ba, "Adam", ICLR 2015, https://arxiv.org/abs/1412.6980."""
 
     def apply(self, grads, trainable_variables=None):
@@ -60,7 +86,7 @@ class Adam(OneDevice, keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class RMSprop(OneDevice, keras.optimizers.RMSprop):
+class RMSprop(Optimizer, keras.optimizers.RMSprop):
     """T. Hinton's lecture 6e, as in Keras: epsilon is under the root.
 
     Torch adds it outside the root: its 1e-8 is epsilon = 1e-16 here.
@@ -100,7 +126,7 @@ class RMSprop(OneDevice, keras.optimizers.RMSprop):
 
 
 @keras.saving.register_keras_serializable("keras_pose")
-class SGD(OneDevice, keras.optimizers.SGD):
+class SGD(Optimizer, keras.optimizers.SGD):
     """Stochastic gradient descent, with optional momentum."""
 
     def update_step(self, gradient, variable, learning_rate):
@@ -133,6 +159,21 @@ def torch_rmsprop(config):
         epsilon=1e-16,
         global_clipnorm=config.clip_norm,
     )
+
+
+def scale_rates(optimizer, factors):
+    """Gives layers their own rates: {layer: factor}, see `Optimizer`.
+
+    Raises:
+        ValueError: the optimizer is not one of this module.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # float16
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            "layers have their own rates with an optimizer of "
+            f"keras_pose.training.optimizers, got {type(optimizer).__name__}"
+        )
+    optimizer.factors = dict(factors)
 
 
 def _tensors(**values):

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+FIRST_ONLY = {"initial_weights": None, "freeze": "none", "taken_rate": 1.0}
+"""Settings of the fine-tuning, in all stages but the first."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -23,6 +26,11 @@ def check(config, stages):
         raise ValueError(
             f"stage must be one of all, {', '.join(names)}, got "
             f"{config.stage!r}"
+        )
+    if config.initial_weights and config.stage not in ("all", names[0]):
+        raise ValueError(
+            f"initial_weights are for the first stage, {names[0]}; stage "
+            f"{config.stage} starts where the previous one ended"
         )
     parts = sum(stage.share for stage in stages)
     if config.epochs % parts and not config.smoke:
@@ -50,6 +58,11 @@ def staged(run, stages, number):
     parts = sum(each.share for each in stages)
     changes = {name: value for name, (value, _) in stage.changes.items()}
     origin = {name: why for name, (_, why) in stage.changes.items()}
+    if (
+        number and config.initial_weights
+    ):  # the others start where the previous stage ended
+        changes |= FIRST_ONLY
+        origin |= dict.fromkeys(FIRST_ONLY, "first stage only")
     if len(stages) > 1 and not config.smoke:
         origin["epochs"] = f"{stage.share}/{parts} of {config.epochs}"
     return replace(

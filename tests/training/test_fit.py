@@ -18,7 +18,6 @@ import pytest
 
 from keras_pose import console
 from keras_pose.data.dataset import DESCRIPTION, Dataset
-from keras_pose.training.fit import take_weights
 from keras_pose.training.folder import checkpoints, differences
 from reproductions import hsm_loss
 from tfrecords import synthetic
@@ -483,35 +482,3 @@ def test_a_full_disk_leaves_the_last_epoch(trained, monkeypatch, eagerly):
     with eagerly():
         _, history = hsm_loss.paper().train(replace(trained, epochs=2))
     assert list(history["epoch"]) == [1, 2]
-
-
-def layers(**units):
-    """A model of dense layers in a row, by name."""
-    x = inputs = keras.Input((2,))
-    for name, count in units.items():
-        x = keras.layers.Dense(count, bias_initializer="normal", name=name)(x)
-    return keras.Model(inputs, x)
-
-
-def test_weights_are_taken_by_the_names_of_layers(tmp_path):
-    small, large = layers(first=3, last=4), layers(first=3, new=3, last=4)
-    new = large.get_layer("new").get_weights()
-    small.save(tmp_path / "small.keras")
-    take_weights(large, tmp_path / "small.keras")
-    for name in ("first", "last"):
-        for taken, given in zip(
-            large.get_layer(name).get_weights(),
-            small.get_layer(name).get_weights(),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(taken, given)
-    np.testing.assert_array_equal(
-        large.get_layer("new").get_weights()[0], new[0]
-    )
-
-
-@pytest.mark.parametrize("other", [{"first": 5}, {"second": 3}])
-def test_weights_of_another_architecture_are_not_taken(tmp_path, other):
-    layers(first=3).save(tmp_path / "best.keras")
-    with pytest.raises(ValueError, match="best.keras is of another archit"):
-        take_weights(layers(**other), tmp_path / "best.keras")

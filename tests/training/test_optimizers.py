@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pose.training.optimizers import SGD, Adam, RMSprop
+from keras_pose.training.optimizers import SGD, Adam, RMSprop, scale_rates
 
 CASES = [
     (Adam, keras.optimizers.Adam, {}),
@@ -47,6 +47,49 @@ def test_an_update_is_that_of_keras(ours, theirs, settings):
     assert not np.allclose(expected, after(theirs(**settings), steps=1))
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"), [CASES[0], CASES[2], CASES[4], CASES[7]]
+)
+def test_a_layer_with_a_factor_has_that_factor_on_its_rate(
+    ours, theirs, settings
+):
+    def trained(optimizer):
+        """Weights of two layers after steps with gradients that change."""
+        two = [
+            keras.layers.Dense(3, name=name, kernel_initializer="ones")
+            for name in ("slow", "fast")
+        ]
+        for layer in two:
+            layer.build((None, 2))
+        weights = [weight for layer in two for weight in layer.weights]
+        rng = np.random.default_rng(0)
+        for _ in range(4):
+            gradients = [rng.normal(0, 1, w.shape) for w in weights]
+            gradients = [ops.convert_to_tensor(g, "float32") for g in gradients]
+            optimizer.apply(gradients, weights)
+        return [[ops.convert_to_numpy(w) for w in x.weights] for x in two]
+
+    optimizer = ours(0.1, **settings)
+    scale_rates(optimizer, {"slow": 0.01})
+    found = trained(optimizer)
+    slow, fast = (
+        trained(theirs(1e-3, **settings)),
+        trained(theirs(0.1, **settings)),
+    )
+    for one, other in zip(found, (slow[0], fast[1]), strict=True):
+        for weight, expected in zip(one, other, strict=True):
+            np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(slow[0][0], fast[0][0])
+
+
+def test_layers_have_no_rates_of_their_own_with_another_optimizer():
+    inner = Adam(0.1)
+    scale_rates(keras.optimizers.LossScaleOptimizer(inner), {"stem": 0.5})
+    assert inner.factors == {"stem": 0.5}
+    with pytest.raises(ValueError, match="keras_pose.training.*, got Adam"):
+        scale_rates(keras.optimizers.Adam(), {"stem": 0.5})
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-11])
 def test_rmsprop_with_epsilon_squared_is_that_of_torch(scale):
     """Torch: w -= rate g / (sqrt(v) + 1e-8), v = 0.99 v + 0.01 g^2.
@@ -71,7 +114,7 @@ def test_rmsprop_with_epsilon_squared_is_that_of_torch(scale):
 
 @pytest.mark.parametrize("optimizer", [Adam, RMSprop, SGD])
 def test_settings_survive_a_round_trip(optimizer):
-    one = optimizer(0.1, global_clipnorm=2.0)
+    one = optimizer(0.1, global_clipnorm=2.0, factors={"stem": 0.1})
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(one))
     assert type(copy) is optimizer
     assert copy.get_config() == one.get_config()
