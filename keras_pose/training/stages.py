@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FIRST_ONLY = {"initial_weights": None, "freeze": "none", "taken_rate": 1.0}
-"""Settings of the fine-tuning, in all stages but the first."""
+"""Settings of fine-tuning in later stages, which start where the previous one
+ended."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,7 @@ def staged(run, stages, number):
     parts = sum(each.share for each in stages)
     changes = {name: value for name, (value, _) in stage.changes.items()}
     origin = {name: why for name, (_, why) in stage.changes.items()}
-    if (
-        number and config.initial_weights
-    ):  # the others start where the previous stage ended
+    if number and config.initial_weights:
         changes |= FIRST_ONLY
         origin |= dict.fromkeys(FIRST_ONLY, "first stage only")
     if len(stages) > 1 and not config.smoke:

@@ -277,6 +277,16 @@ def test_the_head_is_what_the_outputs_are_made_with(paper, without_hourglasses):
         keras.backend.clear_session()  # forgets the variables without values
 
 
+def test_a_head_that_was_taken_is_trained_before_a_frozen_backbone():
+    model = dense(first=3, norm=3, new=2, last=4)
+    model.compile(training.optimizers.Adam(0.1), "mse")
+    taken = ["first", "norm", "last"]
+    initial.slow_down(model, taken, "backbone", 0.5)
+    trained = {layer.name for layer in model.layers if layer.trainable}
+    assert {"new", "last"} <= trained and not {"first", "norm"} & trained
+    assert model.optimizer.factors == dict.fromkeys(taken, 0.5)
+
+
 def test_only_the_first_stage_takes_initial_weights(tmp_path):
     config, origin = multi_scale_structure_aware.Config(
         preset="laptop",
