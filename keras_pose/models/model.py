@@ -169,7 +169,8 @@ def load_whole(path):
     weights.
     """
     hub = HUB.match(str(path))
-    place = _download(hub[1]) if hub else Path(path)
+    path = f"hf://{hub[1]}" if hub else Path(path)
+    place = _download(hub[1]) if hub else path
     if not place.exists():
         raise FileNotFoundError(
             f"{path} does not exist: expected a .keras file, the folder of a "
@@ -195,8 +196,11 @@ def folder_of(path):
     Raises:
         ValueError: it is on the Hugging Face Hub.
     """
-    if HUB.match(str(path)):
-        raise ValueError(f"{path} has no folder here: choose an --output")
+    hub = HUB.match(str(path))
+    if hub:
+        raise ValueError(
+            f"hf://{hub[1]} has no folder here: choose an --output"
+        )
     return Path(path).parent
 
 
