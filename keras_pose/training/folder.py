@@ -246,7 +246,12 @@ def differences(before, now):
                 change += f", keep them with --drop-epochs {epochs}"
             changes.append(change)
     if before["data_sha256"] != now["data_sha256"]:
-        changes.append(f"data: {before['data']} before, {now['data']} now")
+        old, new = before["data"], now["data"]
+        changes.append(
+            f"data: {new} has changed since"
+            if old == new
+            else f"data: {old} before, {new} now"
+        )
     if before.get(START) != now.get(START):
         old, new = (_setting(run, "initial_weights") for run in (before, now))
         changes.append(
