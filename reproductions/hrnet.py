@@ -17,8 +17,9 @@ Reported   COCO val AP of W32, W48: 74.4, 75.1 at 256 x 192 and 75.8, 76.3 at
            384 x 288; MPII PCKh@0.5 of W32: 90.3 on val, 92.3 on test; less
            from coarser maps and with less fusion (section 4.4)
 Measured   reproductions/README.md
-Departs    starts from random weights, the authors from ImageNet; batch 32 on
-           one GPU, the authors have 32 on each of four; augmentation as in the
+Departs    starts from random weights, the authors from ImageNet, as
+           --initial-weights hrnet_w32-36af842e.pth does; batch 32 on one GPU,
+           the authors have 32 on each of four; augmentation as in the
            authors' code (60 % are rotated, zoom and rotation are clipped normal
            numbers), but half a body is shown at most as small as the whole;
            Gaussians centred on the joint, not on its cell
