@@ -1,5 +1,6 @@
 """One page that holds everything, whatever the run left behind."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -12,7 +13,7 @@ import pytest
 from keras_pose import files
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import records
-from keras_pose.models.heads import PoseMaps
+from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.people import Poses
 from keras_pose.report import __main__, history, pictures, write
 from keras_pose.skeletons import MPII, Skeleton
@@ -53,6 +54,23 @@ class Nesting(html.parser.HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def test_another_model_than_the_runs_can_be_shown(
+    run_folder, wrists_data, wrists_model, tmp_path, monkeypatch
+):
+    data, _ = wrists_data()
+    wrists_model("corner").save(tmp_path / "other", zipped=False)
+    shown = []
+
+    def write_report(folder, dataset, split, model, **settings):
+        shown.append(model and codec_of(model).alignment)
+
+    monkeypatch.setattr(write, "write_report", write_report)
+    config = __main__.Config(run_folder, data.folder)
+    __main__.main(config)
+    __main__.main(dataclasses.replace(config, model=tmp_path / "other"))
+    assert shown == [None, "corner"]
 
 
 def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):

@@ -158,6 +158,15 @@ def test_what_belongs_beside_a_model_of_the_hub_needs_a_place():
             models.folder_of(path)
 
 
+def test_a_model_is_named_after_its_folder():
+    for path, name in (
+        ("runs/hsm/best.keras", "hsm"),
+        ("published/hsm", "hsm"),
+        ("hf://user/model", "model"),
+    ):
+        assert models.name_of(path) == models.name_of(Path(path)) == name
+
+
 def test_without_the_library_of_the_hub_a_sentence_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = r"hf://user/model needs huggingface_hub: pip install .*\[hub\]"
