@@ -187,18 +187,25 @@ def damaged(folder, names=()):
         folder: with a SHA256SUMS.
         names: files that it must list, at least.
     """
+    sums = read_sums(folder)
+    if sums is None:
+        return None
+    return [
+        name
+        for name in dict.fromkeys([*names, *sums])
+        if not is_whole(Path(folder) / name, sums.get(name))
+    ]
+
+
+def read_sums(folder):
+    """{name: checksum} of SHA256SUMS; None if there is none, {} if damaged."""
     try:
         lines = (Path(folder) / SUMS).read_text().splitlines()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError):
         lines = []
-    sums = dict(reversed(line.split("  ", 1)) for line in lines if "  " in line)
-    return [
-        name
-        for name in dict.fromkeys([*names, *sums])
-        if not is_whole(Path(folder) / name, sums.get(name))
-    ]
+    return dict(reversed(line.split("  ", 1)) for line in lines if "  " in line)
 
 
 def is_whole(path, digest):

@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_pose import provenance, untrusted
+from keras_pose import files, provenance, untrusted
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
 
@@ -224,7 +224,9 @@ def _download(name):
         ) from None
     try:
         folder = huggingface_hub.snapshot_download(
-            name, allow_patterns=sorted(MEMBERS), library_name="keras"
+            name,
+            allow_patterns=[*sorted(MEMBERS), files.SUMS],
+            library_name="keras",
         )
     except Exception as error:  # not found, no network, no permission ...
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -238,10 +240,12 @@ def _check_folder(path):
     """Raises unless a folder holds Keras' three files.
 
     Keras reads nothing else in it, except a folder of assets (vocabularies),
-    which no model of ours has.
+    which no model of ours has. Unlike a .keras file, a folder has checksums
+    only if keras_pose.publish wrote it.
 
     Raises:
-        ValueError: something is missing or damaged, or there are assets.
+        ValueError: something is missing, damaged or not what SHA256SUMS says,
+            or there are assets.
     """
     names = sorted(entry.name for entry in path.iterdir())
     if not all((path / name).is_file() for name in MEMBERS):
@@ -252,6 +256,12 @@ def _check_folder(path):
     assets = path / "assets"
     if assets.is_file() or (assets.is_dir() and any(assets.iterdir())):
         raise ValueError("assets must be an empty folder, got files")
+    sums = files.read_sums(path) if (path / files.SUMS).is_file() else {}
+    for name in sorted(MEMBERS & sums.keys()):
+        if not files.is_whole(path / name, sums[name]):
+            raise ValueError(
+                f"{name} must have the checksum in {files.SUMS}, got another"
+            )
     for name in MEMBERS - {WEIGHTS}:
         untrusted.read_json(path / name)
     with h5py.File(path / WEIGHTS) as weights:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import predict, provenance
+from keras_pose import files, predict, provenance
 from keras_pose.losses import HeatmapMSE
 from keras_pose.metrics import PosePCK
 from keras_pose.models import model as models
@@ -127,6 +127,19 @@ def test_a_damaged_or_hostile_folder_is_one_error(folder, harm):
         models.load_model(folder)
     assert str(error.value).startswith(f"{folder} cannot be used: ")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_changed_number_is_found_where_there_are_checksums(folder, model):
+    files.seal(folder, [*models.MEMBERS])
+    assert models.load_model(folder).provenance == FACTS
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        file["layers/conv2d/vars/1"][0] += 1
+    with pytest.raises(ValueError, match="model.weights.h5 must have the chec"):
+        models.load_model(folder)
+    (folder / files.SUMS).unlink()
+    again = models.load_model(folder).get_weights()
+    assert sum((a != b).sum() for a, b in zip(
+        again, model.get_weights(), strict=True)) == 1  # fmt: skip
 
 
 def test_a_folder_with_code_of_its_own_is_not_loaded(tmp_path):
