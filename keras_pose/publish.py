@@ -253,7 +253,7 @@ def _training(facts):
     if run:
         epochs = run["settings"]["epochs"]["value"]
         versions = (f"{k} {v}" for k, v in run.get("versions", {}).items())
-        lines.append(f"{epochs} epochs; {_text(', '.join(versions))}.")
+        lines.append(f"Epochs: {epochs}; {_text(', '.join(versions))}.")
     return "\n\n".join(lines)
 
 

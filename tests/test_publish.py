@@ -130,7 +130,7 @@ def test_the_card_of_a_run_has_its_command_and_score(run, tmp_path):
     trained = section(text, "Trained on")
     assert trained.startswith("drawn people.\n")
     assert "\n    python -m reproductions.hsm_loss --beta 1\n" in trained
-    assert "12 epochs; keras 3.15.1." in trained
+    assert "Epochs: 12; keras 3.15.1." in trained
     score = section(text, "Score")
     assert score.startswith(
         "PCKh@0.5 (`pckh`): **72.6**, on 190 of 200 of the split test, on "
