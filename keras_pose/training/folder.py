@@ -247,11 +247,10 @@ def differences(before, now):
             changes.append(change)
     if before["data_sha256"] != now["data_sha256"]:
         old, new = before["data"], now["data"]
-        changes.append(
-            f"data: {new} has changed since"
-            if old == new
-            else f"data: {old} before, {new} now"
+        said = (
+            f"{old} before, {new} now" if old != new else f"{new} has changed"
         )
+        changes.append(f"data: {said}")
     if before.get(START) != now.get(START):
         old, new = (_setting(run, "initial_weights") for run in (before, now))
         changes.append(

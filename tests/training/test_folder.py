@@ -107,7 +107,7 @@ def test_checkpoints_are_in_the_order_of_their_epochs_and_steps(tmp_path):
 
 def test_changed_data_is_told_from_other_data():
     old, other = said(sha="1"), said(sha="2") | {"data": "elsewhere"}
-    assert names.differences(old, said()) == ["data: data has changed since"]
+    assert names.differences(old, said()) == ["data: data has changed"]
     (found,) = names.differences(other, said())
     assert found == "data: elsewhere before, data now"
     assert names.differences(said(), said() | {"data": "moved"}) == []
