@@ -209,12 +209,10 @@ def describe(folder, run, before=None):
         "versions": _versions(),
     }
     given = config.initial_weights
-    if given and before and not Path(given).exists():
-        if _setting(before, "initial_weights") == str(given):
-            description[START] = before[START]
-            return description
-    start = run.start()
-    if start:
+    known = before and _setting(before, "initial_weights") == str(given)
+    if given and known and not Path(given).exists():
+        description[START] = before[START]
+    elif start := run.start():
         description[START] = files.checksum(start)
     if run.starts_from:
         description["starts_from"] = os.path.relpath(start, folder)

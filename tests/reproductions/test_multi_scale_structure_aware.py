@@ -107,7 +107,7 @@ def finished(people, fits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plateau, "on_epoch_begin", keep)
-        patch.setattr(flow, "finish", lambda run: None)  # see test_papers
+        patch.setattr(flow, "finish", lambda *_: None)  # see test_papers
         paper.main(settings(people, folder))
     return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
 
