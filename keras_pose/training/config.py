@@ -226,6 +226,18 @@ class ResNets:
     width: float | None = None
     """Factor on the channels of the ResNet (ours)."""
 
+    def check(self):
+        """Also that weights of PyTorch get a ResNet of their form."""
+        super().check()
+        given = self.initial_weights
+        kinds = (".pth", ".pt", ".tar", ".bin", ".safetensors")
+        if given and self.weights != "none" and given.suffix in kinds:
+            raise ValueError(
+                f"initial_weights {given.name} need --weights none: a ResNet "
+                f"of --weights {self.weights} halves elsewhere, its layers "
+                "have the same names and shapes"
+            )
+
 
 @dataclass(frozen=True)
 class Comparison:

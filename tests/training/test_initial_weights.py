@@ -326,6 +326,15 @@ def test_settings_without_a_meaning_are_refused(settings, named):
         hsm_loss.Config(preset="laptop", **settings).resolved()
 
 
+def test_a_resnet_of_another_form_than_pytorchs_is_refused():
+    file = Path("resnet50-19c8e357.pth")
+    config = simple_baselines.Config(preset="paper", initial_weights=file)
+    with pytest.raises(ValueError, match="19c8e357.pth need --weights none"):
+        config.resolved()
+    replace(config, weights="none").resolved()
+    replace(config, initial_weights=Path("a.keras")).resolved()
+
+
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     place = tmp_path_factory.mktemp("people")
