@@ -140,27 +140,42 @@ class Heatmaps(Maps):
         """Outputs (any shape) in the form of the target."""
         return ops.sigmoid(outputs) if self.logits else outputs
 
-    def target(self, labels, outputs):
+    def target(self, labels, outputs, everybody=False):
         """Target maps, and which of them are known.
 
         Args:
             labels: (B, P, K, 3 or more) x, y in input pixels, flag, the subject
                 first.
             outputs: (B, S, h, w, C).
+            everybody: draw the joints of all P people, not the subject's only;
+                Gaussians that meet are added, up to 1 (code of CPM).
 
         Returns:
             target (B, 1, h, w, C): a Gaussian of peak 1 for each labelled
-            joint of the subject, occluded or not (see `occluded_amplitude`);
-            and known (B, C), 1 if the joint is labelled and its Gaussian
-            reaches the map, else 0. A background is always known.
+            joint, occluded or not (see `occluded_amplitude`); and known (B, C),
+            1 if the subject's joint is labelled and its Gaussian reaches the
+            map, else 0. A background is always known.
         """
         if outputs.shape[-1] != self.channels:
             raise ValueError(
                 f"expected {self.channels} maps for the {self.count} joints of "
                 f"{self.skeleton.name}, got outputs {tuple(outputs.shape)}"
             )
-        labels = ops.cast(labels, "float32")[:, 0]
+        labels = ops.cast(labels, "float32")
         size = outputs.shape[2:4]
+        target, known = self._drawn(labels[:, 0], size)
+        for person in range(1, labels.shape[1] if everybody else 1):
+            target = target + self._drawn(labels[:, person], size)[0]
+        if everybody:
+            target = ops.clip(target, -1.0, 1.0)
+        if self.background:
+            highest = ops.max(ops.abs(target), axis=-1, keepdims=True)
+            target = ops.concatenate([target, 1 - highest], axis=-1)
+            known = ops.pad(known, ((0, 0), (0, 1)), constant_values=1.0)
+        return target[:, None], known
+
+    def _drawn(self, labels, size):
+        """Gaussians (B, h, w, K) of one person's joints, and known (B, K)."""
         cells = self.to_cells(labels[..., :2], size)
         labelled = ops.cast(labels[..., 2] > 0, "float32")
         peaks = ops.where(labels[..., 2] == 1, self.occluded_amplitude, 1.0)
@@ -169,12 +184,7 @@ class Heatmaps(Maps):
         reach = REACH * self.sigma
         last = ops.convert_to_tensor([n - 1.0 + reach for n in size[::-1]])
         inside = ops.all((cells > -reach) & (cells < last), axis=-1)
-        known = labelled * ops.cast(inside, "float32")
-        if self.background:
-            highest = ops.max(ops.abs(target), axis=-1, keepdims=True)
-            target = ops.concatenate([target, 1 - highest], axis=-1)
-            known = ops.pad(known, ((0, 0), (0, 1)), constant_values=1.0)
-        return target[:, None], known
+        return target, labelled * ops.cast(inside, "float32")
 
     def seen(self, outputs):
         """What inference keeps: (B, h, w, K), or with signs (B, h, w, 2 K).

@@ -39,13 +39,15 @@ def load(
     first_step=0,
     augmentation=None,
     people=None,
+    neighbours=0,
 ):
     """Batches of (images, labels).
 
-    images is (B, H, W, 3) uint8, RGB. labels is (B, 1, K, 4) float32: x, y in
+    images is (B, H, W, 3) uint8, RGB. labels is (B, P, K, 4) float32: x, y in
     pixels of the crop, COCO's flag v, and the subject's head size in pixels of
     the crop (NaN where unknown). x and y are 0 where v is 0; a labelled joint
-    may lie outside the crop. Axis 1 is for people; it holds only the subject.
+    may lie outside the crop. Axis 1 is for people: the subject, and as many
+    `neighbours`, whose flags are all 0 where there are fewer.
 
     Args:
         dataset: `dataset.Dataset`.
@@ -59,6 +61,8 @@ def load(
         first_step: number of its batches to skip.
         augmentation: `Augmentation`; Newell's by default.
         people: (N,) indices of the people; all by default.
+        neighbours: most other people in the labels, nearest to the middle of
+            the crop first.
     """
     if training:
         crops = augmented(
@@ -71,9 +75,17 @@ def load(
             first_step=first_step,
             augmentation=augmentation,
             people=people,
+            neighbours=neighbours,
         )
     else:
-        crops = _in_order(dataset, split, size, batch_size, people=people)
+        crops = _in_order(
+            dataset,
+            split,
+            size,
+            batch_size,
+            people=people,
+            neighbours=neighbours,
+        )
     batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
     return batches.prefetch(2)
 
@@ -89,6 +101,7 @@ def augmented(
     first_step=0,
     augmentation=None,
     people=None,
+    neighbours=0,
 ):
     """The training batches of `load`, as dicts with the augmentation.
 
@@ -117,7 +130,7 @@ def augmented(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
     samples = epochs.flat_map(epoch).skip(first_step)
-    return _crops(dataset, index, samples, size)
+    return _crops(dataset, index, samples, size, neighbours)
 
 
 def choose(count, wanted):
@@ -169,7 +182,14 @@ def views(
 
 
 def _in_order(
-    dataset, split, size, batch_size, zoom=1.0, shift=(0.0, 0.0), people=None
+    dataset,
+    split,
+    size,
+    batch_size,
+    zoom=1.0,
+    shift=(0.0, 0.0),
+    people=None,
+    neighbours=0,
 ):
     """Batches of `_crops` in order; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
@@ -185,12 +205,12 @@ def _in_order(
     samples = tf.data.Dataset.from_tensor_slices(
         {"index": rows} | chances
     ).batch(batch_size)
-    crops = _crops(dataset, index, samples, size)
+    crops = _crops(dataset, index, samples, size, neighbours)
     length = -(-count // batch_size)
     return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _crops(dataset, index, samples, size):
+def _crops(dataset, index, samples, size, neighbours):
     """Batches of dicts of image, labels, back (crop -> photograph) and, with
     keypoint masking, the values of `masking.place`.
 
@@ -242,7 +262,9 @@ def _crops(dataset, index, samples, size):
             "window": window,
             "inside": inside,
             "gain": sample["gain"],
-            "labels": _labels(record, matrix, sample["flip"], mirror),
+            "labels": _labels(
+                record, matrix, sample["flip"], mirror, neighbours, size
+            ),
             "back": geometry.compose(record["matrix"], back, xp=tnp),
         }
         if "patch" in sample:
@@ -284,10 +306,24 @@ def _crops(dataset, index, samples, size):
     return samples.map(make, num_parallel_calls=THREADS, deterministic=True)
 
 
-def _labels(record, matrix, flip, mirror):
-    """(B, 1, K, 4): the subject's joints through `matrix`, as `load` says."""
-    joints = geometry.move(record["joints"][:, :1], matrix[:, None], xp=tnp)
-    flags = record["flags"][:, :1, :, None]
+def _labels(record, matrix, flip, mirror, neighbours, size):
+    """(B, 1 + neighbours, K, 4): joints through `matrix`, as `load` says."""
+    joints = geometry.move(record["joints"], matrix[:, None], xp=tnp)
+    flags = record["flags"]
+    if neighbours:
+        chosen = _nearest(joints, flags, neighbours, size)
+        joints, flags = (
+            tf.gather(values, chosen, axis=1, batch_dims=1)
+            for values in (joints, flags)
+        )
+        missing = [[0, 0], [0, 1 + neighbours - tf.shape(joints)[1]], [0, 0]]
+        joints, flags = (
+            tf.pad(joints, [*missing, [0, 0]]),
+            tf.pad(flags, missing),
+        )
+    else:
+        joints, flags = joints[:, :1], flags[:, :1]
+    flags = flags[..., None]
     joints = tf.where(flags > 0, joints, 0.0)
     zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
     head = (record["head_size"][:, 0] * zoom)[:, None, None, None]
@@ -301,3 +337,14 @@ def _labels(record, matrix, flip, mirror):
     )
     swapped = tf.gather(labels, mirror, axis=2)
     return tf.where(flip[:, None, None, None] > 0, swapped, labels)
+
+
+def _nearest(joints, flags, neighbours, size):
+    """Indices (B, at most 1 + neighbours) of the subject and of the others by
+    the distance of their nearest labelled joint from the middle of the crop."""
+    middle = tf.constant([(size[1] - 1) / 2, (size[0] - 1) / 2], tf.float32)
+    apart = tf.norm(joints - middle, axis=-1)
+    apart = tf.reduce_min(tf.where(flags > 0, apart, np.inf), axis=-1)
+    first = tf.fill(tf.shape(apart[:, :1]), -np.inf)
+    apart = tf.concat([first, apart[:, 1:]], axis=1)
+    return tf.argsort(apart, axis=1, stable=True)[:, : 1 + neighbours]

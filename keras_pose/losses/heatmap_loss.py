@@ -24,9 +24,18 @@ class HeatmapLoss(HasCodec, PoseLoss):
             joint whose Gaussian lies outside the map (Simple Baselines).
         pixels: "half_sum": half the sum over stages and pixels, as in HSM's
             eq. (4) (with `reduction="sum"`); "mean": their mean.
+        everybody: number of the first stages that are taught the joints of all
+            P people; the others are taught the subject's.
     """
 
-    def __init__(self, codec, unlabelled="zero", pixels="half_sum", **kwargs):
+    def __init__(
+        self,
+        codec,
+        unlabelled="zero",
+        pixels="half_sum",
+        everybody=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not isinstance(codec, Heatmaps):
             raise ValueError(
@@ -37,6 +46,7 @@ class HeatmapLoss(HasCodec, PoseLoss):
         self.codec = codec
         self.unlabelled = unlabelled
         self.pixels = pixels
+        self.everybody = everybody
 
     @property
     def codecs(self):
@@ -54,6 +64,11 @@ class HeatmapLoss(HasCodec, PoseLoss):
     def stage_costs(self, labels, maps):
         """(B, S, C); their sum over stages is the loss."""
         target, known = self.codec.target(labels, maps)
+        if self.everybody:
+            whole, _ = self.codec.target(labels, maps, everybody=True)
+            later = maps.shape[1] - self.everybody
+            stages = [whole] * self.everybody + [target] * later
+            target = ops.concatenate(stages, axis=1)
         values = self.codec.values(ops.cast(maps, "float32"))
         costs = self.over_pixels(self.pixel_loss(values, target))
         if self.unlabelled == "ignore":
@@ -71,6 +86,7 @@ class HeatmapLoss(HasCodec, PoseLoss):
         return super().get_config() | {
             "unlabelled": self.unlabelled,
             "pixels": self.pixels,
+            "everybody": self.everybody,
         }
 
 

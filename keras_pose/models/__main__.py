@@ -27,6 +27,7 @@ import pandas as pd
 from keras_pose import files
 from keras_pose.console import progress, run
 from keras_pose.models import (
+    convolutional_pose_machines,
     hourglass,
     hrnet,
     macs,
@@ -101,6 +102,12 @@ def convolved(images, joints, depth):
     return resnet_fcn.fcn_head(features, joints)
 
 
+def staged(images, joints, form):
+    """Convolutional Pose Machines of six stages."""
+    network = convolutional_pose_machines.convolutional_pose_machine
+    return network(images, joints, form=form)
+
+
 def parallel(images, joints, width):
     """HRNet."""
     return hrnet.hrnet(images, joints, width=width)
@@ -128,6 +135,11 @@ BASELINES = {
 """Size and joints, depth: Simple Baselines, counted in the authors' code."""
 HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
 """Width: HRNet, counted in the authors' code."""
+MACHINES = {
+    ("authors", (368, 368), 14): (31_219_866, 175.438),
+    ("mmpose", (256, 192), 17): (31_304_166, 63.736),
+}
+"""Form, size and joints: CPM, counted by hand from the layers' table."""
 ROWS = (
     *(
         Row(
@@ -167,6 +179,16 @@ ROWS = (
             large=True,
         )
         for width, (count, gmacs) in HRNETS.items()
+    ),
+    *(
+        Row(
+            f"CPM of {form}, 6 stages",
+            partial(staged, form=form),
+            size,
+            joints,
+            *figures,
+        )
+        for (form, size, joints), figures in MACHINES.items()
     ),
 )
 
