@@ -676,3 +676,47 @@ def test_a_larger_choice_of_people_contains_a_smaller_one():
 def test_zoom_must_be_positive(seven):
     with pytest.raises(ValueError, match="zoom must be positive, got 0"):
         pipeline.views(seven, "train", (16, 24), 2, zoom=0)
+
+
+def test_neighbours_follow_the_subject_the_nearest_first(tmp_path, save):
+    """Three of four people at known distances, one without labelled joints."""
+
+    def person(x, flags, scale=0.3):
+        joints = np.full((16, 2), (x, 60.0)) + np.arange(16)[:, None]
+        return records.Person(
+            joints, np.full(16, flags), np.array([100.0, 60.0]), scale, 10.0
+        )
+
+    image = np.zeros((120, 200, 3), "uint8")
+    subject, far, none, near = (
+        person(x, flags) for x, flags in ((90, 2), (20, 1), (100, 0), (130, 2))
+    )
+    others = (far, none, near)
+    alone = picture(image, subject, source="0.jpg")
+    crowd = replace(picture(image, subject), people=(subject, *others))
+    data = save(tmp_path, [crowd, alone])
+
+    def labels(count, **settings):
+        batches = pipeline.load(
+            data, "train", (60, 96), 2, neighbours=count, **settings
+        )
+        return next(iter(batches))[1].numpy()
+
+    one, three, five = (labels(count) for count in (0, 2, 4))
+    assert three.shape == (2, 3, 16, 4) and five.shape == (2, 5, 16, 4)
+    for many in (three, five):
+        np.testing.assert_array_equal(many[:, :1], one)
+        # 60 pixels of the photograph (0.3 of 200) are 60 rows of the crop
+        apart = many[0, 1:3, :, 0] - one[0, 0, :, 0]
+        np.testing.assert_allclose(apart, [[40] * 16, [-70] * 16], atol=1e-3)
+        assert many[0, 1:3, 0, 2].tolist() == [2, 1]
+        assert not many[0, 3:, :, :3].any() and not many[1, 1:, :, :3].any()
+    flipped = labels(
+        2,
+        training=True,
+        augmentation=replace(NONE, flip_chance=1),
+    )
+    found = flipped[flipped[:, 1, 0, 2] > 0][0]  # the order is shuffled
+    mirrored = three[0, :, MPII.mirror].swapaxes(0, 1)
+    np.testing.assert_allclose(found[:, :, 0], 95 - mirrored[..., 0], atol=1e-3)
+    np.testing.assert_array_equal(found[..., 2], mirrored[..., 2])

@@ -308,21 +308,16 @@ def _crops(dataset, index, samples, size, neighbours):
 
 def _labels(record, matrix, flip, mirror, neighbours, size):
     """(B, 1 + neighbours, K, 4): joints through `matrix`, as `load` says."""
-    joints = geometry.move(record["joints"], matrix[:, None], xp=tnp)
-    flags = record["flags"]
+    shown = slice(None) if neighbours else slice(1)
+    joints = geometry.move(record["joints"][:, shown], matrix[:, None], xp=tnp)
+    flags = record["flags"][:, shown]
     if neighbours:
         chosen = _nearest(joints, flags, neighbours, size)
-        joints, flags = (
-            tf.gather(values, chosen, axis=1, batch_dims=1)
-            for values in (joints, flags)
-        )
-        missing = [[0, 0], [0, 1 + neighbours - tf.shape(joints)[1]], [0, 0]]
-        joints, flags = (
-            tf.pad(joints, [*missing, [0, 0]]),
-            tf.pad(flags, missing),
-        )
-    else:
-        joints, flags = joints[:, :1], flags[:, :1]
+        lacking = 1 + neighbours - tf.shape(chosen)[1]
+        flags = tf.gather(flags, chosen, batch_dims=1)
+        flags = tf.pad(flags, [[0, 0], [0, lacking], [0, 0]])
+        joints = tf.gather(joints, chosen, batch_dims=1)
+        joints = tf.pad(joints, [[0, 0], [0, lacking], [0, 0], [0, 0]])
     flags = flags[..., None]
     joints = tf.where(flags > 0, joints, 0.0)
     zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
@@ -336,7 +331,8 @@ def _labels(record, matrix, flip, mirror, neighbours, size):
         axis=-1,
     )
     swapped = tf.gather(labels, mirror, axis=2)
-    return tf.where(flip[:, None, None, None] > 0, swapped, labels)
+    labels = tf.where(flip[:, None, None, None] > 0, swapped, labels)
+    return tf.ensure_shape(labels, (None, 1 + neighbours, len(mirror), 4))
 
 
 def _nearest(joints, flags, neighbours, size):

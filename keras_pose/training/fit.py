@@ -131,7 +131,8 @@ def _fit(model, run, extra, folder, stop):
             "the rest is black. Use a smaller --zoom or --rotation, or "
             "convert with --whole-images"
         )
-    held_out = pipeline.load(data, "val", size, batch)
+    neighbours = getattr(config, "neighbours", 0)
+    held_out = pipeline.load(data, "val", size, batch, neighbours=neighbours)
     watched = console.is_terminal(sys.stdout)
     lines = callbacks.EpochLine(run.metric, config.epochs)
     followers = [
@@ -161,6 +162,7 @@ def _fit(model, run, extra, folder, stop):
             first_step=skipped,
             augmentation=augmentation,
             people=chosen,
+            neighbours=neighbours,
         )
         model.fit(
             train,

@@ -262,3 +262,25 @@ def test_outputs_of_another_number_of_joints_are_refused():
         ValueError, match=r"expected 5 maps for the 4 .*24, 4\)"
     ):
         codec.target(labels_of(PLACES), np.zeros((1, 1, 16, 24, 4)))
+
+
+def test_everybodys_gaussians_are_added_up_to_one():
+    codec = codecs.Heatmaps(DOG, 4)
+    near = PLACES + (6, 0)  # 1.5 cells
+    labels = np.concatenate([labels_of(PLACES), labels_of(near)], axis=1)
+    labels[0, 1, 2, 2] = 0  # the other's third joint is not labelled
+    maps = np.zeros((1, 1, 16, 24, 4), "float32")
+    alone, known = codec.target(labels[:, :1], maps)
+    other, _ = codec.target(labels[:, 1:], maps)
+    same, _ = codec.target(labels, maps)
+    both, known_too = codec.target(labels, maps, everybody=True)
+    alone, other, same, both = map(
+        ops.convert_to_numpy, (alone, other, same, both)
+    )
+    np.testing.assert_array_equal(same, alone)
+    np.testing.assert_allclose(both, np.minimum(alone + other, 1), atol=1e-6)
+    assert (alone + other).max() > 1.1
+    np.testing.assert_array_equal(both[..., 2], alone[..., 2])
+    np.testing.assert_array_equal(
+        *map(ops.convert_to_numpy, (known, known_too))
+    )
