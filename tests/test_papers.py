@@ -20,6 +20,7 @@ NEWELLS = (2**-0.5, 2**0.5), 60, 0.6, 0.4
 """Least and greatest zoom, largest angle, share of rotated samples and half the
 range of the gains: Newell's code, 60 % as in its PyTorch ports."""
 AUGMENTATIONS = {
+    "convolutional_pose_machines": ((0.7, 1.3), 40, 1, 0),  # authors' code
     "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
     "multi_scale_stacked_hourglass": NEWELLS,  # section 5.1.3

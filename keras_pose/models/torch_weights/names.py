@@ -40,6 +40,33 @@ def hrnet(path):
     return path.replace(".", "_")
 
 
+def cpm(path):
+    """Of mmpose's Convolutional Pose Machine."""
+    first = re.fullmatch(r"(stem|middle)\.(\d+)\.(conv|bn)", path)
+    later = re.fullmatch(
+        r"(middle_conv|out_convs|cpm_stages)\.(\d+)\.(?:model\.)?(\d+)"
+        r"\.(conv|bn)",
+        path,
+    )
+    if first:
+        part, number, kind = first.groups()
+        number = int(number)
+        # 1, 3 and 5 are poolings
+        layer = number // 2 + 1 if number < 6 else number - 2
+        name = f"{'stage1' if part == 'stem' else 'shared'}_{layer}"
+        name = "stage1_maps" if number == 9 else name
+    elif later:
+        part, stage, number, kind = later.groups()
+        place = {"middle_conv": ["features"], "out_convs": ["4", "maps"]}
+        place = place.get(part, ["1", "2", "3"])
+        if int(number) >= len(place):
+            raise _unknown(path)
+        name = f"stage{int(stage) + 2}_{place[int(number)]}"
+    else:
+        raise _unknown(path)
+    return name + ("_norm" if kind == "bn" else "")
+
+
 UNIT = r"(bn|conv)([123])(?:\.conv)?"
 """Of a pre-activation bottleneck: its norms and convolutions."""
 SHORTCUT = r"(?:downsample\.0|skip_layer\.conv)"

@@ -9,7 +9,14 @@ import re
 import keras
 import numpy as np
 
-from keras_pose.models import heads, hourglass, hrnet, resnet, simple_baselines
+from keras_pose.models import (
+    convolutional_pose_machines,
+    heads,
+    hourglass,
+    hrnet,
+    resnet,
+    simple_baselines,
+)
 from keras_pose.models.model import PoseModel
 from keras_pose.models.torch_weights import sources
 
@@ -121,7 +128,11 @@ def joints_of(layers):
     Raises:
         ValueError: it makes none.
     """
-    lasts = [n for n in layers if n in HEADS or re.fullmatch(MAPS, n)]
+    lasts = [
+        n
+        for n in layers
+        if n in HEADS or re.fullmatch(f"{MAPS}|{STAGE_MAPS}", n)
+    ]
     if not lasts:
         raise ValueError("these weights have no maps of joints")
     return _shape(layers, lasts[-1])[-1]
@@ -240,6 +251,23 @@ def _hourglass(source, images, layers):
     return f"Hourglass, {stacks} stack" + "s" * (stacks > 1), maps
 
 
+def _cpm(source, images, layers):
+    """mmpose's Convolutional Pose Machine of any number of stages."""
+    stages = sum(bool(re.fullmatch(STAGE_MAPS, name)) for name in layers)
+    kernel = 11
+    if stages > 1:
+        kernel = _shape(layers, "stage2_1")[0]
+    maps = convolutional_pose_machines.convolutional_pose_machine(
+        images,
+        joints_of(layers),
+        stages=stages,
+        filters=_shape(layers, "stage1_1")[-1],
+        kernel=kernel,
+        form="mmpose",
+    )
+    return f"CPM of mmpose, {stages} stage" + "s" * (stages > 1), maps
+
+
 def _shape(layers, name):
     """Of a layer's kernel."""
     kernel = layers.get(name, {}).get("kernel")
@@ -250,10 +278,12 @@ def _shape(layers, name):
 
 HEADS = ("head_maps", "final_layer")
 MAPS = r"stack\d+_maps"
+STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
 NETWORKS = {
     "simple baselines": _simple_baselines,
     "hrnet": _hrnet,
     "hourglass": _hourglass,
+    "cpm": _cpm,
 }
 """By `Source.network`: (source, images, layers) -> title, maps by stage."""

@@ -183,6 +183,16 @@ SOURCES = (
         before=MMPOSE,
     ),
     Source(
+        "cpm-mmpose",
+        "open-mmlab/mmpose",
+        (r"backbone\.stem\.9\.conv\.weight",),
+        rf"backbone\.((stem|middle)\.\d+|(middle_conv|out_convs)\.\d+\.\d+"
+        rf"|cpm_stages\.\d+\.model\.\d+)\.(conv\.{CONV}|bn\.{NORM})",
+        layers.cpm,
+        "cpm",
+        before=MMPOSE,
+    ),
+    Source(
         "hourglass-pytorch-pose",
         "bearpaw/pytorch-pose",
         (r"hg\.0\.hg\.\d+\.0\.0\.bn1\.weight",),
