@@ -185,6 +185,29 @@ def princeton(stacks, joints=16, f=256):
     return table
 
 
+def cpm(stages, joints=16, f=128):
+    """mmpose's Convolutional Pose Machine, without its prefix."""
+
+    def unit(name, i, o, kernel):
+        return normalised(f"{name}.conv", f"{name}.bn", i, o, kernel)
+
+    table = {}
+    for part in ("stem", "middle"):
+        for number, i in ((0, 3), (2, f), (4, f)):
+            table |= unit(f"{part}.{number}", i, f, 9)
+    table |= unit("stem.6", f, f // 4, 5) | unit("stem.7", f // 4, 4 * f, 9)
+    table |= unit("stem.8", 4 * f, 4 * f, 1)
+    table |= under("stem.9.conv", conv(4 * f, joints))
+    for t in range(stages - 1):
+        table |= unit(f"middle_conv.{t}.0", f, f // 4, 5)
+        for k in range(3):
+            i = f if k else f // 4 + joints
+            table |= unit(f"cpm_stages.{t}.model.{k}", i, f, 11)
+        table |= unit(f"out_convs.{t}.0", f, f, 1)
+        table |= under(f"out_convs.{t}.1.conv", conv(f, joints))
+    return table
+
+
 def dead(name, table):
     """princeton's code makes a shortcut everywhere and uses the widening."""
     path, _, last = name.rpartition(".")
@@ -216,6 +239,7 @@ NETWORKS = {
         (merged(under("backbone", branches()), under(head, final())), {})
         for head in MMPOSE_HEADS
     ],
+    "cpm-mmpose": [(under("backbone", cpm(6)), {})],
     "hourglass-pytorch-pose": [(pytorch_pose(1), {}), (pytorch_pose(8), {})],
     "hourglass-princeton": [
         (

@@ -183,6 +183,37 @@ def hrnet(weights, x, modules=(1, 4, 3)):
     return features | {"final_layer": weights.conv("final_layer", xs[0])}
 
 
+def cpm(stages):
+    """S.-E. Wei et al., CVPR 2016, in mmpose: pixels R, G, B."""
+
+    def unit(weights, path, x):
+        return relu(weights.norm(f"{path}.bn", weights.conv(f"{path}.conv", x)))
+
+    def front(weights, part, x):
+        for number in (0, 2, 4):
+            x = pool(unit(weights, f"{part}.{number}", x), 3, 1)
+        return x
+
+    def network(weights, x):
+        seen = front(weights, "middle", x)
+        x = front(weights, "stem", x)
+        features = {"stage1_pool3": x}
+        for number in (6, 7, 8):
+            x = unit(weights, f"stem.{number}", x)
+        maps = features["stage1_maps"] = weights.conv("stem.9.conv", x)
+        for t in range(stages - 1):
+            own = unit(weights, f"middle_conv.{t}.0", seen)
+            x = np.concatenate([maps, own], axis=1)
+            for k in range(3):
+                x = unit(weights, f"cpm_stages.{t}.model.{k}", x)
+            x = unit(weights, f"out_convs.{t}.0", x)
+            maps = weights.conv(f"out_convs.{t}.1.conv", x)
+            features[f"stage{t + 2}_maps"] = maps
+        return features
+
+    return network
+
+
 def residual(weights, path, x, conv="conv{}", skip="downsample.0"):
     """Pre-activation bottleneck; a shortcut only where the width changes."""
     y = x

@@ -20,7 +20,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MPII_MEAN = (0.4404, 0.4440, 0.4327)
 MODULES = (1, 2, 3)
 """Of HRNet's stages, fewer than published: a graph less to build."""
-IMAGENET = "simple-baselines-mmpose", "hrnet", "hrnet-mmpose"
+IMAGENET = "simple-baselines-mmpose", "hrnet-mmpose", "cpm-mmpose"
 NETWORKS = {
     "simple-baselines": (
         tables.merged(tables.RESNET_50, tables.upsampling(filters=32)),
@@ -32,6 +32,7 @@ NETWORKS = {
         partial(peers.hrnet, modules=MODULES),
         (64, 96),
     ),
+    "cpm-mmpose": (tables.cpm(3, f=16), peers.cpm(3), (64, 96)),
     "hourglass-pytorch-pose": (
         tables.pytorch_pose(1),
         peers.pytorch_pose(1),
@@ -141,6 +142,7 @@ def test_the_comparison_sees_epsilon_padding_colours_and_a_flipped_kernel(
 GEOMETRY = {
     "simple-baselines": ("coco", "corner", 2),
     "hrnet-mmpose": ("coco", "corner", 2),
+    "cpm-mmpose": ("mpii", "corner", 2),
     "hourglass-pytorch-pose": ("mpii", "center", 1),
     "hourglass-princeton": ("mpii", "center", 1),
 }
@@ -153,7 +155,8 @@ def test_the_model_knows_its_joints_and_the_geometry_of_its_cells(imported):
     sigma = codec.sigma * 256 / model.input_shape[1]
     found = codec.skeleton.name, codec.alignment, sigma
     assert found == GEOMETRY[source]
-    assert codec.stride == 4 and not codec.logits
+    assert codec.stride == (8 if "cpm" in source else 4)
+    assert not codec.logits
 
 
 def test_the_networks_have_the_published_numbers_of_parameters():
