@@ -75,7 +75,7 @@ class Config(training.Comparison, training.Config):
             "form": "authors",
             "stages": 6,
             "filters": 128,
-            "sigma": 7 / cpm.STRIDE,
+            "sigma": 7 / 8,  # 7 pixels at stride 8
         },
         "laptop": {
             **training.LAPTOP,
