@@ -36,9 +36,9 @@ class Weights:
 
     def fit(self, network, x):
         """Sets the statistics; returns the features with them."""
-        network(self, x)
+        features = network(self, x)
         self.fitted = True
-        return network(self, x)
+        return features
 
     def conv(self, path, x, stride=1):
         weight = self.values[f"{path}.weight"].astype("float64")

@@ -102,14 +102,14 @@ def build(source, layers, skeleton, size, **settings):
         ValueError: other joints, a size that the network cannot have, or a
             layer that is missing, left over or of another shape.
     """
-    images = keras.Input((*size, 3), dtype="uint8")
-    title, maps = NETWORKS[source.network](source, images, layers)
-    joints = maps[-1].shape[-1]
+    joints = joints_of(layers)
     if joints != len(skeleton.joints):
         raise ValueError(
             f"{skeleton.name} has {len(skeleton.joints)} joints, but the "
             f"weights are for {joints}"
         )
+    images = keras.Input((*size, 3), dtype="uint8")
+    title, maps = NETWORKS[source.network](source, images, layers)
     settings = {
         "alignment": source.alignment,
         "sigma": source.sigma * size[0] / sources.HEIGHT,
