@@ -77,9 +77,10 @@ class Config:
     """Split to choose thresholds on; not that of the final test."""
     flip: bool = False
     """Average with the mirrored picture; takes twice the time."""
-    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
-    (quarter), or a fit of the Gaussians that the model was trained with (dark,
+    (quarter), the same of the blurred map towards its second highest cell
+    (second), or a fit of the Gaussians that the model was trained with (dark,
     soft)."""
     batch_size: int = 32
     """Crops per step."""

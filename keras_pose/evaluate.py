@@ -56,9 +56,10 @@ class Config:
     conditional: Path | None = None
     """Thresholds of keras_pose.conditional: people with a joint below its
     threshold are predicted again in perturbed boxes."""
-    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
-    (quarter), or a fit of the Gaussians that the model was trained with (dark,
+    (quarter), the same of the blurred map towards its second highest cell
+    (second), or a fit of the Gaussians that the model was trained with (dark,
     soft)."""
     batch_size: int = 32
     """People per step."""

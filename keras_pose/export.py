@@ -55,10 +55,11 @@ class Config:
     """Folder of the SavedModel; default: saved_model beside the model."""
     flip: bool = False
     """Average with the mirrored picture: better, twice the time."""
-    decoding: Literal["quarter", "argmax", "dark", "soft"] = "quarter"
+    decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How a heatmap becomes a point: the cell of its peak (argmax), a quarter
-    cell towards the higher neighbour (quarter), or a fit of the Gaussians that
-    the model was trained on (dark, soft)."""
+    cell towards the higher neighbour (quarter), the same of the blurred map
+    towards its second highest cell (second), or a fit of the Gaussians that the
+    model was trained on (dark, soft)."""
     missing_threshold: float = MISSING_THRESHOLD
     """Joints with a lower score are returned as missing."""
 

@@ -18,6 +18,9 @@ from keras_pose import choices
 ALIGNMENTS = ("center", "corner", "udp")
 QUARTER_PIXEL = 0.25
 """Step to the higher neighbour, cells (Newell et al. 2016, released code)."""
+SECOND_BLUR = 3.5, 10
+"""Deviation and radius, cells, of the blur before the decoding "second" (Chen
+et al., CVPR 2018, code: OpenCV's kernel of 21)."""
 
 
 def to_cells(points, stride, alignment="center", size=None):
@@ -83,8 +86,10 @@ def decode(maps, method="quarter", sigma=1.0):
         method: one of `DECODINGS`: "quarter" (argmax and a quarter cell towards
             the higher neighbour on each axis, Newell), "argmax", "dark"
             (second-order Taylor step on the logarithm, Zhang et al., CVPR 2020;
-            the maps must not be negative) or "soft" (the centre of mass of the
-            window within 2 sigma of the argmax, with bias correction). On a
+            the maps must not be negative), "second" (of the blurred map, argmax
+            and a quarter cell towards the second highest cell, CPN's code; the
+            score is that of the map as it is) or "soft" (the centre of mass of
+            the window within 2 sigma of the argmax, with bias correction). On a
             Gaussian of sigma 1 or more, the error of "soft" per coordinate is
             below 0.001 cells; where the border cuts the window, at most 0.08
             cells (sigma 1), 0.04 (1.5), 0.03 (2), 0.02 (3).
@@ -136,6 +141,21 @@ def _quarter_step(flat, column, row, size, sigma):
     return QUARTER_PIXEL * ops.stack([slope(1, 0), slope(0, 1)], -1) * inside
 
 
+def _second_step(flat, column, row, size, sigma):
+    """To the blurred peak, a quarter cell to its second highest, (B, K, 2)."""
+    _, index = ops.top_k(_blurred(flat, size, *SECOND_BLUR), 2)
+    cells = ops.stack(
+        [ops.mod(index, size[1]), ops.floor_divide(index, size[1])], -1
+    )
+    first, second = (ops.cast(cells[:, :, n], "float32") for n in (0, 1))
+    ahead = second - first
+    length = ops.sqrt(ops.sum(ops.square(ahead), -1, keepdims=True))
+    start = ops.cast(ops.stack([column, row], -1), "float32")
+    last = ops.convert_to_tensor([n - 1.0 for n in size[::-1]])
+    found = first + QUARTER_PIXEL * ahead / length
+    return ops.clip(found, 0.0, last) - start
+
+
 def _dark_step(flat, column, row, size, sigma):
     """To the maximum of the parabola through the smoothed log, (B, K, 2)."""
     flat = _log_smoothed(flat, size, sigma)
@@ -166,6 +186,7 @@ DECODINGS = {
     "quarter": _quarter_step,
     "argmax": _no_step,
     "dark": _dark_step,
+    "second": _second_step,
     "soft": _soft_step,
 }
 """Functions that refine the argmax, by name."""
@@ -217,16 +238,20 @@ def _center_of_mass(flat, column, row, size, sigma):
 
 def _log_smoothed(flat, size, sigma):
     """Logarithm of the maps (B, K, H * W) after a Gaussian blur."""
-    radius = math.ceil(2 * sigma)
+    blurred = _blurred(flat, size, sigma, math.ceil(2 * sigma))
+    return ops.log(ops.maximum(blurred, 1e-10))
+
+
+def _blurred(flat, size, sigma, radius):
+    """The maps (B, K, H * W), empty outside, after a Gaussian blur."""
     taps = [
         math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)
     ]
     kernel = ops.convert_to_tensor([t / sum(taps) for t in taps], "float32")
-    height, width = size
-    image = ops.reshape(flat, (-1, height, width, 1))
+    image = ops.reshape(flat, (-1, *size, 1))
     for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
         image = ops.conv(image, ops.reshape(kernel, shape), padding="same")
-    return ops.log(ops.maximum(ops.reshape(image, ops.shape(flat)), 1e-10))
+    return ops.reshape(image, ops.shape(flat))
 
 
 def _check_sigma(sigma):

@@ -3,11 +3,13 @@
 from keras_pose.losses.heatmap_mse import HeatmapMSE
 from keras_pose.losses.hsm import HSM
 from keras_pose.losses.joint_weights import JointWeighted, JointWeights
+from keras_pose.losses.ohkm import OHKM
 from keras_pose.losses.pose_loss import PerOutput, PoseLoss
 from keras_pose.losses.structure_aware import StructureAware
 
 __all__ = [
     "HSM",
+    "OHKM",
     "HeatmapMSE",
     "JointWeighted",
     "JointWeights",

@@ -8,14 +8,17 @@ from keras_pose.codecs.codec import HasCodec
 from keras_pose.losses.pose_loss import PoseLoss
 
 UNLABELLED = ("zero", "ignore")
+OCCLUDED = ("visible", "empty")
 PIXELS = ("half_sum", "mean")
+VISIBLE = 2
+"""COCO's flag of a joint that is not occluded."""
 
 
 class HeatmapLoss(HasCodec, PoseLoss):
     """Base class: labels (B, P, K, 3 or more), maps (B, S, h, w, C) -> (B, C).
 
     A subclass defines the cost of a pixel. The codec renders the target at the
-    size of the maps; occluded joints count like visible ones.
+    size of the maps.
 
     Args:
         codec: `codecs.Heatmaps`: what the maps mean.
@@ -26,6 +29,8 @@ class HeatmapLoss(HasCodec, PoseLoss):
             eq. (4) (with `reduction="sum"`); "mean": their mean.
         everybody: number of the first stages that are taught the joints of all
             P people; the others are taught the subject's.
+        occluded: "visible": an occluded joint counts like a visible one;
+            "empty": its target is an empty map (CPN's GlobalNet).
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class HeatmapLoss(HasCodec, PoseLoss):
         unlabelled="zero",
         pixels="half_sum",
         everybody=0,
+        occluded="visible",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -43,10 +49,12 @@ class HeatmapLoss(HasCodec, PoseLoss):
             )
         choices.check("unlabelled", unlabelled, UNLABELLED)
         choices.check("pixels", pixels, PIXELS)
+        choices.check("occluded", occluded, OCCLUDED)
         self.codec = codec
         self.unlabelled = unlabelled
         self.pixels = pixels
         self.everybody = everybody
+        self.occluded = occluded
 
     @property
     def codecs(self):
@@ -63,9 +71,9 @@ class HeatmapLoss(HasCodec, PoseLoss):
 
     def stage_costs(self, labels, maps):
         """(B, S, C); their sum over stages is the loss."""
-        target, known = self.codec.target(labels, maps)
+        target, known = self.target(labels, maps)
         if self.everybody:
-            whole, _ = self.codec.target(labels, maps, everybody=True)
+            whole, _ = self.target(labels, maps, everybody=True)
             later = maps.shape[1] - self.everybody
             stages = [whole] * self.everybody + [target] * later
             target = ops.concatenate(stages, axis=1)
@@ -74,6 +82,14 @@ class HeatmapLoss(HasCodec, PoseLoss):
         if self.unlabelled == "ignore":
             costs = costs * known[:, None]
         return costs
+
+    def target(self, labels, maps, **settings):
+        """The codec's target, and which maps of it are known."""
+        target, known = self.codec.target(labels, maps, **settings)
+        if self.occluded == "empty":
+            labels = _of_visible(labels)
+            target, _ = self.codec.target(labels, maps, **settings)
+        return target, known
 
     def over_pixels(self, cost):
         """Cost of pixels (B, S, h, w, N) to cost of maps (B, S, N)."""
@@ -87,9 +103,18 @@ class HeatmapLoss(HasCodec, PoseLoss):
             "unlabelled": self.unlabelled,
             "pixels": self.pixels,
             "everybody": self.everybody,
+            "occluded": self.occluded,
         }
 
 
 def by_stage(costs):
     """Costs (B, S, C) as the terms stack1, stack2, ... of (B, C)."""
     return {f"stack{s + 1}": costs[:, s] for s in range(costs.shape[1])}
+
+
+def _of_visible(labels):
+    """Labels (B, P, K, 3 or more) in which occluded joints have none."""
+    labels = ops.cast(labels, "float32")
+    points, flags = labels[..., :2], labels[..., 2:3]
+    flags = ops.where(flags == VISIBLE, flags, 0.0)
+    return ops.concatenate([points, flags], axis=-1)

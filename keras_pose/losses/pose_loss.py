@@ -63,11 +63,24 @@ class PerOutput(PoseLoss):
 
     Args:
         losses: a `PoseLoss` of one output each, in the order of the outputs.
+        names: of the losses: the terms of each become one; None: keep them.
+        factors: on the losses; None: 1.
     """
 
-    def __init__(self, losses, name="per_output", **kwargs):
+    def __init__(
+        self, losses, names=None, factors=None, name="per_output", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
         self.losses = list(losses)
+        self.names = names and list(names)
+        self.factors = factors and list(factors)
+        for what in ("names", "factors"):
+            given = getattr(self, what) or self.losses
+            if len(given) != len(self.losses):
+                raise ValueError(
+                    f"{len(self.losses)} losses need as many {what}, got "
+                    f"{len(given)}"
+                )
 
     @property
     def codecs(self):
@@ -88,15 +101,24 @@ class PerOutput(PoseLoss):
     def terms(self, labels, outputs):
         """The terms of all outputs."""
         total = {}
-        for loss, output in self.paired(outputs):
-            for name, cost in loss.terms(labels, output).items():
+        for number, (loss, output) in enumerate(self.paired(outputs)):
+            terms = loss.terms(labels, output)
+            if self.names:
+                terms = {self.names[number]: sum(terms.values())}
+            factor = self.factors[number] if self.factors else 1
+            for name, cost in terms.items():
+                cost = factor * cost
                 total[name] = total[name] + cost if name in total else cost
         return total
 
     def get_config(self):
         """Everything `__init__` takes."""
         losses = [keras.losses.serialize(loss) for loss in self.losses]
-        return super().get_config() | {"losses": losses}
+        return super().get_config() | {
+            "losses": losses,
+            "names": self.names,
+            "factors": self.factors,
+        }
 
     @classmethod
     def from_config(cls, config):

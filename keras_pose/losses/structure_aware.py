@@ -93,7 +93,7 @@ class StructureAware(HeatmapLoss):
 
     def structure_term(self, labels, maps):
         """Mean error of the groups that count, (B,); 0 if none counts."""
-        target, known = self.codec.target(labels, maps)
+        target, known = self.target(labels, maps)
         joints = self.codec.count  # a background belongs to no group
         if self.unlabelled != "ignore":
             known = ops.cast(labels[:, 0, :, 2] > 0, "float32")

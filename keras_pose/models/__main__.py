@@ -27,6 +27,7 @@ import pandas as pd
 from keras_pose import files
 from keras_pose.console import progress, run
 from keras_pose.models import (
+    cascaded_pyramid,
     convolutional_pose_machines,
     hourglass,
     hrnet,
@@ -96,6 +97,12 @@ def deconvolved(images, joints, depth):
     return simple_baselines.deconvolution_head(features, joints)
 
 
+def cascaded(images, joints, depth):
+    """CPN on the same backbone."""
+    features = resnet.resnet_stages(images, depth, weights="none")
+    return cascaded_pyramid.cascaded_pyramid(features, joints)
+
+
 def convolved(images, joints, depth):
     """ResNet-FCN on the same backbone."""
     features = resnet.resnet_features(images, depth, weights="none")
@@ -133,6 +140,12 @@ BASELINES = {
     },
 }
 """Size and joints, depth: Simple Baselines, counted in the authors' code."""
+PYRAMIDS = {
+    (50, (256, 192)): (27_406_826, 7.316),
+    (50, (384, 288)): (27_406_826, 16.460),
+    (101, (256, 192)): (46_398_954, 10.952),
+}
+"""Depth and size: CPN, counted in the code whose weights are published."""
 HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
 """Width: HRNet, counted in the authors' code."""
 MACHINES = {
@@ -168,6 +181,18 @@ ROWS = (
         for depth, (count, gmacs) in depths.items()
     ),
     Row("ResNet-FCN, ResNet-50", partial(convolved, depth=50)),
+    *(
+        Row(
+            f"CPN, ResNet-{depth}",
+            partial(cascaded, depth=depth),
+            size,
+            17,
+            parameters=count,
+            gmacs=gmacs,
+            large=depth > 50,
+        )
+        for (depth, size), (count, gmacs) in PYRAMIDS.items()
+    ),
     *(
         Row(
             f"HRNet-W{width}",

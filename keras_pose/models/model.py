@@ -12,6 +12,7 @@ import numpy as np
 from keras_pose import files, provenance, untrusted
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
+from keras_pose.models.resize import AlignedResize
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -322,6 +323,7 @@ HUB = re.compile(r"hf:/+(.+)", re.DOTALL)
 KNOWN = {
     "PoseMaps": PoseMaps,
     "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
+    "keras_pose>AlignedResize": AlignedResize,
     "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
     "JointlyTrained": PoseModel,
 }

@@ -34,6 +34,7 @@ batch normalisation: the stem's convolution, and in the first block of a stage
 both the strided convolution and the 1x1 that downsamples the shortcut.
 """
 
+import re
 from pathlib import Path
 
 import keras
@@ -51,6 +52,8 @@ DEPTHS = {50: resnet.ResNet50, 101: resnet.ResNet101, 152: resnet.ResNet152}
 STRIDE = 32
 """Input pixels per cell of the features."""
 STEM = "conv1_conv"
+BLOCK = r"conv[2-5]_block\d+_out"
+"""Layers that make the features of a block."""
 MEAN = (123.68, 116.779, 103.939)
 """Mean R, G, B of ImageNet that keras.applications (and Caffe) subtract."""
 TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -58,10 +61,24 @@ TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 
-def resnet_features(
-    images, depth=50, *, weights="imagenet", width=1.0, bgr=False
+def resnet_features(images, depth=50, **settings):
+    """The network up to its last block: the last of `resnet_stages`.
+
+    (B, H, W, 3) uint8 RGB -> (B, H / 32, W / 32, 2048 * width) features.
+    """
+    return resnet_stages(images, depth, **settings)[-1]
+
+
+def resnet_stages(
+    images,
+    depth=50,
+    *,
+    weights="imagenet",
+    width=1.0,
+    bgr=False,
+    pixels=None,
 ):
-    """The network up to its last block.
+    """The features of all stages, of stride 4 to 32.
 
     Args:
         images: (B, H, W, 3) uint8 RGB; H and W divisible by 32.
@@ -72,9 +89,13 @@ def resnet_features(
             without a GPU; only with weights "none".
         bgr: normalise R with Torch's constants of B and B with those of R, as
             code did that reads B, G, R; only with weights "none".
+        pixels: another layer from RGB bytes to what the network sees; with
+            other weights than "none" it is not used.
 
     Returns:
-        (B, H / 32, W / 32, 2048 * width) features.
+        list of (B, H / 4, W / 4, 256 * width) to (B, H / 32, W / 32,
+        2048 * width) features, each stage half as fine as the one before and
+        twice as wide.
 
     Raises:
         ValueError: an invalid size, depth, width or file.
@@ -97,13 +118,15 @@ def resnet_features(
             f"weights {weights} need width 1, got {width}: use --weights none"
         )
     source = _load(depth, weights)
-    pixels = caffe_pixels() if trained else torch_pixels(bgr)
+    pixels = caffe_pixels() if trained else pixels or torch_pixels(bgr)
     clone = _clone(source, images, width, pixels, strided_3x3=not trained)
     if trained:
         for layer in clone.layers:
             if layer.weights:
                 layer.set_weights(_translated(source, layer))
-    return clone.output
+    blocks = [x for x in clone.layers if re.fullmatch(BLOCK, x.name)]
+    last = {layer.name[:5]: layer.output for layer in blocks}
+    return list(last.values())
 
 
 def _load(depth, weights):

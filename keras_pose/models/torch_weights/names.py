@@ -67,6 +67,13 @@ def cpm(path):
     return name + ("_norm" if kind == "bn" else "")
 
 
+def cascaded_pyramid(path):
+    """ResNet's trunk, and the path itself, see `models.cascaded_pyramid`."""
+    if path.startswith(("global_net.", "refine_net.")):
+        return hrnet(path)
+    return resnet(path)
+
+
 UNIT = r"(bn|conv)([123])(?:\.conv)?"
 """Of a pre-activation bottleneck: its norms and convolutions."""
 SHORTCUT = r"(?:downsample\.0|skip_layer\.conv)"

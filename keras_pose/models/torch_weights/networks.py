@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_pose.models import (
+    cascaded_pyramid,
     convolutional_pose_machines,
     heads,
     hourglass,
@@ -66,6 +67,9 @@ def layers_of(source, found):
     if source.bgr:  # the graph here takes RGB
         first = layers[resnet.STEM]
         first["kernel"] = first["kernel"][:, :, ::-1]
+    for layer in filter(re.compile(LAST_NORMS).fullmatch, layers):
+        for name in layers[layer].keys() & {"gamma", "beta"}:
+            layers[layer][name] = layers[layer][name] / source.peak  # here 1
     return layers, ignored
 
 
@@ -112,10 +116,11 @@ def build(source, layers, skeleton, size, **settings):
     title, maps = NETWORKS[source.network](source, images, layers)
     settings = {
         "alignment": source.alignment,
-        "sigma": source.sigma * size[0] / sources.HEIGHT,
+        "sigma": source.sigma_at(size[0]),
     } | settings
     stride = size[0] // maps[-1].shape[1]
-    outputs = heads.pose_maps({stride: maps}, skeleton, **settings)
+    attach = OUTPUTS.get(source.network, heads.pose_maps)
+    outputs = attach({stride: maps}, skeleton, **settings)
     name = re.sub("[^a-z0-9]+", "_", title.lower())
     model = PoseModel(images, outputs, name=name)
     assign(model, layers)
@@ -220,6 +225,18 @@ def _simple_baselines(source, images, layers):
     return f"Simple Baselines, ResNet-{depth}", [maps]
 
 
+def _cascaded_pyramid(source, images, layers):
+    """CPN on ResNet-50, 101 or 152."""
+    depth = resnet_depth(layers)
+    pixels = cascaded_pyramid.pixels()
+    maps = cascaded_pyramid.cascaded_pyramid(
+        resnet.resnet_stages(images, depth, weights="none", pixels=pixels),
+        joints_of(layers),
+        filters=_shape(layers, "global_net_laterals_0_0")[-1],
+    )
+    return f"CPN, ResNet-{depth}", maps
+
+
 def _hrnet(source, images, layers):
     """HRNet of any width."""
     width = _shape(layers, "stage2_0_branches_0_0_conv1")[-1]
@@ -276,14 +293,19 @@ def _shape(layers, name):
     return kernel.shape
 
 
-HEADS = ("head_maps", "final_layer")
+HEADS = ("head_maps", "final_layer", "refine_net_final_predict_1")
 MAPS = r"stack\d+_maps"
 STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
 NETWORKS = {
     "simple baselines": _simple_baselines,
+    "cascaded pyramid": _cascaded_pyramid,
     "hrnet": _hrnet,
     "hourglass": _hourglass,
     "cpm": _cpm,
 }
 """By `Source.network`: (source, images, layers) -> title, maps by stage."""
+OUTPUTS = {"cascaded pyramid": cascaded_pyramid.pose_maps}
+"""Likewise, what makes outputs of these maps, if not `heads.pose_maps`."""
+LAST_NORMS = r"global_net_predict_\d_5|refine_net_final_predict_2"
+"""Normalisations that make maps."""

@@ -28,6 +28,13 @@ BRANCHES = (
     rf"|stage\d+\.\d+\.branches\.\d+\.\d+\.{RESIDUAL}"
     rf"|stage\d+\.\d+\.fuse_layers\.\d+\.\d+\.(\d+\.)?{PAIR})"
 )
+PYRAMID = (
+    rf"(global_net\.(laterals\.\d\.{PAIR}"
+    rf"|upsamples\.\d\.(1\.weight|2\.{NORM})"
+    rf"|predict\.\d\.([03]\.weight|[15]\.{NORM}))"
+    rf"|refine_net\.(cascade\.\d|final_predict)\.\d\.{RESIDUAL}"
+    rf"|refine_net\.final_predict\.(1\.weight|2\.{NORM}))"
+)
 PREACTIVATED = rf"(bn[123]\.{NORM}|conv[123]\.{CONV}|downsample\.0\.{CONV})"
 RECURSIVE = rf"(bn[123]\.{NORM}|(conv[123]|skip_layer)\.conv\.{CONV})"
 """The same block by princeton's names."""
@@ -68,6 +75,14 @@ class Source:
     sigma: float = 2.0
     """Width of its Gaussians at pictures of height HEIGHT, cells; larger ones
     have wider ones."""
+    sigmas: dict[int, float] = field(default_factory=dict)
+    """Height of pictures -> width of the Gaussians, where not in proportion."""
+    peak: float = 1.0
+    """Height of its Gaussians."""
+
+    def sigma_at(self, height):
+        """Width of the Gaussians at pictures of this height, cells."""
+        return self.sigmas.get(height, self.sigma * height / HEIGHT)
 
     def fits(self, names):
         """Whether all of `signature` is among names."""
@@ -220,6 +235,19 @@ SOURCES = (
         unneeded=r".*\.skip_layer\.conv",
         alignment="center",
         sigma=1.0,
+    ),
+    Source(
+        "cpn",
+        "GengDavid/pytorch-cpn",
+        (r"global_net\.laterals\.0\.0\.weight",),
+        rf"(resnet\.{TRUNK}|{PYRAMID})",
+        layers.cascaded_pyramid,
+        "cascaded pyramid",
+        before=r"resnet\.",
+        alignment="center",
+        sigma=1.4,
+        sigmas={384: 1.7},
+        peak=255.0,
     ),
     Source(
         "resnet",

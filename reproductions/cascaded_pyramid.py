@@ -1,0 +1,159 @@
+"""Cascaded Pyramid Network: GlobalNet, RefineNet and the hardest joints.
+
+Y. Chen, Z. Wang, Y. Peng, Z. Zhang, G. Yu, J. Sun,
+"Cascaded Pyramid Network for Multi-Person Pose Estimation", CVPR 2018,
+https://arxiv.org/abs/1711.07319. Code by the authors:
+https://github.com/chenyilun95/tf-cpn; the graph is that of
+https://github.com/GengDavid/pytorch-cpn, whose weights can be imported
+
+New here   a feature pyramid finds the easy joints (GlobalNet), a second network
+           over all its levels the others (RefineNet), whose loss counts only a
+           person's hardest joints (OHKM)
+Run        python -m reproductions.cascaded_pyramid
+COCO       python -m reproductions.cascaded_pyramid --image-size 256 192; also
+           --image-size 384 288 --sigma 1.7 --level-sigmas 3.8 2.9 2.3 1.7
+Compare    python -m reproductions.cascaded_pyramid --compare --seeds 3
+Reported   COCO val AP at 256 x 192 and 384 x 288: 69.4 and 71.6 with OHKM, 68.6
+           and 70.6 without it
+Measured   reproductions/README.md
+Departs    Keras' ImageNet weights halve in the first 1x1 of a block
+           (`keras_pose.models.resnet`); Gaussians centred on the joint, of peak
+           1, not 255, and not cut; no weight decay (code: 1e-5); every epoch
+           shows a person once, the code's four times (as it is, mirrored, and
+           rotated twice), hence four times as many epochs; half of the samples
+           are mirrored; zoom 0.7 to 1.3 (code: 0.7 to 1.35, cut at 1.25)
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import keras
+
+from keras_pose import console, losses, training
+from keras_pose.models import cascaded_pyramid, resnet
+from keras_pose.models import model as models
+from reproductions import flow
+
+
+@dataclass(frozen=True)
+class Config(training.ResNets, training.Comparison, training.Config):
+    """ResNet-50 with both networks, 8 hardest joints."""
+
+    filters: int | None = None
+    """Channels of the pyramid."""
+    method: Literal["global", "refine", "ohkm"] = "ohkm"
+    """GlobalNet alone; + RefineNet, on all joints; + on the hardest."""
+    hardest: int = 8
+    """Joints that count in RefineNet's loss (code: 8 of COCO's 17)."""
+    sigma: float = cascaded_pyramid.SIGMA
+    """Width of RefineNet's Gaussians, cells (code); at 384 x 288: 1.7."""
+    level_sigmas: tuple[float, ...] = cascaded_pyramid.LEVEL_SIGMAS
+    """Of GlobalNet's, coarsest level first; at 384 x 288: 3.8 2.9 2.3 1.7."""
+    unlabelled: Literal["zero", "ignore"] = "zero"
+    """GlobalNet's; RefineNet ignores joints without a label (code)."""
+    distribution: Literal["octaves", "normal", "uniform"] = "uniform"  # code
+    rotation_chance: float = 0.5  # code
+    color: float = 0.2  # code
+    drop_epochs: tuple[int, ...] | None = None
+    drop_factor: float = 0.5  # code
+
+    PRESETS: ClassVar[dict] = {
+        "paper": {  # pytorch-cpn's code
+            **training.PAPER,
+            "epochs": 128,
+            "drop_epochs": (24, 48, 72, 96, 120),
+            "batch_size": 32,
+            "learning_rate": 5e-4,
+            "warmup_epochs": 0,
+            "patience": 10,  # only without --drop-epochs
+            "rotation": 45.0,
+            "zoom": 0.3,
+            "weights": "imagenet",
+            "width": 1.0,
+            "filters": 256,
+        },
+        "laptop": {  # a narrow ResNet-50; no pretrained weights exist for it
+            **training.LAPTOP,
+            "epochs": 12,
+            "drop_epochs": (6, 8, 10),
+            "learning_rate": 2e-3,
+            "warmup_epochs": 0,
+            "weights": "none",
+            "width": 0.25,
+            "filters": 64,
+        },
+    }
+
+
+def build_model(config, skeleton):
+    """(B, H, W, 3) uint8 -> maps (B, 1, H / 4, W / 4, K) of every level, the
+    coarsest first, and of RefineNet."""
+    images = keras.Input((*config.image_size, 3), dtype="uint8")
+    features = resnet.resnet_stages(
+        images,
+        config.depth,
+        weights=config.weights,
+        width=config.width,
+        pixels=cascaded_pyramid.pixels(),
+    )
+    maps = cascaded_pyramid.cascaded_pyramid(
+        features,
+        len(skeleton.joints),
+        filters=config.filters,
+        refine=config.method != "global",
+    )
+    outputs = cascaded_pyramid.pose_maps(
+        {cascaded_pyramid.STRIDE: maps},
+        skeleton,
+        sigma=config.sigma,
+        level_sigmas=config.level_sigmas,
+    )
+    return models.PoseModel(images, outputs, name=f"cpn_{config.depth}")
+
+
+def build_loss(config, model):
+    """Half the squared error of every level, for which occluded joints are
+    absent, and RefineNet's error of the labelled joints (code)."""
+    *levels, last = model.codecs
+    parts = [
+        losses.HeatmapMSE(
+            codec,
+            unlabelled=config.unlabelled,
+            pixels="mean",
+            occluded="empty",
+        )
+        for codec in ([*levels, last] if config.method == "global" else levels)
+    ]
+    names, factors = ["global"] * len(parts), [0.5] * len(parts)
+    if config.method != "global":
+        error = losses.HeatmapMSE(last, unlabelled="ignore", pixels="mean")
+        hard = config.method == "ohkm"
+        parts.append(losses.OHKM(error, config.hardest) if hard else error)
+        names, factors = [*names, "refine"], [*factors, 1.0]
+    return losses.PerOutput(parts, names, factors)
+
+
+def build_optimizer(config):
+    """Adam (code) with Torch's epsilon."""
+    return training.optimizers.adam(config, epsilon=1e-8)
+
+
+def paper():
+    """The parts specific to this paper; `flow` has the rest of a run."""
+    parts = build_model, build_loss, build_optimizer
+    return flow.Paper("cascaded_pyramid", __doc__, *parts, costs=True)
+
+
+def variants(config):
+    """{name: settings}: each adds a part to the one before."""
+    names = {"GlobalNet": "global", "RefineNet": "refine", "OHKM": "ohkm"}
+    return {name: {"method": method} for name, method in names.items()}
+
+
+def main(config):
+    """Trains one network and reports on it, or compares its parts."""
+    return paper().main(config, variants)
+
+
+if __name__ == "__main__":
+    console.run(main, Config, __doc__)
