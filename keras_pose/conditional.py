@@ -79,9 +79,8 @@ class Config:
     """Average with the mirrored picture; takes twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
-    (quarter), the same of the blurred map towards its second highest cell
-    (second), or a fit of the Gaussians that the model was trained with (dark,
-    soft)."""
+    (quarter; as CPN's code does it: second), or a fit of the Gaussians that the
+    model was trained with (dark, soft)."""
     batch_size: int = 32
     """Crops per step."""
     output: Path | None = None

@@ -41,6 +41,9 @@ class Config:
     """Folder of records with a dataset.json."""
     split: str = "val"
     """Split to score."""
+    part: str | None = None
+    """Of a model with several outputs, the name of the one to score; by default
+    the last. CPN's GlobalNet is global4; a wrong name lists all."""
     protocol: str | None = None
     """How to score: pckh, pck-torso, pcp-strict ... (an unknown name lists
     all); by default the data set's own. oks: average precision. lsp: PCK@0.2
@@ -58,9 +61,8 @@ class Config:
     threshold are predicted again in perturbed boxes."""
     decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How to decode a heatmap: the peak's cell (argmax), a quarter cell further
-    (quarter), the same of the blurred map towards its second highest cell
-    (second), or a fit of the Gaussians that the model was trained with (dark,
-    soft)."""
+    (quarter; as CPN's code does it: second), or a fit of the Gaussians that the
+    model was trained with (dark, soft)."""
     batch_size: int = 32
     """People per step."""
     output: Path | None = None
@@ -184,7 +186,7 @@ def main(config):
     skeleton = dataset.skeleton
     protocols = protocols_of(dataset, config.split, config.protocol)
     thresholds = _thresholds(config, skeleton)
-    model = models.load_model(config.model)
+    model = models.load_model(config.model, config.part)
     people = annotations.read_people(dataset, config.split)
     for name in protocols:  # fails before the slow part
         metrics.find(name).countable(people, skeleton)

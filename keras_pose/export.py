@@ -57,9 +57,8 @@ class Config:
     """Average with the mirrored picture: better, twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
     """How a heatmap becomes a point: the cell of its peak (argmax), a quarter
-    cell towards the higher neighbour (quarter), the same of the blurred map
-    towards its second highest cell (second), or a fit of the Gaussians that the
-    model was trained on (dark, soft)."""
+    cell towards the higher neighbour (quarter; as CPN's code does it: second),
+    or a fit of the Gaussians that the model was trained on (dark, soft)."""
     missing_threshold: float = MISSING_THRESHOLD
     """Joints with a lower score are returned as missing."""
 

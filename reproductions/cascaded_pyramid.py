@@ -12,16 +12,16 @@ New here   a feature pyramid finds the easy joints (GlobalNet), a second network
 Run        python -m reproductions.cascaded_pyramid
 COCO       python -m reproductions.cascaded_pyramid --image-size 256 192; also
            --image-size 384 288 --sigma 1.7 --level-sigmas 3.8 2.9 2.3 1.7
-Compare    python -m reproductions.cascaded_pyramid --compare --seeds 3
+Compare    python -m reproductions.cascaded_pyramid --compare --seeds 3; the two
+           parts of one network: python -m keras_pose.evaluate --part global4
 Reported   COCO val AP at 256 x 192 and 384 x 288: 69.4 and 71.6 with OHKM, 68.6
            and 70.6 without it
 Measured   reproductions/README.md
 Departs    Keras' ImageNet weights halve in the first 1x1 of a block
            (`keras_pose.models.resnet`); Gaussians centred on the joint, of peak
-           1, not 255, and not cut; no weight decay (code: 1e-5); every epoch
-           shows a person once, the code's four times (as it is, mirrored, and
-           rotated twice), hence four times as many epochs; half of the samples
-           are mirrored; zoom 0.7 to 1.3 (code: 0.7 to 1.35, cut at 1.25)
+           1, not 255; no weight decay (code: 1e-5); four times the epochs: one
+           of the code's shows a person as it is, mirrored and rotated twice;
+           half of the samples are mirrored; zoom 0.7 to 1.3 (code: to 1.25)
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,10 @@ import keras
 from keras_pose import console, losses, training
 from keras_pose.models import cascaded_pyramid, resnet
 from keras_pose.models import model as models
-from reproductions import flow
+from reproductions import flow, simple_baselines
+
+GLOBAL = {"pixels": "mean", "occluded": "empty"}
+"""GlobalNet's loss: an occluded joint has an empty target (code)."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,10 @@ class Config(training.ResNets, training.Comparison, training.Config):
     """GlobalNet alone; + RefineNet, on all joints; + on the hardest."""
     hardest: int = 8
     """Joints that count in RefineNet's loss (code: 8 of COCO's 17)."""
-    sigma: float = cascaded_pyramid.SIGMA
-    """Width of RefineNet's Gaussians, cells (code); at 384 x 288: 1.7."""
-    level_sigmas: tuple[float, ...] = cascaded_pyramid.LEVEL_SIGMAS
-    """Of GlobalNet's, coarsest level first; at 384 x 288: 3.8 2.9 2.3 1.7."""
+    sigma: float = 1.4
+    """Width of RefineNet's Gaussians, cells (code)."""
+    level_sigmas: tuple[float, ...] = (2.6, 2.0, 1.7, 1.4)  # code
+    """Of GlobalNet's, coarsest level first."""
     unlabelled: Literal["zero", "ignore"] = "zero"
     """GlobalNet's; RefineNet ignores joints without a label (code)."""
     distribution: Literal["octaves", "normal", "uniform"] = "uniform"  # code
@@ -86,8 +89,7 @@ class Config(training.ResNets, training.Comparison, training.Config):
 
 
 def build_model(config, skeleton):
-    """(B, H, W, 3) uint8 -> maps (B, 1, H / 4, W / 4, K) of every level, the
-    coarsest first, and of RefineNet."""
+    """(B, H, W, 3) uint8 -> 4 or 5 outputs (B, 1, H / 4, W / 4, K)."""
     images = keras.Input((*config.image_size, 3), dtype="uint8")
     features = resnet.resnet_stages(
         images,
@@ -102,52 +104,38 @@ def build_model(config, skeleton):
         filters=config.filters,
         refine=config.method != "global",
     )
-    outputs = cascaded_pyramid.pose_maps(
-        {cascaded_pyramid.STRIDE: maps},
-        skeleton,
-        sigma=config.sigma,
-        level_sigmas=config.level_sigmas,
-    )
+    sigmas = config.sigma, config.level_sigmas
+    maps = {cascaded_pyramid.STRIDE: maps}
+    outputs = cascaded_pyramid.pose_maps(maps, skeleton, *sigmas)
     return models.PoseModel(images, outputs, name=f"cpn_{config.depth}")
 
 
 def build_loss(config, model):
-    """Half the squared error of every level, for which occluded joints are
-    absent, and RefineNet's error of the labelled joints (code)."""
-    *levels, last = model.codecs
+    """Half the error of every level, and that of RefineNet (code)."""
+    levels = model.codecs[: cascaded_pyramid.LEVELS]
     parts = [
-        losses.HeatmapMSE(
-            codec,
-            unlabelled=config.unlabelled,
-            pixels="mean",
-            occluded="empty",
-        )
-        for codec in ([*levels, last] if config.method == "global" else levels)
+        losses.HeatmapMSE(c, unlabelled=config.unlabelled, **GLOBAL)
+        for c in levels
     ]
     names, factors = ["global"] * len(parts), [0.5] * len(parts)
-    if config.method != "global":
-        error = losses.HeatmapMSE(last, unlabelled="ignore", pixels="mean")
+    for codec in model.codecs[len(levels) :]:
+        error = losses.HeatmapMSE(codec, unlabelled="ignore", pixels="mean")
         hard = config.method == "ohkm"
         parts.append(losses.OHKM(error, config.hardest) if hard else error)
         names, factors = [*names, "refine"], [*factors, 1.0]
     return losses.PerOutput(parts, names, factors)
 
 
-def build_optimizer(config):
-    """Adam (code) with Torch's epsilon."""
-    return training.optimizers.adam(config, epsilon=1e-8)
-
-
 def paper():
-    """The parts specific to this paper; `flow` has the rest of a run."""
-    parts = build_model, build_loss, build_optimizer
+    """The optimizer is that of Simple Baselines: Adam (code)."""
+    parts = build_model, build_loss, simple_baselines.build_optimizer
     return flow.Paper("cascaded_pyramid", __doc__, *parts, costs=True)
 
 
 def variants(config):
     """{name: settings}: each adds a part to the one before."""
-    names = {"GlobalNet": "global", "RefineNet": "refine", "OHKM": "ohkm"}
-    return {name: {"method": method} for name, method in names.items()}
+    methods = {"GlobalNet": "global", "RefineNet": "refine", "OHKM": "ohkm"}
+    return {name: {"method": method} for name, method in methods.items()}
 
 
 def main(config):

@@ -20,6 +20,7 @@ NEWELLS = (2**-0.5, 2**0.5), 60, 0.6, 0.4
 """Least and greatest zoom, largest angle, share of rotated samples and half the
 range of the gains: Newell's code, 60 % as in its PyTorch ports."""
 AUGMENTATIONS = {
+    "cascaded_pyramid": ((0.7, 1.3), 45, 0.5, 0.2),  # pytorch-cpn's code
     "convolutional_pose_machines": ((0.7, 1.3), 40, 1, 0),  # authors' code
     "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
@@ -60,6 +61,12 @@ def one_layer(images, depth, *, weights, width):
     return layers.Conv2D(64, 32, 32, activation="relu")(x)
 
 
+def four_layers(images, depth, *, pixels, **settings):
+    """Stands in for `resnet.resnet_stages`."""
+    x = layers.Conv2D(8, 4, 4, activation="relu")(pixels(images))
+    return [x, *(layers.AveragePooling2D(n)(x) for n in (2, 4, 8))]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_trains_reports_and_exports(
     name, drawn, tmp_path, monkeypatch, eagerly, request
@@ -80,6 +87,8 @@ def test_paper_trains_reports_and_exports(
     # Networks are in tests/models; two_layers is quicker to trace.
     if name == "simple_baselines":  # a whole ResNet is in resnet_fcn's run
         monkeypatch.setattr(paper.resnet, "resnet_features", one_layer)
+    if name == "cascaded_pyramid":
+        monkeypatch.setattr(paper.resnet, "resnet_stages", four_layers)
     if name in ("hrnet", "hsm_loss"):
         two_layers = request.getfixturevalue("two_layers")
         settings = {"stacks": 1, "filters": 8, "bias": 0.0}

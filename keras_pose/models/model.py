@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_pose import files, provenance, untrusted
+from keras_pose import choices, files, provenance, untrusted
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
 from keras_pose.models.resize import AlignedResize
@@ -144,7 +144,7 @@ class PoseModel(keras.Model):
         return names if len(names) > 1 else ()
 
 
-def load_model(path):
+def load_model(path, part=None):
     """Loads a model of this suite, not compiled.
 
     Of a model with several outputs, coarse to fine, only the last is kept: it
@@ -154,13 +154,14 @@ def load_model(path):
         path: of a .keras file or of the folder that
             `model.save(folder, zipped=False)` wrote; or hf://user/model, which
             huggingface_hub downloads or has in its cache.
+        part: name of an output to keep in place of the last.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is damaged, hostile or no model of this suite, or cannot
             be downloaded; one line that names it.
     """
-    return last_output(load_whole(path))
+    return last_output(load_whole(path), part)
 
 
 def load_whole(path):
@@ -293,11 +294,18 @@ def check_members(path):
             untrusted.check_hdf5(weights, WEIGHTS)
 
 
-def last_output(model):
-    """The model with only the last output of `model`; it shares its layers."""
+def last_output(model, part=None):
+    """The model with only the last output of `model`; it shares its layers.
+
+    `part`: name of another output; ValueError if there is none.
+    """
+    if part is not None:
+        choices.check("part", part, model.output_names)
     if len(model.outputs) > 1:
         facts = provenance.of(model)
-        model = PoseModel(model.input, model.outputs[-1], name=model.name)
+        name = part or model.output_names[-1]
+        outputs = model.outputs[model.output_names.index(name)]
+        model = PoseModel(model.input, outputs, name=model.name)
         model.provenance = facts
     if keras.backend.backend() == "tensorflow":
         # XLA compiles for almost a minute, and again for a smaller last batch.

@@ -77,6 +77,36 @@ def upsampling(joints=17, kernel=4, filters=256):
     return merged(table, under("final_layer", conv(filters, joints)))
 
 
+def pyramid(joints=17, f=256, widths=(2048, 1024, 512, 256)):
+    """CPN on a ResNet whose stages are `widths` wide, the coarsest first."""
+    table = {}
+    for level, i in enumerate(widths):
+        place = f"global_net.laterals.{level}"
+        table |= normalised(f"{place}.0", f"{place}.1", i, f, 1)
+        if level < 3:
+            place = f"global_net.upsamples.{level}"
+            table |= normalised(f"{place}.1", f"{place}.2", f, f, 1)
+        place = f"global_net.predict.{level}"
+        table |= normalised(f"{place}.0", f"{place}.1", f, f, 1)
+        table |= normalised(f"{place}.3", f"{place}.5", f, joints, 3)
+        for b in range(3 - level):
+            place = f"refine_net.cascade.{level}.{b}"
+            table |= under(place, refining(f, f))
+    place = "refine_net.final_predict"
+    table |= under(f"{place}.0", refining(4 * f, f))
+    return table | normalised(f"{place}.1", f"{place}.2", f, joints, 3)
+
+
+def refining(i, o):
+    """A bottleneck of CPN: half as wide inside, always a shortcut."""
+    sizes, kernels = (i, o // 2, o // 2, o), (1, 3, 1)
+    parts = (
+        normalised(f"conv{c + 1}", f"bn{c + 1}", *sizes[c : c + 2], kernel)
+        for c, kernel in enumerate(kernels)
+    )
+    return merged(*parts, normalised("downsample.0", "downsample.1", i, o, 1))
+
+
 def branches(width=32, scales=1, modules=(1, 4, 3)):
     """HRNet: stages 2, 3, 4 of `modules` with 2, 3, 4 branches.
 
@@ -232,6 +262,10 @@ NETWORKS = {
     "simple-baselines-mmpose": [
         (merged(under("backbone", RESNET_50), under(head, upsampling())), {})
         for head in MMPOSE_HEADS
+    ],
+    "cpn": [
+        (merged(under("resnet", trunk(counts)), pyramid()), {})
+        for counts in ((3, 4, 6, 3), (3, 4, 23, 3))
     ],
     "hrnet": [(merged(branches(), final()), {})],
     "hrnet-imagenet": [(branches(scales=4), HRNET_CLASSES)],

@@ -99,6 +99,17 @@ def repeat(x, times=2):
     return x.repeat(times, 2).repeat(times, 3)
 
 
+def aligned(x, size):
+    """Bilinear, with the corners in their places, axis by axis."""
+    for axis, target in zip((2, 3), size, strict=True):
+        at = np.linspace(0, x.shape[axis] - 1, target)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, x.shape[axis] - 1)
+        share = (at - low).reshape((-1, 1) if axis == 2 else -1)
+        x = x.take(low, axis) * (1 - share) + x.take(high, axis) * share
+    return x
+
+
 def block(weights, path, x, convs, stride=1):
     """Of ResNet and HRNet; the stride is that of the 3x3 (the first of two)."""
     y = x
@@ -111,6 +122,41 @@ def block(weights, path, x, convs, stride=1):
         x = weights.conv(f"{path}.downsample.0", x, stride)
         x = weights.norm(f"{path}.downsample.1", x)
     return relu(x + y)
+
+
+def pyramid(weights, features, peak=255):
+    """Y. Chen et al., CVPR 2018, by GengDavid: `features` of the ResNet, the
+    coarsest first; maps have a peak of 255, here of 1."""
+
+    def unit(first, second, x):
+        return weights.norm(second, weights.conv(first, x))
+
+    size, levels, found = features[-1].shape[2:], [], {}
+    for level, x in enumerate(features):
+        place = f"global_net.laterals.{level}"
+        x = relu(unit(f"{place}.0", f"{place}.1", x))
+        if levels:
+            place = f"global_net.upsamples.{level - 1}"
+            up = aligned(levels[-1], x.shape[2:])
+            x = x + unit(f"{place}.1", f"{place}.2", up)
+            found[f"global_net_sums_{level}"] = x
+        levels.append(x)
+        place = f"global_net.predict.{level}"
+        x = relu(unit(f"{place}.0", f"{place}.1", x))
+        x = aligned(weights.conv(f"{place}.3", x), size)
+        x = weights.norm(f"{place}.5", x) / peak
+        found[f"global_net_predict_{level}_5"] = x
+    parts = []
+    for level, x in enumerate(levels):
+        for b in range(3 - level):
+            name = f"refine_net.cascade.{level}.{b}"
+            x = block(weights, name, x, 3)
+            found[name.replace(".", "_") + "_relu"] = x
+        parts.append(aligned(x, size))
+    place = "refine_net.final_predict"
+    x = block(weights, f"{place}.0", np.concatenate(parts, axis=1), 3)
+    x = unit(f"{place}.1", f"{place}.2", x) / peak
+    return found | {"refine_net_final_predict_2": x}
 
 
 def simple_baselines(counts):
