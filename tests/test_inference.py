@@ -222,9 +222,15 @@ def test_the_last_output_is_the_result(two_resolutions):
     mean = blobs().reshape(1, 16, 4, 24, 4, 3).mean(axis=(2, 4)) / 255
     maps = top_down.probabilities(model, blobs())
     np.testing.assert_allclose(maps[..., :3], mean, atol=1e-6)
-    coarse = saved.load_model(two_resolutions(coarse_last=True))
+    path = two_resolutions(coarse_last=True)
+    coarse = saved.load_model(path)
     assert codec_of(coarse).stride == 8
     assert top_down.probabilities(coarse, blobs()).shape == (1, 8, 12, 16)
+    first, last = saved.load_whole(path).output_names
+    fine = saved.load_model(path, first)
+    np.testing.assert_array_equal(top_down.probabilities(fine, blobs()), maps)
+    with pytest.raises(ValueError, match=f"one of {first}, {last}, got 'best'"):
+        saved.load_model(path, "best")
 
 
 def test_a_model_of_several_outputs_is_served(two_resolutions, tmp_path):

@@ -8,6 +8,7 @@ import keras
 from keras_pose import files, untrusted
 from keras_pose.training import optimizers
 
+NORMALISATION = keras.layers.BatchNormalization
 LISTED = 8
 """Most layers that are printed; run.json lists all."""
 
@@ -137,16 +138,21 @@ def take_all(model, given, path):
 
 
 def heads(model):
-    """Names of the last layers with weights before each output of a model."""
+    """Names of the last layers with weights before each output of a model.
+
+    Behind a convolution that makes maps there may be their normalisation: the
+    convolution is part of the head, too.
+    """
     found, seen, tensors = set(), set(), [*model.outputs]
     while tensors:
         operation = tensors.pop()._keras_history.operation
         if operation.name in seen:
             continue
         seen.add(operation.name)
-        if getattr(operation, "weights", ()):
+        has_weights = bool(getattr(operation, "weights", ()))
+        if has_weights:
             found.add(operation.name)
-        else:
+        if not has_weights or isinstance(operation, NORMALISATION):
             tensors += keras.tree.flatten(operation.input)
     return found
 

@@ -18,6 +18,7 @@ from keras_pose import files, provenance, skeletons, training
 from keras_pose.models import weights
 from keras_pose.training import folder, initial, stages
 from reproductions import (
+    cascaded_pyramid,
     flow,
     hsm_loss,
     multi_scale_structure_aware,
@@ -253,6 +254,10 @@ HEADS = {
         f"stack{stack}_maps{step}" for stack in (1, 2) for step in range(4)
     },
     simple_baselines: {"head_maps"},
+    cascaded_pyramid: {  # convolution and normalisation
+        *(f"global_net_predict_{n}_{part}" for n in range(4) for part in "35"),
+        *(f"refine_net_final_predict_{part}" for part in "12"),
+    },
 }
 
 
