@@ -46,8 +46,8 @@ class Config(training.ResNets, training.Comparison, training.Config):
     """Channels of the pyramid."""
     method: Literal["global", "refine", "ohkm"] = "ohkm"
     """GlobalNet alone; + RefineNet, on all joints; + on the hardest."""
-    hardest: int = 8
-    """Joints that count in RefineNet's loss (code: 8 of COCO's 17)."""
+    top: int = 8
+    """How many joints count in RefineNet's loss, the hardest (code: 8 of 17)."""
     sigma: float = 1.4
     """Width of RefineNet's Gaussians, cells (code)."""
     level_sigmas: tuple[float, ...] = (2.6, 2.0, 1.7, 1.4)  # code
@@ -121,7 +121,7 @@ def build_loss(config, model):
     for codec in model.codecs[len(levels) :]:
         error = losses.HeatmapMSE(codec, unlabelled="ignore", pixels="mean")
         hard = config.method == "ohkm"
-        parts.append(losses.OHKM(error, config.hardest) if hard else error)
+        parts.append(losses.OHKM(error, config.top) if hard else error)
         names, factors = [*names, "refine"], [*factors, 1.0]
     return losses.PerOutput(parts, names, factors)
 

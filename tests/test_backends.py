@@ -16,7 +16,7 @@ import json
 import keras
 import numpy as np
 from keras_pose.codecs import Coordinates, Expectation, Heatmaps, gaussians
-from keras_pose.losses import HSM, HeatmapMSE, PerOutput, StructureAware
+from keras_pose.losses import HSM, OHKM, HeatmapMSE, PerOutput, StructureAware
 from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.model import PoseModel
@@ -24,6 +24,7 @@ from keras_pose.models.hourglass import stacked_hourglass
 from keras_pose.models.hrnet import hrnet
 from keras_pose.models.msr_net import msr_net
 from keras_pose.models.mss_net import mss_net
+from keras_pose.models.resize import AlignedResize
 from keras_pose.skeletons import MPII
 
 rng = np.random.default_rng(0)
@@ -50,6 +51,11 @@ for loss in (HSM(logits, 1, 2), HSM(logits, 2, 1.5, "saturating"),
     kind = settings.get("form", settings.get("norm", settings["unlabelled"]))
     terms = loss.reduced_terms(labels, keras.ops.convert_to_tensor(maps))
     out[loss.name + kind] = [float(value) for value in terms.values()]
+mined = OHKM(HeatmapMSE(linear, unlabelled="ignore", occluded="empty"), 5)
+out["mined"] = float(mined(labels, keras.ops.convert_to_tensor(maps)))
+resized = AlignedResize((5, 17))(keras.ops.convert_to_tensor(maps[:, 0]))
+out["resized"] = np.asarray(
+    keras.ops.convert_to_numpy(resized)).ravel()[::37].tolist()
 for codec in (Heatmaps("mpii", alignment="udp"), Heatmaps("mpii", 4, "corner"),
               Expectation("mpii", (32, 48), debias=True),
               Coordinates("mpii", (32, 48))):
