@@ -47,7 +47,7 @@ class Config(training.ResNets, training.Comparison, training.Config):
     method: Literal["global", "refine", "ohkm"] = "ohkm"
     """GlobalNet alone; + RefineNet, on all joints; + on the hardest."""
     top: int = 8
-    """How many joints count in RefineNet's loss, the hardest (code: 8 of 17)."""
+    """How many joints count in RefineNet's loss: the hardest (code: 8)."""
     sigma: float = 1.4
     """Width of RefineNet's Gaussians, cells (code)."""
     level_sigmas: tuple[float, ...] = (2.6, 2.0, 1.7, 1.4)  # code
