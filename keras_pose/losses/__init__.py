@@ -2,6 +2,7 @@
 
 from keras_pose.losses.heatmap_mse import HeatmapMSE
 from keras_pose.losses.hsm import HSM
+from keras_pose.losses.joint_regression import JointRegression
 from keras_pose.losses.joint_weights import JointWeighted, JointWeights
 from keras_pose.losses.pose_loss import PerOutput, PoseLoss
 from keras_pose.losses.structure_aware import StructureAware
@@ -9,6 +10,7 @@ from keras_pose.losses.structure_aware import StructureAware
 __all__ = [
     "HSM",
     "HeatmapMSE",
+    "JointRegression",
     "JointWeighted",
     "JointWeights",
     "PerOutput",
