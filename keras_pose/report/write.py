@@ -12,6 +12,7 @@ from keras_pose import files, metrics
 from keras_pose.data import annotations
 from keras_pose.evaluation import failures
 from keras_pose.inference import top_down
+from keras_pose.models import heads
 from keras_pose.models import model as models
 from keras_pose.people import People
 from keras_pose.report import charts, page, pictures
@@ -88,7 +89,9 @@ def write_report(
                 pictures.show_people(dataset, split, model, result, batch_size),
             ),
             page.section("Where it fails", _failures(result, skeleton)),
-            page.section("Missing joints", _missing(result)),
+            page.section(
+                "Missing joints", _missing(result, heads.codec_of(model))
+            ),
         ]
     else:
         result = None
@@ -167,6 +170,8 @@ def _judge(dataset, split, predictions):
         for name, flags in MISSING.items()
         if (people.flags == max(flags)).any()
     }
+    if not np.ptp(predictions.scores):  # coordinates alone have none
+        curves = {}
     absent = curves.get(next(iter(MISSING)))
     return _Result(
         people=people,
@@ -354,8 +359,13 @@ def _failures(result, skeleton):
     return text
 
 
-def _missing(result):
-    """Below which threshold a low peak should be reported as missing."""
+def _missing(result, codec):
+    """Below which threshold of its score a joint should be called missing."""
+    if not np.ptp(result.scores):
+        return page.notice(
+            "The network gives all joints the same score, so no threshold "
+            "tells which are missing."
+        )
     if not result.curves:
         return page.notice("This split marks no joint as missing or occluded.")
     best = {n: failures.best_threshold(c) for n, c in result.curves.items()}
@@ -373,8 +383,9 @@ def _missing(result):
         )
     thresholds = [row["threshold"] for row in best.values()]
     return (
-        "<p>Every map has a highest pixel, even if the joint is not in the "
-        "picture. A threshold reports joints with a low peak as missing. The "
+        "<p>Every joint is placed somewhere, even if it is not in the "
+        f"picture. Its score is {codec.score_is}; a threshold reports joints "
+        "with a low score as missing. The "
         "curves show the share of missing joints that each threshold finds "
         "(recall) and how often it is correct (precision). The best F1 was "
         f"chosen on the same {html.escape(result.skeleton.kinds)}.</p>"

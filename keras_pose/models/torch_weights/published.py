@@ -54,14 +54,19 @@ class Published:
     """Around the people of the test."""
     flip: bool = True
     """Whether mirrored pictures were averaged in."""
-    flip_shift: int = 0
-    """Cells by which mirrored maps were shifted: 0 or 1."""
-    decoding: str = "quarter"
-    """As in `codecs.gaussians`."""
+    flip_shift: int | None = 0
+    """Cells by which mirrored maps were shifted: 0 or 1; None: there are none,
+    mirrored coordinates were averaged."""
+    decoding: str | None = "quarter"
+    """As in `codecs.gaussians`; None: there are no maps to decode."""
     alignment: str = "corner"
     """As in `codecs.gaussians`."""
     sigma: float | None = None
     """Width of the targets, cells."""
+    beta: float | None = None
+    """As in `codecs.Expectation`."""
+    debias: bool = False
+    """As there, with its background "one"."""
 
     @property
     def sha256(self):
@@ -80,8 +85,11 @@ class Published:
         if not self.skeleton:
             return ""
         split = "val" if self.boxes == ANNOTATED else "detected"
-        flags = f"--split {split} --decoding {self.decoding}"
-        flip = f" --flip --flip-shift {self.flip_shift}" if self.flip else ""
+        flags = f"--split {split}"
+        flags += f" --decoding {self.decoding}" if self.decoding else ""
+        flip = " --flip" if self.flip else ""
+        if self.flip and self.flip_shift is not None:
+            flip += f" --flip-shift {self.flip_shift}"
         asked = f" --protocol {self.protocol}" if self.protocol else ""
         return flags + flip + asked
 
@@ -93,9 +101,8 @@ class Published:
         flip = "flip test" if self.flip else "without flip test"
         shift = " shifted by 1 cell" if self.flip_shift else ""
         udp = ", alignment udp" if self.alignment == "udp" else ""
-        return (
-            f"{flip}{shift}, decoding {self.decoding}{udp}, boxes {self.boxes}"
-        )
+        decoding = f", decoding {self.decoding}" if self.decoding else ""
+        return f"{flip}{shift}{decoding}{udp}, boxes {self.boxes}"
 
     def described(self):
         """The score and its test, one line."""
@@ -165,6 +172,11 @@ MMPOSE = {
 }
 BASELINES_MMPOSE = MMPOSE | {"source": "simple-baselines-mmpose"}
 HRNET_MMPOSE = MMPOSE | {"source": "hrnet-mmpose"}
+POINTS = {"flip_shift": None, "decoding": None}
+"""Of coordinates there is nothing to shift or decode."""
+INTEGRAL = COCO | MMPOSE | POINTS | {"source": "integral-mmpose", "beta": 1.0}
+DEBIASED = INTEGRAL | {"beta": 10.0, "debias": True}
+DEEPPOSE = MMPOSE | POINTS | {"source": "deeppose-mmpose"}
 DARK = {"decoding": "dark"}
 """MMPose blurs the maps before it decodes them; we do not."""
 UDP = DARK | {"alignment": "udp", "flip_shift": 0}
@@ -245,6 +257,39 @@ td-hm_res152_dark-8xb32-210e_coco-384x288-329f8454_20221031 152 384x288 75.5
 res50_mpii_256x256-418ffc88_20200812 50 256x256 88.2
 res101_mpii_256x256-416f5d71_20200812 101 256x256 88.8
 res152_mpii_256x256-3ecba29d_20200812 152 256x256 88.9
+""",
+    ),
+    (
+        INTEGRAL,
+        "Integral regression, ResNet-{}",
+        """
+ipr_res50_8xb64-210e_coco-256x256-a3898a33_20220913 50 256x256 63.3
+ipr_res50_dsnt-8xb64-210e_coco-256x256-441eedc0_20220913 50 256x256 67.4
+""",
+    ),
+    (
+        DEBIASED,
+        "Integral regression, ResNet-{}",
+        """
+ipr_res50_debias-8xb64-210e_coco-256x256-055a7699_20220913 50 256x256 67.5
+""",
+    ),
+    (
+        DEEPPOSE | COCO,
+        "Direct regression, ResNet-{}",
+        """
+td-reg_res50_8xb64-210e_coco-256x192-72ef04f3_20220913 50 256x192 54.1
+deeppose_res101_coco_256x192-2f247111_20210205 101 256x192 56.2
+deeppose_res152_coco_256x192-7df89a88_20210205 152 256x192 58.4
+""",
+    ),
+    (
+        DEEPPOSE | MPII,
+        "Direct regression, ResNet-{}",
+        """
+deeppose_res50_mpii_256x256-c63cd0b6_20210203 50 256x256 82.6
+deeppose_res101_mpii_256x256-87516a90_20210205 101 256x256 84.1
+deeppose_res152_mpii_256x256-15f5e6f9_20210205 152 256x256 85.0
 """,
     ),
     (
@@ -379,7 +424,7 @@ def _row(line, shared, network):
     number = stacks if network.startswith("Hourglass") else number
     values = {
         # In all repositories but those of hourglasses: 2 at 256, 3 at 384.
-        "sigma": height / 128 if "skeleton" in shared else None,
+        "sigma": height / 128 if _has_gaussians(shared) else None,
         "score": None if score == "-" else float(score),
     }
     return Published(
@@ -388,6 +433,10 @@ def _row(line, shared, network):
         size=(height, width),
         **values | shared,
     )
+
+
+def _has_gaussians(shared):
+    return "skeleton" in shared and shared.get("decoding", "quarter")
 
 
 PUBLISHED = tuple(
