@@ -68,9 +68,10 @@ class Expectation(Points):
         if self.background == "one":
             logits = ops.cast(outputs, "float32")
             flat = ops.exp(-ops.logsumexp(logits, axis=over, keepdims=True))
-        rest = 1 - flat
+        unbiased = shares - flat / cells
+        rest = ops.sum(unbiased, axis=over, keepdims=True)  # 1 - flat
         clear = rest > keras.config.epsilon()
-        unbiased = (shares - flat / cells) / ops.where(clear, rest, 1.0)
+        unbiased = unbiased / ops.where(clear, rest, 1.0)
         return ops.where(clear, unbiased, shares)
 
     def values(self, outputs):
