@@ -137,7 +137,7 @@ def trained(tmp_path_factory, two_layers, eagerly):
                     lambda _, model: JointRegression(model.codec),
                 )
             if skeleton not in (HAND, ARM):  # the others' .keras is served
-                patch.setattr(flow, "export", lambda *_: None)
+                patch.setattr(flow, "export", lambda *_, **__: None)
             hsm_loss.main(config)
         made[skeleton.name] = folder
         return folder
