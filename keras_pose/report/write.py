@@ -12,8 +12,8 @@ from keras_pose import files, metrics
 from keras_pose.data import annotations
 from keras_pose.evaluation import failures
 from keras_pose.inference import top_down
-from keras_pose.models import heads
 from keras_pose.models import model as models
+from keras_pose.models.heads import codec_of
 from keras_pose.people import People
 from keras_pose.report import charts, page, pictures
 from keras_pose.report import history as runs
@@ -89,9 +89,7 @@ def write_report(
                 pictures.show_people(dataset, split, model, result, batch_size),
             ),
             page.section("Where it fails", _failures(result, skeleton)),
-            page.section(
-                "Missing joints", _missing(result, heads.codec_of(model))
-            ),
+            page.section("Missing joints", _missing(result, codec_of(model))),
         ]
     else:
         result = None
@@ -168,10 +166,8 @@ def _judge(dataset, split, predictions):
             predictions.scores, people.flags, flags
         )
         for name, flags in MISSING.items()
-        if (people.flags == max(flags)).any()
+        if (people.flags == max(flags)).any() and np.ptp(predictions.scores)
     }
-    if not np.ptp(predictions.scores):  # coordinates alone have none
-        curves = {}
     absent = curves.get(next(iter(MISSING)))
     return _Result(
         people=people,
@@ -361,11 +357,8 @@ def _failures(result, skeleton):
 
 def _missing(result, codec):
     """Below which threshold of its score a joint should be called missing."""
-    if not np.ptp(result.scores):
-        return page.notice(
-            "The network gives all joints the same score, so no threshold "
-            "tells which are missing."
-        )
+    if not np.ptp(result.scores):  # coordinates alone
+        return page.notice("The network gives all joints the same score.")
     if not result.curves:
         return page.notice("This split marks no joint as missing or occluded.")
     best = {n: failures.best_threshold(c) for n, c in result.curves.items()}
@@ -383,10 +376,9 @@ def _missing(result, codec):
         )
     thresholds = [row["threshold"] for row in best.values()]
     return (
-        "<p>Every joint is placed somewhere, even if it is not in the "
-        f"picture. Its score is {codec.score_is}; a threshold reports joints "
-        "with a low score as missing. The "
-        "curves show the share of missing joints that each threshold finds "
+        "<p>Every joint is placed somewhere, even if it is not in the picture. "
+        f"Its score is {codec.score_is}; below a threshold it is reported as "
+        "missing. The curves show the share of missing joints that each finds "
         "(recall) and how often it is correct (precision). The best F1 was "
         f"chosen on the same {html.escape(result.skeleton.kinds)}.</p>"
         f"<ul>{lines}</ul>"
