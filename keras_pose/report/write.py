@@ -180,9 +180,9 @@ def _judge(dataset, split, predictions):
         skeleton=skeleton,
         reach=failures.reaches(predictions.joints, labels, skeleton, judge),
         curves=curves,
-        threshold=0.0
-        if absent is None
-        else failures.best_threshold(absent)["threshold"],
+        threshold=failures.best_threshold(absent)["threshold"]
+        if absent is not None
+        else 0.0,
     )
 
 
@@ -284,10 +284,7 @@ def _other_tables(folder, dataset, split, results):
 
 def _curves(history):
     if history is None:
-        return page.notice(
-            f"There are no curves: the run's folder has no {HISTORY}, which "
-            "training writes after each epoch."
-        )
+        return page.notice(f"There are no curves: the folder has no {HISTORY}.")
     metric = runs.metric_of(history)
     if metric is None:
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
