@@ -85,9 +85,10 @@ def compare(runs, dataset, split, output, metric):
 
     Returns:
         DataFrame, a row per variant, per cent: mean and sample deviation over
-        the seeds of every column of the usual tables; `DIFFERENCE` of the means
-        from the baseline's with its `paired_intervals`; and the numbers of
-        counted and of all people.
+        the seeds of every column of the usual tables, and of the mean at other
+        thresholds (PCKh@0.1, AUC); `DIFFERENCE` of the means from the
+        baseline's with its `paired_intervals`; and the numbers of counted and
+        of all people.
     """
     output = Path(output)
     people = annotations.read_subjects(dataset, split)
@@ -102,6 +103,8 @@ def compare(runs, dataset, split, output, metric):
             for points in joints
         ]
         scores = pd.DataFrame([table.iloc[:, 0] for table in tables])
+        for other in tables[0].columns[1:].difference(metrics.shares.COUNTS):
+            scores[other] = [table.loc["Mean", other] for table in tables]
         judged = [hits(j, people, skeleton, dataset.protocol) for j in joints]
         correct.append(np.mean([right for right, _ in judged], axis=0))
         counted = judged[0][1]

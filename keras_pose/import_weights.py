@@ -27,6 +27,8 @@ from keras_pose.models.torch_weights import networks, published, sources
 
 SIZES = {17: (256, 192)}
 """Height and width of pictures by the number of joints, COCO's; else square."""
+SETTINGS = "alignment", "sigma", "beta", "debias"
+"""Of codecs; each has those that it names."""
 SHOWN = 4
 """Most published files that are named where it is not known which one it is."""
 
@@ -55,6 +57,12 @@ class Config:
     sigma: float | None = None
     """Width of the Gaussians that it was trained with, cells; by default the
     source's for this size."""
+    beta: float | None = None
+    """Of mmpose's integral regression: factor on the maps before the softmax;
+    by default the published file's, or 1."""
+    debias: bool | None = None
+    """Of mmpose's integral regression: whether it was trained with debias=True;
+    by default as the published file."""
     channels: Literal["rgb", "bgr"] | None = None
     """Order of the colours that it was trained with; by default the source's.
     Microsoft's Simple Baselines have bgr, mmpose's rgb."""
@@ -124,11 +132,18 @@ def convert(checkpoint, config):
     file = [row for row in rows if row.is_file(name, checkpoint.sha256)]
     known = file[0] if len(file) == 1 else None
     size = SIZES.get(joints, (256, 256))
-    settings = {"alignment": config.alignment, "sigma": config.sigma}
-    settings = {name: v for name, v in settings.items() if v is not None}
+    given = {name: getattr(config, name) for name in SETTINGS}
     if known:
         size = known.size
-        settings = {"alignment": known.alignment} | settings
+        usual = {"beta": known.beta, "debias": known.debias}
+        if known.decoding:
+            usual["alignment"] = known.alignment
+        given |= {n: v for n, v in usual.items() if given[n] is None}
+    settings = {
+        n: v for n, v in given.items() if v is not None and v is not False
+    }
+    if "debias" in settings:
+        settings["background"] = "one"  # as mmpose's code does it
     size = config.image_size or size
     model, network = networks.build(source, layers, skeleton, size, **settings)
     alike = [row for row in rows if (row.network, row.size) == (network, size)]
@@ -169,7 +184,8 @@ def describe(config, checkpoint, found):
         "parameters": macs.parameters(found.model),
         "joints": codec.skeleton.name,
         "channels": "bgr" if source.bgr else "rgb",
-        "alignment": codec.alignment,
+        "outputs": type(codec).__name__,
+        "alignment": getattr(codec, "alignment", None),
         "published": [
             {"name": row.name, "score": row.described(), "test": row.flags}
             for row in found.published
@@ -189,8 +205,8 @@ def report(config, checkpoint, found):
         f"{found.network}, {macs.parameters(model):,} parameters, weights of "
         f"{found.source.code} ({found.source.name})\n"
         f"SHA-256 {checkpoint.sha256}\n"
-        f"Input {height} x {width}, joints {codec.skeleton.name}, cells "
-        f"{codec.alignment}, sigma {codec.sigma:g}"
+        f"Input {height} x {width}, joints {codec.skeleton.name}, "
+        f"{_outputs(codec)}"
     )
     rules = Counter(found.ignored.values())
     if checkpoint.ignored:
@@ -211,6 +227,13 @@ def report(config, checkpoint, found):
             f"or, as it was tested: python -m keras_pose.evaluate --model "
             f"{output} --data DIR {flags}"
         )
+
+
+def _outputs(codec):
+    """What the outputs mean, in words."""
+    settings = {name: getattr(codec, name, None) for name in SETTINGS}
+    words = [f"{name} {value}" for name, value in settings.items() if value]
+    return ", ".join([type(codec).__name__, *words])
 
 
 if __name__ == "__main__":

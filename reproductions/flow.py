@@ -65,6 +65,8 @@ class Paper:
     """config -> tuple of `training.Stage`; None: one training."""
     costs: bool = False
     """Whether comparisons say what a network costs, too."""
+    decoding: str = "quarter"
+    """How its maps become points in tables and exports."""
 
     def main(self, config, variants=None, following=EVALUATED):
         """What the command does: one run, or a comparison of `variants`.
@@ -193,7 +195,8 @@ class Paper:
             last, history = self._train(run)
             if not is_finished(last):  # it may be the rerun of a stopped one
                 given = run.config.initial_weights is not None
-                finish(last, "before training" if given else "untrained")
+                start = "before training" if given else "untrained"
+                finish(last, start, self.decoding)
         return last, history
 
     def compare(self, config, variants, seeds, tables=None):
@@ -283,17 +286,19 @@ def is_finished(run):
     return folder.is_sealed(Path(run.config.output))
 
 
-def finish(run, start="untrained"):
+def finish(run, start="untrained", decoding="quarter"):
     """Scores the best model on people it never saw; report and export.
 
     The split is test, or val where there is no test split: then the epoch was
     chosen on the same people, and results.json says so. `start` is what to call
-    the score of the network before its first step.
+    the score of the network before its first step, `decoding` one of
+    `gaussians.DECODINGS`.
     """
     output, data = Path(run.config.output), run.data
     split = held_out(data)
     people = annotations.read_people(data, split)
     settings = {"split": split, "batch_size": run.config.batch_size}
+    settings["decoding"] = decoding
     untrained, best = output / folder.UNTRAINED, output / folder.BEST
     whole = models.load_whole(untrained)
     model = models.last_output(whole)
@@ -332,7 +337,7 @@ def finish(run, start="untrained"):
         temporary.write_text(json.dumps(results, indent=2))
     written = [folder.REPORT, folder.BEST]
     if keras.backend.backend() == "tensorflow":
-        export(model, output / folder.SAVED)
+        export(model, output / folder.SAVED, decoding=decoding)
         written.append(f"{folder.SAVED}/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")

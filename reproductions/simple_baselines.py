@@ -74,19 +74,24 @@ class Config(training.ResNets, training.Config):
     }
 
 
-def build_model(config, skeleton):
-    """(B, H, W, 3) uint8 -> (B, 1, H / 4, W / 4, K) maps."""
+def build_maps(config, skeleton):
+    """Images (B, H, W, 3) uint8 and maps (B, H / 4, W / 4, K)."""
     images = keras.Input((*config.image_size, 3), dtype="uint8")
     features = resnet.resnet_features(
         images, config.depth, weights=config.weights, width=config.width
     )
-    maps = simple_baselines.deconvolution_head(
+    return images, simple_baselines.deconvolution_head(
         features,
         len(skeleton.joints),
         deconvolutions=config.deconvolutions,
         filters=config.filters,
         kernel=config.kernel,
     )
+
+
+def build_model(config, skeleton):
+    """(B, H, W, 3) uint8 -> (B, 1, H / 4, W / 4, K) maps."""
+    images, maps = build_maps(config, skeleton)
     stride = simple_baselines.output_stride(config.deconvolutions)
     maps = heads.pose_maps({stride: [maps]}, skeleton, sigma=config.sigma)
     return models.PoseModel(images, maps, name=f"baseline_{config.depth}")

@@ -16,14 +16,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from keras import ops
 
 from keras_pose import evaluate
 from keras_pose.codecs import Coordinates, Expectation
-from keras_pose.codecs.codec import HasCodec
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
-from keras_pose.losses.pose_loss import PoseLoss
+from keras_pose.losses import JointRegression
 from keras_pose.models import heads, hourglass
 from keras_pose.models import model as models
 from keras_pose.skeletons import Skeleton
@@ -92,23 +90,6 @@ def picture(seed, skeleton):
     )
 
 
-class Distance(HasCodec, PoseLoss):
-    """L1 between points, for the codecs that have no loss yet."""
-
-    def __init__(self, codec, **kwargs):
-        super().__init__(**kwargs)
-        self.codec = codec
-
-    @property
-    def codecs(self):
-        return [self.codec]
-
-    def terms(self, labels, outputs):
-        target, known = self.codec.target(labels, outputs)
-        apart = ops.abs(self.codec.values(outputs) - target)
-        return {"distance": ops.sum(apart, axis=(1, 3)) * known}
-
-
 def build_points(config, skeleton):
     """A network whose outputs are maps of an expectation, or coordinates."""
     images = keras.Input((*config.image_size, 3), dtype="uint8")
@@ -153,10 +134,10 @@ def trained(tmp_path_factory, two_layers, eagerly):
                 patch.setattr(
                     hsm_loss,
                     "build_loss",
-                    lambda _, model: Distance(model.codec),
+                    lambda _, model: JointRegression(model.codec),
                 )
             if skeleton not in (HAND, ARM):  # the others' .keras is served
-                patch.setattr(flow, "export", lambda *_: None)
+                patch.setattr(flow, "export", lambda *_, **__: None)
             hsm_loss.main(config)
         made[skeleton.name] = folder
         return folder
@@ -182,6 +163,8 @@ def test_it_is_converted_trained_scored_and_reported(trained, skeleton):
     for word in ("person", "people", "body"):
         assert word not in text[:settings], word
     assert skeleton.kinds in text
+    scores = {"arm": "probability of the 5 x 5 cells", "dots": "the same score"}
+    assert scores.get(skeleton.name, "height of the peak") in text
     assert skeleton.joints[-1].replace("_", " ") in page
     header = folder / "run" / "predictions-header.json"
     said = json.loads(header.read_text())

@@ -16,7 +16,8 @@ import json
 import keras
 import numpy as np
 from keras_pose.codecs import Coordinates, Expectation, Heatmaps, gaussians
-from keras_pose.losses import HSM, OHKM, HeatmapMSE, PerOutput, StructureAware
+from keras_pose.losses import (HSM, OHKM, HeatmapMSE, JointRegression,
+                                PerOutput, StructureAware)
 from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.model import PoseModel
@@ -46,7 +47,9 @@ linear, logits = Heatmaps("mpii"), Heatmaps("mpii", logits=True)
 for loss in (HSM(logits, 1, 2), HSM(logits, 2, 1.5, "saturating"),
              HeatmapMSE(linear), HeatmapMSE(logits, unlabelled="ignore"),
              StructureAware(linear),
-             StructureAware(linear, norm="l2", unlabelled="ignore")):
+             StructureAware(linear, norm="l2", unlabelled="ignore"),
+             JointRegression(Expectation("mpii", (32, 48), debias=True),
+                             "smooth_l1", HeatmapMSE(linear))):
     settings = loss.get_config()
     kind = settings.get("form", settings.get("norm", settings["unlabelled"]))
     terms = loss.reduced_terms(labels, keras.ops.convert_to_tensor(maps))

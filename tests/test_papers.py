@@ -24,6 +24,7 @@ AUGMENTATIONS = {
     "convolutional_pose_machines": ((0.7, 1.3), 40, 1, 0),  # authors' code
     "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
+    "integral_regression": ((0.75, 1.25), 60, 0.6, 0.2),  # code
     "multi_scale_stacked_hourglass": NEWELLS,  # section 5.1.3
     "multi_scale_structure_aware": ((0.75, 1.25), 30, 1, 0.4),  # section 4.1
     "resnet_fcn": ((0.75, 1.25), 30, 1, 0),  # section 3
@@ -83,9 +84,11 @@ def test_paper_trains_reports_and_exports(
     assert re.search(r'"[A-Z].+"', paper.__doc__), "the paper's title"
     fields = {field.name for field in dataclasses.fields(paper.Config)}
     small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
+    small["method"] = "integral_maps"
     small["block"] = "residual"  # the others: models/test_inception_resnet.py
     # Networks are in tests/models; two_layers is quicker to trace.
-    if name == "simple_baselines":  # a whole ResNet is in resnet_fcn's run
+    # A whole ResNet is in resnet_fcn's run.
+    if name in ("integral_regression", "simple_baselines"):
         monkeypatch.setattr(paper.resnet, "resnet_features", one_layer)
     if name == "cascaded_pyramid":
         monkeypatch.setattr(paper.resnet, "resnet_stages", four_layers)
@@ -127,9 +130,11 @@ def test_paper_trains_reports_and_exports(
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
     assert serving["provenance"]["trained_on"] == ["drawn people"]
     assert "drawn people only" in serving["warning"]
-    assert (
-        serving["outputs"]["sigma"] == 1.25
-    )  # decoding knows what was trained
+    outputs = serving["outputs"]  # decoding knows what was trained
+    if name == "integral_regression":
+        assert outputs["codec"] == "Expectation" and outputs["beta"] == 10
+    else:
+        assert outputs["sigma"] == 1.25
 
 
 @pytest.mark.parametrize("name", NAMES)

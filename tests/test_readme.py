@@ -68,7 +68,7 @@ def test_a_new_loss_is_a_paper_of_40_lines(
     alone = partial(flow.synthetic.Config, workers=1)
     monkeypatch.setattr(flow.synthetic, "Config", alone)  # starts no processes
     for part in ("export", "write_report"):  # those of any run
-        monkeypatch.setattr(flow, part, lambda *_: None)
+        monkeypatch.setattr(flow, part, lambda *_, **__: None)
     config = names["Config"](
         smoke=True,
         compare=True,

@@ -38,6 +38,8 @@ class Codec:
         """K, the number of joints."""
         return len(self.skeleton.joints)
 
+    score_is = "the height of the peak of its map"
+    """What a joint's score is, in words, for people."""
     tells_occlusion = False
     """Whether `joints` predicts which joints are occluded."""
 

@@ -104,6 +104,8 @@ class Coordinates(Points):
     which is 1 if the network has none.
     """
 
+    score_is = "a number that the network predicts, or 1"
+
     def values(self, outputs):
         """Outputs in the form of the target: (B, S, K, 2)."""
         return outputs[..., :2]

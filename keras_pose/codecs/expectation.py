@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from keras_pose import choices
 from keras_pose.codecs import gaussians
 from keras_pose.codecs.codec import last_stage
 from keras_pose.codecs.coordinates import Points
 
 AROUND = 2
 """Cells on each side of the joint's cell that its score covers."""
+BACKGROUNDS = ("cells", "one")
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -32,9 +34,19 @@ class Expectation(Points):
     cells of which all but few are 0, and C the sum of exp(beta map), the mean
     position J is biased towards the centre M: J C = J' (C - N) + M N. Solved
     for J', which is used where C > N, as above a background of zeros."""
+    alignment: str = "center"
+    """"center", "corner" or "udp", see `codecs.gaussians`."""
+    background: str = "cells"
+    """What `debias` subtracts: "cells" as above; "one" is for mmpose's weights:
+    its code has 1 in place of N, and no beta in C. (For M it takes half the
+    side, not the mean of the cells: half a cell / (C - 1) of a difference.)"""
+
+    score_is = "the probability of the 5 x 5 cells around it"
 
     def __post_init__(self):
         super().__post_init__()
+        choices.check("alignment", self.alignment, gaussians.ALIGNMENTS)
+        choices.check("background", self.background, BACKGROUNDS)
         if not self.beta > 0:
             raise ValueError(f"beta must be positive, got {self.beta}")
 
@@ -52,10 +64,14 @@ class Expectation(Points):
         if not self.debias:
             return shares
         cells = outputs.shape[-3] * outputs.shape[-2]
-        each = ops.exp(-total)  # probability of a zero
-        rest = 1 - cells * each
+        flat = cells * ops.exp(-total)  # probability of the background
+        if self.background == "one":
+            logits = ops.cast(outputs, "float32")
+            flat = ops.exp(-ops.logsumexp(logits, axis=over, keepdims=True))
+        unbiased = shares - flat / cells
+        rest = ops.sum(unbiased, axis=over, keepdims=True)  # 1 - flat
         clear = rest > keras.config.epsilon()
-        unbiased = (shares - each) / ops.where(clear, rest, 1.0)
+        unbiased = unbiased / ops.where(clear, rest, 1.0)
         return ops.where(clear, unbiased, shares)
 
     def values(self, outputs):
@@ -67,7 +83,8 @@ class Expectation(Points):
         shares = self.probabilities(last_stage(outputs))
         points = self._mean(shares)
         near = 1.0
-        cells = gaussians.to_cells(self.to_pixels(points), self._stride(shares))
+        grid = self._stride(shares), self.alignment, shares.shape[1:3]
+        cells = gaussians.to_cells(self.to_pixels(points), *grid)
         cells = ops.round(cells)
         for axis, coordinate in ((2, cells[..., 0]), (1, cells[..., 1])):
             at = ops.arange(shares.shape[axis], dtype="float32")
@@ -83,11 +100,11 @@ class Expectation(Points):
 
     def _mean(self, shares):
         """Mean position (..., K, 2) under probabilities (..., h, w, K)."""
-        stride, (height, width) = self._stride(shares), shares.shape[-3:-1]
-        places = []
+        (height, width), places = shares.shape[-3:-1], []
         for count, summed in ((width, -3), (height, -2)):
             cells = ops.arange(count, dtype="float32")
-            pixels = gaussians.to_pixels(cells, stride)
             line = ops.sum(shares, axis=summed)  # (..., count, K)
-            places.append(ops.sum(line * pixels[:, None], axis=-2))
-        return self.to_box(ops.stack(places, axis=-1))
+            places.append(ops.sum(line * cells[:, None], axis=-2))
+        grid = self._stride(shares), self.alignment, (height, width)
+        pixels = gaussians.to_pixels(ops.stack(places, axis=-1), *grid)
+        return self.to_box(pixels)

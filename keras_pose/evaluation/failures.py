@@ -139,10 +139,10 @@ def missing_joint_curve(scores, flags, missing=(0,)):
     """Precision and recall of missing joints against the threshold.
 
     HSM, section VII, names this threshold as future work: a joint should be
-    reported as missing instead of placed at the highest pixel of an empty map.
+    reported as missing instead of placed somewhere.
 
     Args:
-        scores: (N, K) height of each joint's peak.
+        scores: (N, K) of each joint, larger is more certain.
         flags: (N, K) COCO's 0 (not labelled), 1 (occluded), 2 (visible).
         missing: which flags count as missing.
 

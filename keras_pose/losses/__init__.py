@@ -2,6 +2,7 @@
 
 from keras_pose.losses.heatmap_mse import HeatmapMSE
 from keras_pose.losses.hsm import HSM
+from keras_pose.losses.joint_regression import JointRegression
 from keras_pose.losses.joint_weights import JointWeighted, JointWeights
 from keras_pose.losses.ohkm import OHKM
 from keras_pose.losses.pose_loss import PerOutput, PoseLoss
@@ -11,6 +12,7 @@ __all__ = [
     "HSM",
     "OHKM",
     "HeatmapMSE",
+    "JointRegression",
     "JointWeighted",
     "JointWeights",
     "PerOutput",

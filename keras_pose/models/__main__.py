@@ -29,6 +29,7 @@ from keras_pose.console import progress, run
 from keras_pose.models import (
     cascaded_pyramid,
     convolutional_pose_machines,
+    direct_regression,
     hourglass,
     hrnet,
     macs,
@@ -103,6 +104,12 @@ def cascaded(images, joints, depth):
     return cascaded_pyramid.cascaded_pyramid(features, joints)
 
 
+def pooled(images, joints, depth):
+    """Direct regression on the same backbone."""
+    features = resnet.resnet_features(images, depth, weights="none")
+    return direct_regression.regression_head(features, joints)
+
+
 def convolved(images, joints, depth):
     """ResNet-FCN on the same backbone."""
     features = resnet.resnet_features(images, depth, weights="none")
@@ -146,6 +153,12 @@ PYRAMIDS = {
     (101, (256, 192)): (46_398_954, 10.952),
 }
 """Depth and size: CPN, counted in the code whose weights are published."""
+DIRECT = {
+    ((256, 256), 16): {50: 23_573_600, 101: 42_565_728, 152: 58_209_376},
+    ((256, 192), 17): {50: 23_577_698, 101: 42_569_826, 152: 58_213_474},
+    ((224, 224), 14): {50: 23_565_404},
+}
+"""Size and joints, depth: mmpose's DeepPose; by hand, ResNet and 2 K x 2049."""
 HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
 """Width: HRNet, counted in the authors' code."""
 MACHINES = {
@@ -179,6 +192,24 @@ ROWS = (
         )
         for sizes, depths in BASELINES.items()
         for depth, (count, gmacs) in depths.items()
+    ),
+    Row(  # integral regression adds no parameter to Simple Baselines
+        "Integral regression, ResNet-50",
+        partial(deconvolved, depth=50),
+        (256, 256),
+        17,
+        parameters=33_999_697,
+    ),
+    *(
+        Row(
+            f"Direct regression, ResNet-{depth}",
+            partial(pooled, depth=depth),
+            *sizes,
+            parameters=count,
+            large=depth > 50,
+        )
+        for sizes, depths in DIRECT.items()
+        for depth, count in depths.items()
     ),
     Row("ResNet-FCN, ResNet-50", partial(convolved, depth=50)),
     *(

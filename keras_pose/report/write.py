@@ -13,6 +13,7 @@ from keras_pose.data import annotations
 from keras_pose.evaluation import failures
 from keras_pose.inference import top_down
 from keras_pose.models import model as models
+from keras_pose.models.heads import codec_of
 from keras_pose.people import People
 from keras_pose.report import charts, page, pictures
 from keras_pose.report import history as runs
@@ -88,7 +89,7 @@ def write_report(
                 pictures.show_people(dataset, split, model, result, batch_size),
             ),
             page.section("Where it fails", _failures(result, skeleton)),
-            page.section("Missing joints", _missing(result)),
+            page.section("Missing joints", _missing(result, codec_of(model))),
         ]
     else:
         result = None
@@ -165,7 +166,7 @@ def _judge(dataset, split, predictions):
             predictions.scores, people.flags, flags
         )
         for name, flags in MISSING.items()
-        if (people.flags == max(flags)).any()
+        if (people.flags == max(flags)).any() and np.ptp(predictions.scores)
     }
     absent = curves.get(next(iter(MISSING)))
     return _Result(
@@ -179,9 +180,9 @@ def _judge(dataset, split, predictions):
         skeleton=skeleton,
         reach=failures.reaches(predictions.joints, labels, skeleton, judge),
         curves=curves,
-        threshold=0.0
-        if absent is None
-        else failures.best_threshold(absent)["threshold"],
+        threshold=failures.best_threshold(absent)["threshold"]
+        if absent is not None
+        else 0.0,
     )
 
 
@@ -283,10 +284,7 @@ def _other_tables(folder, dataset, split, results):
 
 def _curves(history):
     if history is None:
-        return page.notice(
-            f"There are no curves: the run's folder has no {HISTORY}, which "
-            "training writes after each epoch."
-        )
+        return page.notice(f"There are no curves: the folder has no {HISTORY}.")
     metric = runs.metric_of(history)
     if metric is None:
         return page.notice(f"There are no curves: {HISTORY} has no metric.")
@@ -354,8 +352,10 @@ def _failures(result, skeleton):
     return text
 
 
-def _missing(result):
-    """Below which threshold a low peak should be reported as missing."""
+def _missing(result, codec):
+    """Below which threshold of its score a joint should be called missing."""
+    if not np.ptp(result.scores):  # coordinates alone
+        return page.notice("The network gives all joints the same score.")
     if not result.curves:
         return page.notice("This split marks no joint as missing or occluded.")
     best = {n: failures.best_threshold(c) for n, c in result.curves.items()}
@@ -373,9 +373,9 @@ def _missing(result):
         )
     thresholds = [row["threshold"] for row in best.values()]
     return (
-        "<p>Every map has a highest pixel, even if the joint is not in the "
-        "picture. A threshold reports joints with a low peak as missing. The "
-        "curves show the share of missing joints that each threshold finds "
+        "<p>Every joint is placed somewhere, even if it is not in the picture. "
+        f"Its score is {codec.score_is}; below a threshold it is reported as "
+        "missing. The curves show the share of missing joints that each finds "
         "(recall) and how often it is correct (precision). The best F1 was "
         f"chosen on the same {html.escape(result.skeleton.kinds)}.</p>"
         f"<ul>{lines}</ul>"

@@ -3,6 +3,8 @@
 All sizes are not square: a width taken for a height shows.
 """
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ ALL = [
     codecs.Heatmaps(DOG, 4, background=True),
     codecs.Expectation(DOG, SIZE),
     codecs.Expectation(DOG, SIZE, beta=2.0),
+    codecs.Expectation(DOG, SIZE, alignment="corner"),
+    codecs.Expectation(DOG, SIZE, alignment="udp"),
     codecs.Coordinates(DOG, SIZE),
 ]
 
@@ -47,7 +51,8 @@ def perfect(codec, points, flags=2):
         target, _ = codec.target(labels, None)
         truth = np.array(target)
     elif isinstance(codec, codecs.Expectation):
-        cells = gaussians.to_cells(labels[:, 0, :, :2], 4)
+        grid = 4, codec.alignment, (16, 24)
+        cells = gaussians.to_cells(labels[:, 0, :, :2], *grid)
         maps = gaussians.encode(cells, (16, 24), 1.0)
         # the softmax of a logarithm is the Gaussian, divided by its sum
         truth = np.log(np.maximum(maps, 1e-30))[:, None] / codec.beta
@@ -202,6 +207,38 @@ def test_the_bias_to_the_middle_is_as_the_formula_says(height, place):
     assert np.abs(biased - exact).max() > 8  # pixels of 96
 
 
+def below_a_gaussian(height, sigma):
+    """Integral of e^(h g) - 1 over the plane, g a Gaussian of peak 1.
+
+    With u = h g it is 2 pi sigma^2 times the integral of (e^u - 1) / u from 0
+    to h, the series h^n / (n n!).
+    """
+    terms = (height**n / (n * math.factorial(n)) for n in range(1, 100))
+    return 2 * math.pi * sigma**2 * sum(terms)
+
+
+@pytest.mark.parametrize("height", [2.0, 6.0, 10.0])
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_a_gaussian_is_pulled_to_the_middle_as_far_as_the_integral_says(
+    height, side
+):
+    """N cells weigh 1, the Gaussian its integral: the joint lies the share N /
+    (N + integral) of the way to the middle; debiased, on its place."""
+    rows, columns = side, side * 3 // 2
+    size, sigma = (4 * rows, 4 * columns), 2.0
+    place = np.array([columns * 5 // 8, rows * 3 // 8])
+    maps = gaussians.encode(np.tile(place, (1, 4, 1)), (rows, columns), sigma)
+    maps = height * ops.convert_to_numpy(maps)[:, None]
+    middle = (np.array([columns, rows]) - 1) / 2
+    cells = rows * columns
+    share = cells / (cells + below_a_gaussian(height, sigma))
+    wanted = 4 * (place + share * (middle - place)) + 1.5
+    for debias, expected in ((False, wanted), (True, 4 * place + 1.5)):
+        codec = codecs.Expectation(DOG, size, debias=debias)
+        points, _ = located(codec, codec.seen(maps))
+        np.testing.assert_allclose(points[0], [expected] * 4, atol=0.1)
+
+
 def test_a_map_without_a_peak_is_the_middle_also_when_debiased():
     for debias in (False, True):
         codec = codecs.Expectation(DOG, SIZE, debias=debias)
@@ -248,6 +285,8 @@ def test_coordinates_are_in_sides_of_the_box():
             "-1 needs maps that can be negative",
         ),
         (codecs.Expectation, {"beta": 0}, "beta must be positive, got 0"),
+        (codecs.Expectation, {"alignment": "left"}, "center, corner, udp"),
+        (codecs.Expectation, {"background": "no"}, "one of cells, one, got"),
         (codecs.Coordinates, {"size": (0, 64)}, "height and width, got"),
     ],
 )

@@ -245,6 +245,22 @@ def dead(name, table):
     return "skip_layer" in name and shape[0] == shape[1]
 
 
+def regression(joints=17):
+    """x and y of each joint from 2048 features."""
+    return {"fc.weight": (2 * joints, 2048), "fc.bias": (2 * joints,)}
+
+
+def integral(table, old=False):
+    """mmpose's names of Simple Baselines under the head, now and before."""
+    if not old:
+        return under("head.simplebaseline_head", table)
+    renamed = {
+        name.replace("deconv_layers", "conv_layers"): shape
+        for name, shape in table.items()
+    }
+    return under("head", renamed)
+
+
 CLASSES = {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
 HRNET_CLASSES = merged(
     layer("incre_modules.0", 1, 32, 32),
@@ -266,6 +282,14 @@ NETWORKS = {
     "cpn": [
         (merged(under("resnet", trunk(counts)), pyramid()), {})
         for counts in ((3, 4, 6, 3), (3, 4, 23, 3))
+    ],
+    "integral-mmpose": [
+        (merged(under("backbone", RESNET_50), integral(upsampling(), old)), {})
+        for old in (False, True)
+    ],
+    "deeppose-mmpose": [
+        (merged(under("backbone", RESNET_50), under(head, regression())), {})
+        for head in MMPOSE_HEADS
     ],
     "hrnet": [(merged(branches(), final()), {})],
     "hrnet-imagenet": [(branches(scales=4), HRNET_CLASSES)],

@@ -66,10 +66,27 @@ def test_a_source_may_be_named():
         sources.recognise(RESNET_50, "hrnt")
 
 
-def test_the_other_hourglass_of_mmpose_is_refused_by_name():
-    names = ["backbone.hourglass_modules.0.up1.0.conv1.weight"]
-    with pytest.raises(ValueError, match="hourglass-52"):
-        sources.recognise(names)
+@pytest.mark.parametrize(
+    "name, named",
+    [
+        ("backbone.hourglass_modules.0.up1.0.conv1.weight", "hourglass-52"),
+        ("head.features.0.weight", "three dimensions .*integral-human-pose"),
+        ("head.loss_module.flow_model.loc", "likelihood estimation"),
+    ],
+)
+def test_other_networks_are_refused_by_name(name, named):
+    trunk = layer_tables.under("backbone", RESNET_50)
+    with pytest.raises(ValueError, match=named):
+        sources.recognise([*trunk, "head.fc.weight", name])
+
+
+def test_integral_regression_has_the_layers_of_simple_baselines():
+    table = layer_tables.under("head", layer_tables.upsampling())
+    wanted = layers(table | {"backbone.layer4.0.conv1.weight": ()})
+    for old in (False, True):
+        table = layer_tables.integral(layer_tables.upsampling(), old)
+        found = layers(table | {"backbone.layer4.0.conv1.weight": ()})
+        assert found == wanted and "head_maps" in found
 
 
 @pytest.mark.parametrize(
@@ -87,5 +104,6 @@ def test_resnets_of_basic_blocks_are_refused(counts):
 
 
 def layers(table):
-    resnet = sources.recognise(table)
-    return {resnet.layer(name.rpartition(".")[0]) for name in table}
+    source = sources.recognise(table)
+    paths = (re.sub(source.before, "", n.rpartition(".")[0]) for n in table)
+    return {source.layer(path) for path in paths}

@@ -475,7 +475,9 @@ def test_other_initial_weights_do_not_continue_a_run(config, tmp_path):
 def test_the_score_at_the_start_is_called_what_it_is(config, monkeypatch):
     called = []
     monkeypatch.setattr(flow.Paper, "_train", lambda _, run: (run, None))
-    monkeypatch.setattr(flow, "finish", lambda run, start: called.append(start))
+    monkeypatch.setattr(
+        flow, "finish", lambda run, start, _: called.append(start)
+    )
     hsm_loss.paper().reproduce(config)
     hsm_loss.paper().reproduce(
         replace(config, initial_weights=None, taken_rate=1.0)

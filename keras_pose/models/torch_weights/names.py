@@ -9,13 +9,17 @@ import re
 
 from keras_pose.models.hourglass import DEPTH
 
+HEADS = {"final_layer": "head_maps", "fc": "head_points"}
+"""Last layers behind a ResNet."""
+
 
 def resnet(path):
-    """Of ResNet's trunk (torchvision) and of Simple Baselines' head."""
+    """Of ResNet's trunk (torchvision), and of heads: Simple Baselines' and one
+    that regresses directly."""
     if path in ("conv1", "bn1"):
         return f"conv1_{path[:-1]}"
-    if path == "final_layer":
-        return "head_maps"
+    if path in HEADS:
+        return HEADS[path]
     block = re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)", path)
     if block:
         stage, number, kind, part = block.groups()
@@ -24,7 +28,7 @@ def resnet(path):
     if shortcut:
         stage, number, part = shortcut.groups()
         return _block(stage, number, 0, ("conv", "bn")[int(part)])
-    upsampling = re.fullmatch(r"deconv_layers\.(\d+)", path)
+    upsampling = re.fullmatch(r"(?:de)?conv_layers\.(\d+)", path)
     if upsampling:  # convolution, normalisation, ReLU
         step, part = divmod(int(upsampling[1]), 3)
         return f"deconvolution{step + 1}" + ("", "_norm")[part]

@@ -9,9 +9,11 @@ import re
 import keras
 import numpy as np
 
+from keras_pose.codecs import Coordinates, Expectation, Heatmaps
 from keras_pose.models import (
     cascaded_pyramid,
     convolutional_pose_machines,
+    direct_regression,
     heads,
     hourglass,
     hrnet,
@@ -70,6 +72,9 @@ def layers_of(source, found):
     for layer in filter(re.compile(LAST_NORMS).fullmatch, layers):
         for name in layers[layer].keys() & {"gamma", "beta"}:
             layers[layer][name] = layers[layer][name] / source.peak  # here 1
+    if source.center:
+        points = layers[POINTS]
+        points["bias"] = points["bias"] - np.float32(source.center)
     return layers, ignored
 
 
@@ -97,14 +102,15 @@ def build(source, layers, skeleton, size, **settings):
         layers: of `layers_of`.
         skeleton: the joints of the maps, in their order.
         size: (height, width) of the pictures, pixels.
-        settings: of `codecs.Heatmaps`, in place of the source's.
+        settings: of the codec, in place of the source's.
 
     Returns:
         PoseModel, and the network as `published` calls it.
 
     Raises:
-        ValueError: other joints, a size that the network cannot have, or a
-            layer that is missing, left over or of another shape.
+        ValueError: other joints, a setting that the codec has not, a size that
+            the network cannot have, or a layer that is missing, left over or of
+            another shape.
     """
     joints = joints_of(layers)
     if joints != len(skeleton.joints):
@@ -113,26 +119,65 @@ def build(source, layers, skeleton, size, **settings):
             f"weights are for {joints}"
         )
     images = keras.Input((*size, 3), dtype="uint8")
-    title, maps = NETWORKS[source.network](source, images, layers)
-    settings = {
-        "alignment": source.alignment,
-        "sigma": source.sigma_at(size[0]),
-    } | settings
-    stride = size[0] // maps[-1].shape[1]
-    attach = OUTPUTS.get(source.network, heads.pose_maps)
-    outputs = attach({stride: maps}, skeleton, **settings)
+    title, outputs = NETWORKS[source.network](source, images, layers)
+    if source.network == "direct":
+        layers = layers | {POINTS: _from_center(layers[POINTS], size)}
+    codec = _codec(source, skeleton, size, outputs[-1], settings)
+    if source.network == "cascaded pyramid":
+        outputs = cascaded_pyramid.pose_maps(
+            {codec.stride: outputs},
+            skeleton,
+            sigma=codec.sigma,
+            alignment=codec.alignment,
+        )
+    else:
+        outputs = heads.PoseMaps(codec, name="maps")(outputs)
     name = re.sub("[^a-z0-9]+", "_", title.lower())
     model = PoseModel(images, outputs, name=name)
     assign(model, layers)
     return model, title
 
 
+def _codec(source, skeleton, size, output, settings):
+    """What the outputs of a source's network mean."""
+    kind = CODECS.get(source.network, Heatmaps)
+    known = {
+        Coordinates: {"size": size},
+        Expectation: {"size": size, "alignment": source.alignment},
+        Heatmaps: {
+            "stride": size[0] // output.shape[1],
+            "alignment": source.alignment,
+            "sigma": source.sigma_at(size[0]),
+        },
+    }[kind]
+    for name in settings:
+        if name not in kind.__dataclass_fields__:
+            raise ValueError(
+                f"{name} is no setting of {kind.__name__}, the outputs of "
+                f"{source.name}"
+            )
+    return kind(skeleton, **known | settings)
+
+
+def _from_center(points, size):
+    """A dense layer of x / W, y / H as one of `codecs.Coordinates`.
+
+    The middle of W pixels is x = (W - 1) / 2: what is left of x / W there,
+    once `Source.center` (1 / 2) is subtracted, is -1 / (2 W).
+    """
+    half = np.array([1 / (2 * side) for side in size[::-1]], "float32")
+    bias = points["bias"]
+    return points | {"bias": bias + np.tile(half, len(bias) // 2)}
+
+
 def joints_of(layers):
-    """Number of the maps that a network with these layers makes.
+    """Number of the joints that a network with these layers finds.
 
     Raises:
-        ValueError: it makes none.
+        ValueError: none.
     """
+    if POINTS in layers:
+        return _shape(layers, POINTS, 2)[-1] // 2
     lasts = [
         n
         for n in layers
@@ -205,6 +250,20 @@ def assign(model, layers):
             )
     for name, weight in wanted.items():
         weight.assign(given[name])
+
+
+def _direct(source, images, layers):
+    """A ResNet whose pooled features are x and y of the joints."""
+    depth = resnet_depth(layers)
+    features = resnet.resnet_features(images, depth, weights="none")
+    points = direct_regression.regression_head(features, joints_of(layers))
+    return f"Direct regression, ResNet-{depth}", [points]
+
+
+def _integral(source, images, layers):
+    """Simple Baselines whose maps are averaged."""
+    title, maps = _simple_baselines(source, images, layers)
+    return title.replace("Simple Baselines", "Integral regression"), maps
 
 
 def _simple_baselines(source, images, layers):
@@ -285,11 +344,12 @@ def _cpm(source, images, layers):
     return f"CPM of mmpose, {stages} stage" + "s" * (stages > 1), maps
 
 
-def _shape(layers, name):
-    """Of a layer's kernel."""
+def _shape(layers, name, rank=4):
+    """Of the kernel of a convolution, or of rank 2: of a dense layer."""
     kernel = layers.get(name, {}).get("kernel")
-    if kernel is None or kernel.ndim != 4:
-        raise ValueError(f"the weights lack {name}, a convolution")
+    if kernel is None or kernel.ndim != rank:
+        kind = {4: "a convolution", 2: "a dense layer"}[rank]
+        raise ValueError(f"the weights lack {name}, {kind}")
     return kernel.shape
 
 
@@ -297,15 +357,19 @@ HEADS = ("head_maps", "final_layer", "refine_net_final_predict_1")
 MAPS = r"stack\d+_maps"
 STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
+POINTS = "head_points"
+"""Layer that makes coordinates."""
 NETWORKS = {
     "simple baselines": _simple_baselines,
     "cascaded pyramid": _cascaded_pyramid,
     "hrnet": _hrnet,
     "hourglass": _hourglass,
     "cpm": _cpm,
+    "integral": _integral,
+    "direct": _direct,
 }
-"""By `Source.network`: (source, images, layers) -> title, maps by stage."""
-OUTPUTS = {"cascaded pyramid": cascaded_pyramid.pose_maps}
-"""Likewise, what makes outputs of these maps, if not `heads.pose_maps`."""
+"""By `Source.network`: (source, images, layers) -> title, outputs by stage."""
+CODECS = {"integral": Expectation, "direct": Coordinates}
+"""By `Source.network`; of the others: `Heatmaps`."""
 LAST_NORMS = r"global_net_predict_\d_5|refine_net_final_predict_2"
 """Normalisations that make maps."""

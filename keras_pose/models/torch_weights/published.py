@@ -1,7 +1,7 @@
 """Published weights that can be imported: scores, and the test behind each.
 
-A score that no repository prints is None. Nothing here downloads: the README
-of each repository says where its files are. `published_tables` has the rows.
+Nothing here downloads: the README of each repository says where its files are.
+A score that no repository prints is None. `published_tables` has the rows.
 """
 
 import re
@@ -40,14 +40,19 @@ class Published:
     """Around the people of the test."""
     flip: bool = True
     """Whether mirrored pictures were averaged in."""
-    flip_shift: int = 0
-    """Cells by which mirrored maps were shifted: 0 or 1."""
-    decoding: str = "quarter"
-    """As in `codecs.gaussians`."""
+    flip_shift: int | None = 0
+    """Cells by which mirrored maps were shifted: 0 or 1; None: there are none,
+    mirrored coordinates were averaged."""
+    decoding: str | None = "quarter"
+    """As in `codecs.gaussians`; None: there are no maps to decode."""
     alignment: str = "corner"
     """As in `codecs.gaussians`."""
     sigma: float | None = None
     """Width of the targets, cells."""
+    beta: float | None = None
+    """As in `codecs.Expectation`."""
+    debias: bool = False
+    """As there, with its background "one"."""
 
     @property
     def sha256(self):
@@ -66,8 +71,11 @@ class Published:
         if not self.skeleton:
             return ""
         split = "val" if self.boxes == ANNOTATED else "detected"
-        flags = f"--split {split} --decoding {self.decoding}"
-        flip = f" --flip --flip-shift {self.flip_shift}" if self.flip else ""
+        flags = f"--split {split}"
+        flags += f" --decoding {self.decoding}" if self.decoding else ""
+        flip = " --flip" if self.flip else ""
+        if self.flip and self.flip_shift is not None:
+            flip += f" --flip-shift {self.flip_shift}"
         asked = f" --protocol {self.protocol}" if self.protocol else ""
         return flags + flip + asked
 
@@ -79,9 +87,8 @@ class Published:
         flip = "flip test" if self.flip else "without flip test"
         shift = " shifted by 1 cell" if self.flip_shift else ""
         udp = ", alignment udp" if self.alignment == "udp" else ""
-        return (
-            f"{flip}{shift}, decoding {self.decoding}{udp}, boxes {self.boxes}"
-        )
+        decoding = f", decoding {self.decoding}" if self.decoding else ""
+        return f"{flip}{shift}{decoding}{udp}, boxes {self.boxes}"
 
     def described(self):
         """The score and its test, one line."""
@@ -127,7 +134,7 @@ def _row(line, shared, network):
     number = stacks if network.startswith("Hourglass") else number
     values = {
         # In all repositories but those of hourglasses: 2 at 256, 3 at 384.
-        "sigma": height / 128 if "skeleton" in shared else None,
+        "sigma": height / 128 if _has_gaussians(shared) else None,
         "score": None if score == "-" else float(score),
     }
     return Published(
@@ -136,6 +143,10 @@ def _row(line, shared, network):
         size=(height, width),
         **values | shared,
     )
+
+
+def _has_gaussians(shared):
+    return "skeleton" in shared and shared.get("decoding", "quarter")
 
 
 PUBLISHED = tuple(

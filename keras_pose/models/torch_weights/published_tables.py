@@ -54,6 +54,12 @@ MMPOSE = {
 }
 BASELINES_MMPOSE = MMPOSE | {"source": "simple-baselines-mmpose"}
 HRNET_MMPOSE = MMPOSE | {"source": "hrnet-mmpose"}
+CPM_MMPOSE = MMPOSE | {"source": "cpm-mmpose"}
+POINTS = {"flip_shift": None, "decoding": None}
+"""Of coordinates there is nothing to shift or decode."""
+INTEGRAL = COCO | MMPOSE | POINTS | {"source": "integral-mmpose", "beta": 1.0}
+DEBIASED = INTEGRAL | {"beta": 10.0, "debias": True}
+DEEPPOSE = MMPOSE | POINTS | {"source": "deeppose-mmpose"}
 DARK = {"decoding": "dark"}
 """MMPose blurs the maps before it decodes them; we do not."""
 UDP = DARK | {"alignment": "udp", "flip_shift": 0}
@@ -144,6 +150,54 @@ td-hm_res152_dark-8xb32-210e_coco-384x288-329f8454_20221031 152 384x288 75.5
 res50_mpii_256x256-418ffc88_20200812 50 256x256 88.2
 res101_mpii_256x256-416f5d71_20200812 101 256x256 88.8
 res152_mpii_256x256-3ecba29d_20200812 152 256x256 88.9
+""",
+    ),
+    (
+        CPM_MMPOSE | COCO,
+        "CPM of mmpose, {} stages",
+        """
+td-hm_cpm_8xb64-210e_coco-256x192-0e978875_20220920 6 256x192 62.7
+td-hm_cpm_8xb32-210e_coco-384x288-165487b8_20221011 6 384x288 65.2
+""",
+    ),
+    (
+        CPM_MMPOSE | MPII | {"sigma": 2.0},
+        "CPM of mmpose, {} stages",
+        """
+cpm_mpii_368x368-116e62b8_20200822 6 368x368 87.6
+""",
+    ),
+    (
+        INTEGRAL,
+        "Integral regression, ResNet-{}",
+        """
+ipr_res50_8xb64-210e_coco-256x256-a3898a33_20220913 50 256x256 63.3
+ipr_res50_dsnt-8xb64-210e_coco-256x256-441eedc0_20220913 50 256x256 67.4
+""",
+    ),
+    (
+        DEBIASED,
+        "Integral regression, ResNet-{}",
+        """
+ipr_res50_debias-8xb64-210e_coco-256x256-055a7699_20220913 50 256x256 67.5
+""",
+    ),
+    (
+        DEEPPOSE | COCO,
+        "Direct regression, ResNet-{}",
+        """
+td-reg_res50_8xb64-210e_coco-256x192-72ef04f3_20220913 50 256x192 54.1
+deeppose_res101_coco_256x192-2f247111_20210205 101 256x192 56.2
+deeppose_res152_coco_256x192-7df89a88_20210205 152 256x192 58.4
+""",
+    ),
+    (
+        DEEPPOSE | MPII,
+        "Direct regression, ResNet-{}",
+        """
+deeppose_res50_mpii_256x256-c63cd0b6_20210203 50 256x256 82.6
+deeppose_res101_mpii_256x256-87516a90_20210205 101 256x256 84.1
+deeppose_res152_mpii_256x256-15f5e6f9_20210205 152 256x256 85.0
 """,
     ),
     (

@@ -38,7 +38,7 @@ PYRAMID = (
 PREACTIVATED = rf"(bn[123]\.{NORM}|conv[123]\.{CONV}|downsample\.0\.{CONV})"
 RECURSIVE = rf"(bn[123]\.{NORM}|(conv[123]|skip_layer)\.conv\.{CONV})"
 """The same block by princeton's names."""
-MMPOSE = r"(backbone|(keypoint_)?head)\."
+MMPOSE = r"(backbone|(keypoint_)?head(\.simplebaseline_head)?)\."
 CLASSES = {"head for the classes of ImageNet": rf"fc\.{CONV}"}
 HEIGHT = 256
 """Height of the pictures for which `Source.sigma` is."""
@@ -70,6 +70,8 @@ class Source:
     """Whether it takes B, G, R, normalised by the constants of R, G, B."""
     pixel_offset: float | tuple[float, float, float] = 0.0
     """Of an hourglass: what is added to its pixels, 0 ... 1."""
+    center: float = 0.0
+    """Of coordinates: its value where `codecs.Coordinates` has 0."""
     alignment: str = "corner"
     """Of its cells, see `codecs.gaussians`."""
     sigma: float = 2.0
@@ -208,6 +210,32 @@ SOURCES = (
         before=MMPOSE,
     ),
     Source(
+        "integral-mmpose",
+        "open-mmlab/mmpose",
+        (
+            r"backbone\.layer4\.0\.conv1\.weight",
+            r"head\.(simplebaseline_head\.de)?conv_layers\.0\.weight",
+        ),
+        rf"(backbone\.{TRUNK}|head\.simplebaseline_head\.{UPSAMPLING}"
+        rf"|head\.(conv_layers\.\d+\.{NORM}|final_layer\.{CONV}))",
+        layers.resnet,
+        "integral",
+        before=MMPOSE,
+    ),
+    Source(
+        "deeppose-mmpose",
+        "open-mmlab/mmpose",
+        (
+            r"backbone\.layer4\.0\.conv1\.weight",
+            r"(keypoint_)?head\.fc\.weight",
+        ),
+        rf"(backbone\.{TRUNK}|(keypoint_)?head\.fc\.{CONV})",
+        layers.resnet,
+        "direct",
+        before=MMPOSE,
+        center=0.5,
+    ),
+    Source(
         "hourglass-pytorch-pose",
         "bearpaw/pytorch-pose",
         (r"hg\.0\.hg\.\d+\.0\.0\.bn1\.weight",),
@@ -260,6 +288,12 @@ SOURCES = (
 )
 """In the order in which they are tried."""
 REFUSED = {
+    r"head\.features\.0\.weight": "the authors' integral regression is in "
+    "three dimensions (JimmySuen/integral-human-pose: its 2D form is not "
+    "implemented); mmpose's is in two",
+    r"(keypoint_)?head\.loss_module\..*": "mmpose's regression with residual "
+    "log-likelihood estimation (RLE) predicts deviations, too, which is not "
+    "supported",
     r"backbone\.hourglass_modules\..*": "mmpose's hourglass-52 is another "
     "network (CornerNet's) than the stacked hourglass",
 }
