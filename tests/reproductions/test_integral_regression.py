@@ -12,7 +12,7 @@ LAPTOP = paper.Config(preset="laptop")
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"method": "direct", "debias": True}, "debias .*integral, got direct"),
+        ({"method": "direct", "debias": True}, "debias .*_maps, got direct"),
         ({"method": "heatmaps", "beta": 2.0}, "beta .*_maps, got heatmaps"),
         ({"method": "argmax"}, "method must be one of .*got 'argmax'"),
         ({"norm": "l3"}, "norm must be one of .*got 'l3'"),
@@ -31,7 +31,7 @@ def test_both_comparisons_share_the_networks_of_stride_4():
         "Integral (I*), stride 16",
     ]
     configs = [
-        [replace(LAPTOP, vary=vary, **each) for each in found.values()]
-        for vary, found in (("method", methods), ("size", sizes))
+        [replace(LAPTOP, **{"vary": "method"} | each) for each in one.values()]
+        for one in (methods, sizes)
     ]
     assert sum(each in configs[0] for each in configs[1]) == 2
