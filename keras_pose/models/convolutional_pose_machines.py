@@ -24,12 +24,11 @@ The authors' own order of the colours is B, G, R: without their weights it makes
 no difference.
 """
 
-import keras
-import numpy as np
-from keras import initializers, layers, ops
+from keras import initializers, layers
 
 from keras_pose import choices
 from keras_pose.models import resnet
+from keras_pose.models.center_map import CenterMap
 from keras_pose.models.normalization import norm_relu
 
 STRIDE = 8
@@ -37,8 +36,6 @@ STRIDE = 8
 FORMS = ("authors", "mmpose")
 DEVIATIONS = {"authors": 0.01, "mmpose": 0.001}
 """Deviation of the initial kernels, which are normal."""
-CENTER = 21 / 368
-"""Width of the centre map's Gaussian / height of the input (authors' code)."""
 
 
 def convolutional_pose_machine(
@@ -71,7 +68,9 @@ def convolutional_pose_machine(
     if stages == 1:
         return outputs
     shared = _front(scaled, filters, form, "shared")
-    center = [CenterMap(name="center")(scaled)] if form == "authors" else []
+    center = (
+        [CenterMap(STRIDE, name="center")(scaled)] if form == "authors" else []
+    )
     for stage in range(2, stages + 1):
         name = f"stage{stage}"
         seen = _convolve(shared, filters // 4, 5, form, f"{name}_features")
@@ -98,42 +97,6 @@ def receptive_field(stages, kernel=11):
         step *= stride
     # the maps of the stage before see further than the shared features
     return field + (stages - 1) * 3 * (kernel - 1) * STRIDE
-
-
-@keras.saving.register_keras_serializable("keras_pose")
-class CenterMap(layers.Layer):
-    """Where the subject is: a Gaussian at the middle of the crop, always.
-
-    It tells the stages whose maps to refine where several people are seen. The
-    width is CENTER of the picture's height; it is averaged over 9x9 pixels
-    around each cell.
-
-    images (B, H, W, 3) -> (B, H / 8, W / 8, 1).
-    """
-
-    def build(self, shape):
-        """Draws it once."""
-        self.lines = [_center_line(n, CENTER * shape[1]) for n in shape[1:3]]
-
-    def call(self, images):
-        """The same map for every picture."""
-        rows, columns = (ops.convert_to_tensor(x) for x in self.lines)
-        drawn = rows[:, None, None] * columns[:, None]
-        ones = ops.ones_like(images[:, :1, :1, :1], self.compute_dtype)
-        return ones * ops.cast(drawn, self.compute_dtype)
-
-    def compute_output_shape(self, shape):
-        """(B, H / 8, W / 8, 1)."""
-        return (shape[0], shape[1] // STRIDE, shape[2] // STRIDE, 1)
-
-
-def _center_line(side, sigma):
-    """One axis of the centre map: the Gaussian is a product of two."""
-    pixels = np.arange(-4, side + 4)  # a window of 9 around each cell's pixel
-    line = np.exp(-(((pixels - (side - 1) / 2) / sigma) ** 2) / 2)
-    line[(pixels < 0) | (pixels >= side)] = 0
-    means = np.convolve(line, np.full(9, 1 / 9), "valid")
-    return means[::STRIDE][: side // STRIDE].astype("float32")
 
 
 def _check(size, stages, filters, kernel, form):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_pose import choices, files, provenance, untrusted
+from keras_pose.models.center_map import CenterMap
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
 from keras_pose.models.resize import AlignedResize
@@ -332,6 +333,7 @@ KNOWN = {
     "PoseMaps": PoseMaps,
     "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
     "keras_pose>AlignedResize": AlignedResize,
+    "keras_pose>CenterMap": CenterMap,
     "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
     "JointlyTrained": PoseModel,
 }

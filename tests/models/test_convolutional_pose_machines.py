@@ -6,9 +6,8 @@ import pytest
 from keras import layers, ops
 
 from keras_pose.models import macs
+from keras_pose.models.center_map import CENTER, CenterMap
 from keras_pose.models.convolutional_pose_machines import (
-    CENTER,
-    CenterMap,
     convolutional_pose_machine,
     receptive_field,
 )
