@@ -72,6 +72,11 @@ class HeatmapLoss(HasCodec, PoseLoss):
     def stage_costs(self, labels, maps):
         """(B, S, C); their sum over stages is the loss."""
         target, known = self.target(labels, maps)
+        if not 0 <= self.everybody <= maps.shape[1]:
+            raise ValueError(
+                f"{self.name}: everybody must be 0 to {maps.shape[1]}, the "
+                f"number of stages, got {self.everybody}"
+            )
         if self.everybody:
             whole, _ = self.target(labels, maps, everybody=True)
             later = maps.shape[1] - self.everybody

@@ -75,7 +75,6 @@ def resnet_stages(
     *,
     weights="imagenet",
     width=1.0,
-    bgr=False,
     pixels=None,
 ):
     """The features of all stages, of stride 4 to 32.
@@ -87,8 +86,6 @@ def resnet_stages(
             without the top, see the module's docstring.
         width: factor on the channels of every convolution, ours, for machines
             without a GPU; only with weights "none".
-        bgr: normalise R with Torch's constants of B and B with those of R, as
-            code did that reads B, G, R; only with weights "none".
         pixels: another layer from RGB bytes to what the network sees; with
             other weights than "none" it is not used.
 
@@ -118,7 +115,7 @@ def resnet_stages(
             f"weights {weights} need width 1, got {width}: use --weights none"
         )
     source = _load(depth, weights)
-    pixels = caffe_pixels() if trained else pixels or torch_pixels(bgr)
+    pixels = caffe_pixels() if trained else pixels or torch_pixels()
     clone = _clone(source, images, width, pixels, strided_3x3=not trained)
     if trained:
         for layer in clone.layers:
@@ -216,7 +213,8 @@ def caffe_pixels():
 def torch_pixels(bgr=False):
     """The layer from RGB bytes to what torchvision's networks see.
 
-    `bgr`: with the constants of R and B exchanged.
+    `bgr`: with the constants of R and B exchanged, as code has them that reads
+    B, G, R.
     """
     step = -1 if bgr else 1
     means, deviations = TORCH_MEAN[::step], TORCH_DEVIATION[::step]

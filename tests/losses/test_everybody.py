@@ -1,6 +1,7 @@
 """The first stages may be taught all people, the others only the subject."""
 
 import numpy as np
+import pytest
 from keras import losses as keras_losses
 from keras import ops
 
@@ -25,3 +26,7 @@ def test_each_stage_has_its_own_people():
         np.testing.assert_allclose(found, np.array(people) * one / 2, rtol=1e-5)
         again = keras_losses.deserialize(keras_losses.serialize(loss))
         assert again.everybody == everybody
+    for wrong in (-1, 4):
+        loss = HeatmapMSE(codec, everybody=wrong)
+        with pytest.raises(ValueError, match=f"be 0 to 3, .* got {wrong}"):
+            loss.stage_costs(labels, maps)

@@ -106,3 +106,11 @@ def test_the_test_of_a_score_is_told_in_full():
     assert row.flags == ""
     (row,) = published.find("hrnet", "HRNet-W48", (256, 256))
     assert row.described() == "MPII: no published score"
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in PUBLISHED if row.sigma], ids=lambda row: row.name
+)
+def test_an_import_has_the_gaussians_of_its_published_file(row):
+    (source,) = [one for one in sources.SOURCES if one.name == row.source]
+    assert source.sigma_at(row.size[0]) == row.sigma

@@ -269,8 +269,9 @@ def _integral(source, images, layers):
 def _simple_baselines(source, images, layers):
     """Simple Baselines on ResNet-50, 101 or 152."""
     depth = resnet_depth(layers)
+    pixels = resnet.torch_pixels(source.bgr)
     features = resnet.resnet_features(
-        images, depth, weights="none", bgr=source.bgr
+        images, depth, weights="none", pixels=pixels
     )
     steps = sum(bool(re.fullmatch(r"deconvolution\d+", n)) for n in layers)
     kernel, _, filters, _ = _shape(layers, "deconvolution1")

@@ -208,6 +208,7 @@ SOURCES = (
         layers.cpm,
         "cpm",
         before=MMPOSE,
+        sigmas={368: 2.0},
     ),
     Source(
         "integral-mmpose",
