@@ -394,3 +394,33 @@ def test_a_bad_request_ends_before_anything_is_predicted(
     refused("'test' holds no people", split="test")
     refused("protocol must be one of pckh", protocol="pck")
     refused("PCK@0.2 has nothing to score", protocol="pck-torso")
+
+
+def test_the_shift_of_a_flip_test_is_as_wanted(
+    wrists_model, wrists_data, tmp_path
+):
+    """Of corner cells of 4 pixels the exact shift is 3/4 of a cell; a whole one
+    moves the mean of both views by 1/8, half a pixel of the crop. 64 rows of it
+    are 100 pixels of the record, each two of the photograph."""
+    dataset, _ = wrists_data()
+    model = tmp_path / "best.keras"
+    wrists_model("corner").save(model)
+
+    def found(**settings):
+        config = evaluate.Config(
+            model, dataset.folder, flip=True, decoding="soft", **settings
+        )
+        evaluate.main(config)
+        return np.load(tmp_path / "predictions.npz")["joints"]
+
+    exact, usual = found(), found(flip_shift=0.75)
+    np.testing.assert_array_equal(usual, exact)
+    seen = [MPII.index(name) for name in ("left_wrist", "head_top")]
+    moved = (found(flip_shift=1.0) - exact)[:, seen, 0]
+    # the window around the peak does not see all of a blob
+    np.testing.assert_allclose(moved, 0.5 * 100 / 64 * 2, rtol=0.15)
+    with pytest.raises(ValueError, match="0 to 1 cells, got 2"):
+        found(flip_shift=2.0)
+    config = evaluate.Config(model, dataset.folder, flip_shift=1.0)
+    with pytest.raises(ValueError, match="--flip-shift needs --flip"):
+        evaluate.main(config)
