@@ -220,21 +220,17 @@ class Paper:
             return self._compare(config, variants, seeds, output, tables)
 
     def _compare(self, config, variants, seeds, output, tables):
-        runs = {}
-        # Seeds outermost: stopped early, it has every variant equally often.
-        for seed in range(config.seed, config.seed + seeds):
-            for variant, settings in variants.items():
-                slug = re.sub("[^a-z0-9.]+", "-", variant.lower()).strip("-")
-                place = output / f"{slug}-seed{seed}"
-                runs.setdefault(variant, []).append(place)
-                keras.backend.clear_session()
-                one = replace(config, output=place, seed=seed, **settings)
-                self.reproduce(one, output)
+        plans = {
+            variant: (self, replace(config, **settings))
+            for variant, settings in variants.items()
+        }
+        runs = train_all(plans, output, seeds)
         data = open_data(config.data, config.smoke)
         tables = Path(tables or output)
         table = compare(runs, data, held_out(data), tables, score_name(data))
         if self.costs:
-            table = table.join(self._costs(config, variants))
+            costs = {name: self.cost(plan) for name, (_, plan) in plans.items()}
+            table = table.join(pd.DataFrame(costs).T)
             with files.whole(tables / "comparison.csv") as temporary:
                 table.to_csv(temporary)
         print(describe_comparison(table))
@@ -245,30 +241,52 @@ class Paper:
         )
         return table
 
-    def _costs(self, config, variants):
+    def cost(self, config):
         """Parameters, multiply-accumulates and time per training step."""
-        costs = {}
-        for variant, settings in variants.items():
+        keras.backend.clear_session()
+        run = self.start(config)
+        model, _ = self.compiled(run)
+        batch, size = run.config.batch_size, run.config.image_size
+        rng = np.random.default_rng(run.config.seed)
+        images = rng.integers(0, 256, (batch, *size, 3), "uint8")
+        shape = batch, 1, model.codec.count, 4
+        labels = rng.uniform(0, min(size), shape).astype("float32")
+        labels[..., 2] = 2  # every joint is visible
+        seconds = []
+        for _ in range(WARM + TIMED):
+            began = time.perf_counter()
+            model.train_on_batch(images, labels)
+            seconds.append(time.perf_counter() - began)
+        return {
+            "parameters": macs.parameters(model),
+            "GMACs": macs.macs(model) / 1e9,
+            "seconds per step": statistics.median(seconds[WARM:]),
+        }
+
+
+def train_all(plans, output, seeds):
+    """Trains and scores every plan with every seed.
+
+    Args:
+        plans: {name: (paper, config)}.
+        output: folder of all the runs; equal ones are not repeated.
+        seeds: how many, counted up from each config's own.
+
+    Returns:
+        {name: [folder of each seed]}.
+    """
+    runs = {name: [] for name in plans}
+    # Seeds outermost: stopped early, it has every plan equally often.
+    for number in range(seeds):
+        for name, (paper, config) in plans.items():
+            seed = config.seed + number
+            slug = re.sub("[^a-z0-9.]+", "-", name.lower()).strip("-")
+            place = output / f"{slug}-seed{seed}"
+            runs[name].append(place)
             keras.backend.clear_session()
-            run = self.start(replace(config, **settings))
-            model, _ = self.compiled(run)
-            batch, size = run.config.batch_size, run.config.image_size
-            rng = np.random.default_rng(run.config.seed)
-            images = rng.integers(0, 256, (batch, *size, 3), "uint8")
-            shape = batch, 1, model.codec.count, 4
-            labels = rng.uniform(0, min(size), shape).astype("float32")
-            labels[..., 2] = 2  # every joint is visible
-            seconds = []
-            for _ in range(WARM + TIMED):
-                began = time.perf_counter()
-                model.train_on_batch(images, labels)
-                seconds.append(time.perf_counter() - began)
-            costs[variant] = {
-                "parameters": macs.parameters(model),
-                "GMACs": macs.macs(model) / 1e9,
-                "seconds per step": statistics.median(seconds[WARM:]),
-            }
-        return pd.DataFrame(costs).T
+            one = replace(config, output=place, seed=seed)
+            paper.reproduce(one, output)
+    return runs
 
 
 def score_name(data):

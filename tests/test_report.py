@@ -284,7 +284,7 @@ def test_pictures_come_in_the_order_they_are_asked_for(monkeypatch):
 
     monkeypatch.setattr(pictures.pipeline, "views", views)
     chosen = np.array([4, 1, 5, 0])
-    images, back = pictures._crops(None, "val", chosen, (8, 12))
+    images, back = pictures.crops(None, "val", chosen, (8, 12))
     np.testing.assert_array_equal(images[:, 7, 11, 2], chosen)
     np.testing.assert_array_equal(back[:, 1, 2], chosen)
 

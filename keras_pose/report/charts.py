@@ -20,7 +20,8 @@ from keras_pose.report.history import SMOOTHING, smooth_stages, stage_borders
 
 INK, FAINT = "#1c2128", "#d5dae0"
 """Text and grid lines; `svg` replaces these two by the page's colours."""
-LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68")
+LINES = ("#7d8590", "#e07b2f", "#3987cf", "#2d9f73", "#a46fd0", "#d24f68",
+         "#a8842c", "#38a9b8")  # fmt: skip
 """One per variant, the baseline first; readable on white and on black."""
 PAGE_WIDTH = 10.0  # inches
 COMPARABLE = "each variant minimises its own loss: levels are not comparable"
@@ -53,10 +54,10 @@ def draw_curves(histories, metric, window=SMOOTHING):
     for axes, letter, (title, column) in zip(
         grid.flat, "abcd", panels.items(), strict=True
     ):
-        _style(axes, f"({letter}) {title}")
+        style(axes, f"({letter}) {title}")
         several = len(histories) > 1
         for (label, seeds), color in zip(
-            histories.items(), _cycle(histories), strict=True
+            histories.items(), cycle(histories), strict=True
         ):
             _draw_seeds(axes, seeds, column, label, color, window)
         if not axes.lines:
@@ -85,7 +86,7 @@ def draw_history(history, metric):
         figure.subplots(1, 2), (metric, "loss"), (_title(metric), "Loss"),
         strict=True,
     ):  # fmt: skip
-        _style(axes, title)
+        style(axes, title)
         _whole_epochs(axes)
         pairs = {"training": column, "held-out data": f"val_{column}"}
         for (label, name), color in zip(
@@ -149,7 +150,7 @@ def draw_joint_weights(table):
     for axes in grid.flat[len(stacks) :]:
         axes.set_axis_off()
     for axes, (stack, panel) in zip(grid.flat, panels.items(), strict=False):
-        _style(axes, f"Hourglass {stack}")
+        style(axes, f"Hourglass {stack}")
         axes.grid(visible=False)
         first, last = panel.columns[0] - 0.5, panel.columns[-1] + 0.5
         drawn = axes.imshow(
@@ -185,7 +186,7 @@ def draw_missing(curves, thresholds):
     for axes, (name, curve), chosen in zip(
         grid, curves.items(), thresholds, strict=True
     ):
-        _style(axes, f"{name}: best F1 at {chosen:.2f}")
+        style(axes, f"{name}: best F1 at {chosen:.2f}")
         for column, color in zip(
             ("precision", "recall", "f1"), LINES[1:4], strict=True
         ):
@@ -211,7 +212,7 @@ def draw_visibility(table):
     height = 0.9 + 0.33 * len(table)
     figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
     axes = figure.subplots()
-    _style(axes, "")
+    style(axes, "")
     rows = np.arange(len(table))
     both = table[["visible", "occluded"]]
     axes.hlines(
@@ -245,9 +246,9 @@ def draw_stability(table):
     for axes, (error, (title, label)) in zip(
         figure.subplots(1, 2, sharey=True), panels.items(), strict=True
     ):
-        _style(axes, title)
+        style(axes, title)
         rows = table[table["error"] == error]
-        for model, color in zip(models, _cycle(models), strict=True):
+        for model, color in zip(models, cycle(models), strict=True):
             curve = rows[rows["model"] == model].sort_values("amount")
             axes.plot(
                 curve["amount"], curve[metric], color=color, label=model,
@@ -360,12 +361,12 @@ def _title(metric):
     return metric.upper().replace("PCKH", "PCKh").replace("_", " ")
 
 
-def _cycle(variants):
+def cycle(variants):
     """As many line colours as variants."""
     return [LINES[i % len(LINES)] for i in range(len(variants))]
 
 
-def _style(axes, title):
+def style(axes, title):
     """The same plain frame for every chart."""
     axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
     axes.spines[:].set_visible(False)

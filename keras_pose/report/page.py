@@ -75,13 +75,18 @@ def scores(table, total=None):
     )
 
 
+def picture(label, image):
+    """A picture (H, W, 3) with its label below."""
+    label = html.escape(label)
+    return (
+        f'<div><img alt="{label}" src="{_data(image)}"><span>{label}</span>'
+        "</div>"
+    )
+
+
 def person(pictures, line, name):
     """A card: {label: picture (H, W, 3)} side by side, a line and a name."""
-    images = "".join(
-        f'<div><img alt="{html.escape(label)}" src="{_data(image)}">'
-        f"<span>{html.escape(label)}</span></div>"
-        for label, image in pictures.items()
-    )
+    images = "".join(picture(*each) for each in pictures.items())
     return (
         f"<figure><div class=three>{images}</div><figcaption>"
         f"<b>{html.escape(line)}</b><span>{html.escape(name)}</span>"

@@ -50,7 +50,7 @@ def compare_people(dataset, split, predictions, count=6, size=(256, 256)):
     bad = failures.rank(np.fmin.reduce([*reach.values()]))[:count]
     drawn = []
     for chosen in (differ, bad):
-        images, back = _crops(dataset, split, chosen, size)
+        images, back = crops(dataset, split, chosen, size)
         to_crop = geometry.invert(back)
         notes = {
             label: [
@@ -90,7 +90,7 @@ def show_people(dataset, split, model, result, batch_size):
     }
     chosen = np.unique(np.concatenate([*picks.values()]))
     size = model.input_shape[1:3]
-    images, back = _crops(dataset, split, chosen, size, batch_size)
+    images, back = crops(dataset, split, chosen, size, batch_size)
     codec, maps = heads.codec_of(model), None
     if isinstance(codec, codecs.Heatmaps):
         maps = top_down.probabilities(model, images, batch_size=batch_size)
@@ -156,7 +156,7 @@ def _in_words(reach, skeleton):
     return line
 
 
-def _crops(dataset, split, chosen, size, batch_size=32):
+def crops(dataset, split, chosen, size, batch_size=32):
     """Crops (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
     images, back, start = {}, {}, 0
     for batch, matrices in pipeline.views(dataset, split, size, batch_size):
