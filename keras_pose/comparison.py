@@ -172,6 +172,36 @@ def paired_intervals(correct, counted, in_mean, how="counted"):
     )
 
 
+def mean_intervals(joints, people, dataset):
+    """95 % intervals of each variant's mean score, per cent, over people.
+
+    Args:
+        joints: {variant: [(N, K, 2) predictions, one per seed]}.
+        people: the N `people.People`.
+        dataset: names skeleton and protocol.
+
+    Returns:
+        {variant: (low, high)}, of the bootstrap of `paired_intervals`.
+    """
+    skeleton, protocol = dataset.skeleton, metrics.find(dataset.protocol)
+    judged = [
+        [hits(j, people, skeleton, dataset.protocol) for j in seeds]
+        for seeds in joints.values()
+    ]
+    counted = judged[0][0][1]
+    correct = [
+        np.mean([right for right, _ in seeds], axis=0) for seeds in judged
+    ]
+    ends = paired_intervals(
+        np.stack([np.zeros_like(counted), *correct]),  # from nothing
+        counted,
+        np.array(protocol.in_mean(skeleton)),
+        protocol.mean,
+    )
+    ends = 100 * np.stack(ends, axis=1)[1:]
+    return dict(zip(joints, ends, strict=True))
+
+
 def describe(table):
     """A `compare` table as text, with the number of people counted."""
     counted, people = table[["counted", "people"]].iloc[0]

@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from keras_pose import choices, console, files
-from keras_pose.comparison import compare
-from keras_pose.inference.top_down import predict_people
+from keras_pose import choices, comparison, console, files
+from keras_pose.data import annotations
+from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.report import systems as page
 from keras_pose.training import folder
@@ -203,7 +203,9 @@ def latency(model, data, split, batch_size):
     seconds = []
     for _ in range(TIMED[1] + 1):
         began = time.perf_counter()
-        predict_people(model, data, split, batch_size=batch_size, people=people)
+        top_down.predict_people(
+            model, data, split, batch_size=batch_size, people=people
+        )
         seconds.append(time.perf_counter() - began)
     return 1000 * statistics.median(seconds[1:]) / len(people)  # first: traces
 
@@ -230,7 +232,7 @@ def main(config):
                     model, data, split, batch
                 )
         score = flow.score_name(data)
-        table = compare(runs, data, split, config.output, score)
+        table = comparison.compare(runs, data, split, config.output, score)
         table = table.join(pd.DataFrame(costs).T)
         table.insert(0, "year", [SYSTEMS[name].year for name in table.index])
         with files.whole(config.output / "comparison.csv") as temporary:
@@ -238,11 +240,18 @@ def main(config):
         words = {
             name: (SYSTEMS[name].idea, SYSTEMS[name].published) for name in runs
         }
+        joints = {
+            name: [comparison.predicted(place) for place in places]
+            for name, places in runs.items()
+        }
+        people = annotations.read_subjects(data, split)
+        intervals = comparison.mean_intervals(joints, people, data)
         written = page.write(
             config.output / "lecture.html",
             table,
             words,
-            runs,
+            joints,
+            intervals,
             data,
             split,
             learned=data.people("train"),

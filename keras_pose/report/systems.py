@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from keras_pose import comparison, drawing, files, geometry, metrics
+from keras_pose import drawing, files, geometry, metrics
 from keras_pose.data import annotations
 from keras_pose.evaluation import failures
 from keras_pose.report import page, pictures, trade_offs
@@ -15,7 +15,19 @@ SIZE = 256, 256
 """Height and width of their pictures."""
 
 
-def write(path, table, words, runs, dataset, split, *, learned, minutes, title):
+def write(
+    path,
+    table,
+    words,
+    joints,
+    intervals,
+    dataset,
+    split,
+    *,
+    learned,
+    minutes,
+    title,
+):
     """Writes the page, completely or not at all.
 
     Args:
@@ -23,7 +35,9 @@ def write(path, table, words, runs, dataset, split, *, learned, minutes, title):
         table: DataFrame, a row per system: that of `comparison.compare`, and
             year, parameters, GMACs, epochs, ms per person.
         words: {system: (its idea, what its authors published)}.
-        runs: {system: [run folders, one per seed]}.
+        joints: {system: [(N, K, 2) predictions, one per seed]}, in pixels of
+            the photographs.
+        intervals: {system: (low, high)} of its mean score, per cent.
         dataset: an opened data set.
         split: whose people were predicted.
         learned: number of people that each system learned from.
@@ -35,11 +49,6 @@ def write(path, table, words, runs, dataset, split, *, learned, minutes, title):
     """
     people = annotations.read_subjects(dataset, split)
     protocol = metrics.find(dataset.protocol)
-    joints = {
-        name: [comparison.predicted(run) for run in places]
-        for name, places in runs.items()
-    }
-    intervals = mean_intervals(joints, people, dataset)
     seeds = int(table["seeds"].iloc[0])
     counted = int(table["counted"].iloc[0])
     best = table["Mean"].idxmax()
@@ -109,35 +118,6 @@ def write(path, table, words, runs, dataset, split, *, learned, minutes, title):
     with files.whole(path) as temporary:
         temporary.write_text(page.write(title, body), encoding="utf-8")
     return path
-
-
-def mean_intervals(joints, people, dataset):
-    """95 % intervals of the mean score, per cent, over people.
-
-    Args:
-        joints: {system: [(N, K, 2) predictions, one per seed]}.
-        people: the N `people.People`.
-        dataset: names skeleton and protocol.
-
-    Returns:
-        {system: (low, high)}, see `comparison.paired_intervals`.
-    """
-    skeleton, protocol = dataset.skeleton, metrics.find(dataset.protocol)
-    judged = [
-        [failures.hits(j, people, skeleton, dataset.protocol) for j in seeds]
-        for seeds in joints.values()
-    ]
-    counted = judged[0][0][1]
-    correct = [np.mean([hit for hit, _ in seeds], axis=0) for seeds in judged]
-    low, high = comparison.paired_intervals(
-        np.stack([np.zeros_like(counted), *correct]),  # from nothing
-        counted,
-        np.array(protocol.in_mean(skeleton)),
-        protocol.mean,
-    )
-    return dict(
-        zip(joints, 100 * np.stack([low, high], axis=1)[1:], strict=True)
-    )
 
 
 def chosen_people(joints, people, dataset):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_pose import metrics
+from keras_pose import comparison, metrics
 from keras_pose.data import annotations
 from keras_pose.report import systems as page
 from keras_pose.skeletons import MPII
@@ -145,7 +145,9 @@ def test_an_interval_of_a_mean_holds_it(told, tmp_path):
     labels = people.labels[..., :2]
     wrong = labels.copy()
     wrong[:4, MPII.index("left_wrist")] += 999
-    found = page.mean_intervals({"a": [labels], "b": [wrong]}, people, data)
+    found = comparison.mean_intervals(
+        {"a": [labels], "b": [wrong]}, people, data
+    )
     np.testing.assert_allclose(found["a"], 100)
     low, high = found["b"]
     middle = 100 * 20 / 24
