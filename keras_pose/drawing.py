@@ -117,6 +117,23 @@ def draw_misses(image, joints, truth, wrong):
     return drawn
 
 
+def draw_point(image, point, truth):
+    """A copy of the picture with a ring at the truth and a dot at the point.
+
+    image is (H, W, 3) uint8 RGB, point and truth are (2,) in its pixels.
+    """
+    drawn = np.ascontiguousarray(image).copy()
+    size = max(3, image.shape[0] // 50) * 2**SUBPIXEL_BITS
+    options = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
+    ends = np.clip(np.nan_to_num([truth, point]), -1e6, 1e6) * 2**SUBPIXEL_BITS
+    ring, dot = (tuple(map(int, end)) for end in ends.round())
+    for color, width in ((OUTLINE, 4), (MIDDLE, 2)):
+        cv2.circle(drawn, ring, 2 * size, color, width, **options)
+    cv2.circle(drawn, dot, size + 2**SUBPIXEL_BITS, OUTLINE, -1, **options)
+    cv2.circle(drawn, dot, size, MIDDLE, -1, **options)
+    return drawn
+
+
 def draw_heatmaps(image, maps, codec):
     """The dimmed picture with every joint's heatmap in its side's colour.
 

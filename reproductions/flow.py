@@ -318,18 +318,17 @@ def finish(run, start="untrained", decoding="quarter"):
     settings = {"split": split, "batch_size": run.config.batch_size}
     settings["decoding"] = decoding
     untrained, best = output / folder.UNTRAINED, output / folder.BEST
-    whole = models.load_whole(untrained)
-    model = models.last_output(whole)
+    model = models.load_whole(untrained)
     first = metrics.find(data.protocol)
     before = first.table(
         predict_people(model, data, **settings), people, data.skeleton
     )
     # To build and to trace a network takes as long as 500 people.
     if models.same_network(untrained, best):
-        whole.load_weights(best)
+        model.load_weights(best)
         model.provenance = provenance.read(best)
     else:
-        model = models.load_model(best)
+        model = models.load_whole(best)
     poses = predict_people(model, data, **settings)
     scored = evaluate.score(poses, people, data.skeleton, data.protocols)
     notes = provenance.notes(provenance.of(model), data.is_drawn)
@@ -355,7 +354,8 @@ def finish(run, start="untrained", decoding="quarter"):
         temporary.write_text(json.dumps(results, indent=2))
     written = [folder.REPORT, folder.BEST]
     if keras.backend.backend() == "tensorflow":
-        export(model, output / folder.SAVED, decoding=decoding)
+        result = models.last_output(model)
+        export(result, output / folder.SAVED, decoding=decoding)
         written.append(f"{folder.SAVED}/")
     else:
         print("No saved_model/: export under KERAS_BACKEND=tensorflow")

@@ -689,7 +689,9 @@ def test_neighbours_follow_the_subject_the_nearest_first(tmp_path, save):
 
     image = np.zeros((120, 200, 3), "uint8")
     subject, far, none, near = (
-        person(x, flags) for x, flags in ((90, 2), (20, 1), (100, 0), (130, 2))
+        # near is nearer to the middle, 100, than the subject itself
+        person(x, flags)
+        for x, flags in ((70, 2), (0, 1), (100, 0), (110, 2))
     )
     others = (far, none, near)
     alone = picture(image, subject, source="0.jpg")

@@ -9,13 +9,21 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_pose import files
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import records
 from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.people import Poses
-from keras_pose.report import __main__, history, pictures, write
+from keras_pose.report import (
+    __main__,
+    history,
+    learning,
+    pictures,
+    stages,
+    write,
+)
 from keras_pose.skeletons import MPII, Skeleton
 
 VOID = {"meta", "img", "br", "link"}
@@ -358,5 +366,41 @@ def test_the_curve_is_the_score_s_whatever_stands_before_it(tmp_path):
     (tmp_path / "history.csv").write_text(
         "epoch,loss,keypoint,pckh,val_keypoint,val_pckh\n1,3,2,0.5,2,0.4\n"
     )
-    page = write._curves(history.read_history(tmp_path))
+    page = learning.curves(history.read_history(tmp_path))
     assert "PCKh" in page and "KEYPOINT" not in page
+
+
+def test_the_joints_shown_are_those_that_were_wrong_and_are_right():
+    nan = np.nan
+    first = np.array([[0.5, 3, 9], [2, 5, nan], [4, 1, 1], [1.5, 0, 0]])
+    last = np.array([[0.5, 1, 2], [0.5, 2, nan], [1, 1, 1], [3, 0, 0]])
+    # of person 0 joint 2 stays wrong, and person 3 is never right
+    assert stages.most_mended(first, last) == [(2, 0), (0, 1), (1, 0)]
+    assert stages.most_mended(last, last) == []
+
+
+def test_every_stage_is_scored_and_its_maps_are_shown(
+    run_folder, wrists_data, wrists_model
+):
+    """Stage 1 of this network is the mirror image of stage 2."""
+    data, _ = wrists_data()
+    right = wrists_model()
+    maps, head = right.layers[1].output, right.layers[-1]
+    outputs = PoseMaps(head.codec)([ops.flip(maps, axis=2), maps])
+    model = keras.Model(right.input, outputs, name="two_stages")
+    model.jit_compile = False
+    write.write_report(run_folder, data, model=model)
+    text = (run_folder / "report.html").read_text()
+    part = text[text.index("Stage by stage") : text.index("<h2>Curves")]
+    first, second = re.findall("<tr><th>stage [12]</th>(.*?)</tr>", part)
+    assert re.findall(">([0-9.]+)</td>", second)[-1] == "100.0"
+    # the head is nearly in the middle and stays right, the wrists are swapped
+    assert re.findall(">([0-9.]+)</td>", first)[-1] == "33.3"
+    assert re.findall('alt="(.*?)"', part) == ["stage 1", "stage 2"] * 2
+    assert re.findall("<h3>(.*?)</h3>", part) == ["Right wrist"] * 2
+
+
+def test_a_network_of_one_stage_has_none_to_compare(run_folder, wrists_data):
+    data, _ = wrists_data()
+    write.write_report(run_folder, data)
+    assert "Stage by stage" not in (run_folder / "report.html").read_text()

@@ -10,10 +10,10 @@ https://arxiv.org/abs/1708.01101).
 import numpy as np
 from keras import ops
 
-from keras_pose import console, geometry
+from keras_pose import codecs, console, geometry
 from keras_pose.data import annotations, pipeline
 from keras_pose.inference import suppress
-from keras_pose.models.heads import codec_of
+from keras_pose.models.heads import codec_of, stages_of
 from keras_pose.people import Poses
 
 PYRAMID = 0.7, 1.3
@@ -158,6 +158,53 @@ def predict_people(
     )
 
 
+def predict_stages(
+    model, dataset, split, *, batch_size, decoding="quarter", people=None
+):
+    """Joints of each record's subject by every stage of a network.
+
+    Args:
+        model: with all its outputs (`models.load_whole`).
+        dataset: `data.dataset.Dataset`.
+        split: name of the split.
+        batch_size: people per step.
+        decoding: one of `gaussians.DECODINGS`.
+        people: indices of the people to predict; all by default.
+
+    Returns:
+        {name of the stage: `people.Poses`}, see `heads.stages_of`; with `maps`
+        where it has heatmaps and `people` are given.
+    """
+    stages = stages_of(model)
+    found = {name: ([], [], []) for name in stages}
+    views = pipeline.views(
+        dataset, split, model.input_shape[1:3], batch_size, people=people
+    )
+    for images, matrices in views:
+        outputs = model.predict_on_batch(_repeated(images, batch_size))
+        outputs = outputs if len(model.outputs) > 1 else [outputs]
+        matrices = np.asarray(matrices, "float64")
+        for name, (codec, number, stage) in stages.items():
+            only = outputs[number][: len(images), stage : stage + 1]
+            seen = codec.seen(only)
+            points, scores, _ = codec.joints(seen, decoding)
+            points = ops.convert_to_numpy(points).astype("float64")
+            joints, heights, maps = found[name]
+            joints.append(geometry.move(points, matrices))
+            heights.append(ops.convert_to_numpy(scores))
+            if people is not None and isinstance(codec, codecs.Heatmaps):
+                maps.append(ops.convert_to_numpy(seen)[..., : codec.count])
+    return {
+        name: Poses(
+            np.concatenate(joints),
+            np.concatenate(scores),
+            person=people,
+            maps=np.concatenate(maps) if maps else None,
+        )
+        for name, (joints, scores, maps) in found.items()
+    }
+
+
 def predict_boxes(
     model, dataset, split, boxes, *, batch_size, people=None, **settings
 ):
@@ -199,11 +246,15 @@ def predict_boxes(
 def _padded(model, images, flip, count, flip_shift=None):
     """`_seen` in a batch of `count`: another size would be traced again, which
     takes a two-stack hourglass longer than a few hundred people."""
+    maps = _seen(model, _repeated(images, count), flip, flip_shift)
+    return maps[: len(images)]
+
+
+def _repeated(images, count):
+    """Images (B, H, W, 3) and the last again, until there are `count`."""
     images = np.asarray(images)
     padding = np.repeat(images[-1:], count - len(images), axis=0)
-    padded = np.concatenate([images, padding])
-    maps = _seen(model, padded, flip, flip_shift)
-    return maps[: len(images)]
+    return np.concatenate([images, padding])
 
 
 def _usual(matrices, zoom, size):

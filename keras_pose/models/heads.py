@@ -88,3 +88,25 @@ def codecs_of(model):
 def codec_of(model):
     """The codec of a model's last output, its result; see `codecs_of`."""
     return codecs_of(model)[-1]
+
+
+def stages_of(model):
+    """Everything that a model predicts, from its first stage to the result.
+
+    Returns:
+        {name: (codec, index of the output, index of its stage)}; one entry if
+        the model has a single output of one stage.
+    """
+    names = model.output_names
+    stages = {}
+    for number, (name, codec) in enumerate(
+        zip(names, codecs_of(model), strict=True)
+    ):
+        depth = model.outputs[number].shape[1]
+        title = "result" if name == names[-1] else name.replace("_", " ")
+        for stage in range(depth):
+            several = f"stage {stage + 1}"
+            if len(names) > 1:
+                several = f"{title}, {several}" if depth > 1 else title
+            stages[several] = codec, number, stage
+    return stages

@@ -190,7 +190,7 @@ def load_whole(path):
     except Exception as error:  # Keras raises anything on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
-    return model
+    return _without_xla(model)
 
 
 def folder_of(path):
@@ -308,10 +308,7 @@ def last_output(model, part=None):
         outputs = model.outputs[model.output_names.index(name)]
         model = PoseModel(model.input, outputs, name=model.name)
         model.provenance = facts
-    if keras.backend.backend() == "tensorflow":
-        # XLA compiles for almost a minute, and again for a smaller last batch.
-        model.jit_compile = False
-    return model
+    return _without_xla(model)
 
 
 def same_network(*paths):
@@ -338,6 +335,14 @@ KNOWN = {
     "JointlyTrained": PoseModel,
 }
 """Classes of saved models, which must be imported before loading."""
+
+
+def _without_xla(model):
+    """The model, whose prediction XLA does not compile: on TensorFlow that
+    takes almost a minute, and again for a smaller last batch."""
+    if keras.backend.backend() == "tensorflow":
+        model.jit_compile = False
+    return model
 
 
 def _listed(codecs):

@@ -38,7 +38,7 @@ def main(config):
     """Writes report.html into the folder of the run."""
     dataset = open_dataset(config.data)
     dataset.people(config.split)  # fails early on an unknown or empty split
-    model = models.load_model(config.model) if config.model else None
+    model = models.load_whole(config.model) if config.model else None
     path = write.write_report(
         config.run, dataset, config.split, model, batch_size=config.batch_size
     )

@@ -75,6 +75,30 @@ def scores(table, total=None):
     )
 
 
+def heat(table):
+    """A DataFrame in per cent: the higher a value, the darker its cell."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
+    rows = []
+    for name, row in table.iterrows():
+        cells = "".join(
+            f'<td style="--share:{value:.0f}">{value:.1f}</td>' for value in row
+        )
+        rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
+    return (
+        "<div class=scroll><table class=heat><thead><tr><th></th>"
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def tiles(cards):
+    """Pictures in a grid: {label: picture (H, W, 3)}."""
+    return (
+        "<div class=tiles>"
+        + "".join(picture(*each) for each in cards.items())
+        + "</div>"
+    )
+
+
 def picture(label, image):
     """A picture (H, W, 3) with its label below."""
     label = html.escape(label)
@@ -278,6 +302,15 @@ b.wrong { color: var(--wrong); }
 .legend i { display: inline-block; width: 11px; height: 11px;
   border-radius: 3px; margin-right: 7px; }
 .legend small { display: block; color: var(--quiet); margin-left: 18px; }
+.heat td, .heat thead th { text-align: right; white-space: nowrap; }
+.heat td { border: 2px solid var(--card); border-radius: 6px;
+  background: color-mix(in srgb, var(--right) calc(var(--share) * 0.55%),
+    transparent); }
+.heat td:last-child { font-weight: 700; }
+.tiles { display: grid; gap: 6px; margin: 0 0 18px;
+  grid-template-columns: repeat(auto-fill, minmax(min(45%, 190px), 1fr)); }
+.tiles img { display: block; width: 100%; height: auto; border-radius: 6px; }
+.tiles span { display: block; color: var(--quiet); font-size: 0.78rem; }
 .settings td { overflow-wrap: anywhere; }
 .from { font-size: 0.78rem; padding: 2px 9px; border-radius: 99px;
   background: var(--soft); color: var(--quiet); white-space: nowrap; }

@@ -97,7 +97,7 @@ def write(
             "Joint by joint",
             f"<p>{html.escape(protocol.title)}, left and right together, mean "
             f"of the seeds. The darker, the more are right.</p>",
-            _joints(table, protocol, dataset.skeleton),
+            page.heat(table[[*protocol.columns(dataset.skeleton), "Mean"]]),
         ),
         page.section(
             f"The same {dataset.skeleton.kinds}, seen by every system",
@@ -189,23 +189,6 @@ def _systems(table, words, intervals, title, dataset):
     )
 
 
-def _joints(table, protocol, skeleton):
-    """A table whose cells are the darker, the more joints are right."""
-    names = [*protocol.columns(skeleton), "Mean"]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    rows = []
-    for name, row in table.iterrows():
-        cells = "".join(
-            f'<td style="--share:{row[column]:.0f}">{row[column]:.1f}</td>'
-            for column in names
-        )
-        rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
-    return (
-        "<div class=scroll><table class=heat><thead><tr><th></th>"
-        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
 def _people(joints, people, dataset, split):
     """The same people, drawn by every system."""
     skeleton = dataset.skeleton
@@ -235,11 +218,7 @@ def _people(joints, people, dataset, split):
             shown[f"{name}: {right} of {counted}"] = drawing.draw_skeleton(
                 missed, points, skeleton
             )
-        cards[i] = (
-            "<div class=tiles>"
-            + "".join(page.picture(*tile) for tile in shown.items())
-            + "</div>"
-        )
+        cards[i] = page.tiles(shown)
     return (
         "<p><b class=left>Orange</b> is the "
         f"{html.escape(skeleton.kind)}'s own left, <b class=right>blue</b> the "
@@ -279,8 +258,8 @@ def _reading(minutes, seeds, dataset, split):
 
 
 STYLE = """
-.systems td, .heat td { text-align: right; white-space: nowrap; }
-.systems thead th, .heat thead th { text-align: right; white-space: nowrap; }
+.systems td { text-align: right; white-space: nowrap; }
+.systems thead th { text-align: right; white-space: nowrap; }
 .systems thead th:nth-child(-n+2), .systems thead th:last-child {
   text-align: left; }
 .systems td.published { text-align: left; white-space: normal;
@@ -292,12 +271,4 @@ STYLE = """
   background-position: left 10px bottom 6px;
   background-size: calc(var(--share) * (100% - 20px) / 100) 4px; }
 .systems .best th { color: var(--right); font-weight: 700; }
-.heat td { border: 2px solid var(--card); border-radius: 6px;
-  background: color-mix(in srgb, var(--right) calc(var(--share) * 0.55%),
-    transparent); }
-.heat td:last-child { font-weight: 700; }
-.tiles { display: grid; gap: 6px; margin: 0 0 18px;
-  grid-template-columns: repeat(auto-fill, minmax(min(45%, 190px), 1fr)); }
-.tiles img { display: block; width: 100%; height: auto; border-radius: 6px; }
-.tiles span { display: block; color: var(--quiet); font-size: 0.78rem; }
 """

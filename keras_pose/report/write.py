@@ -15,19 +15,16 @@ from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.models.heads import codec_of
 from keras_pose.people import People
-from keras_pose.report import charts, page, pictures
+from keras_pose.report import charts, learning, page, pictures, stages
 from keras_pose.report import history as runs
 from keras_pose.skeletons import Skeleton
 from keras_pose.training.folder import (
     BEST,
-    HISTORY,
     JOINT_WEIGHTS,
     REPORT,
     RESULTS,
 )
 
-EVEN = 1e-4
-"""Joint weights that differ from even ones by less do so by rounding."""
 MISSING = {"Not in the picture": (0,), "Not in it, or occluded": (0, 1)}
 """Definitions of a missing joint, as COCO's flags."""
 KINDS = {
@@ -55,7 +52,7 @@ def write_report(
         run_folder: holds run.json, best.keras and usually history.csv.
         dataset: an opened data set.
         split: whose people are scored.
-        model: best.keras, if already loaded.
+        model: best.keras with all its outputs, if already loaded.
         predictions: of `top_down.predict_people`, if already made.
         batch_size: people per step of the prediction.
 
@@ -68,20 +65,22 @@ def write_report(
     results = {}
     if (folder / RESULTS).is_file():
         results = runs.read_json(folder / RESULTS)
-    curves = page.section("Curves", _curves(history))
+    curves = page.section("Curves", learning.curves(history))
     if (folder / JOINT_WEIGHTS).is_file():
         curves += page.section(
-            "Joint weights", _joint_weights(folder / JOINT_WEIGHTS)
+            "Joint weights", learning.joint_weights(folder / JOINT_WEIGHTS)
         )
     if dataset.description["splits"].get(split, {}).get("people"):
-        model = model or models.load_model(folder / BEST)
+        model = model or models.load_whole(folder / BEST)
         predictions = predictions or top_down.predict_people(
             model, dataset, split, batch_size=batch_size
         )
         result = _judge(dataset, split, predictions)
         skeleton = dataset.skeleton
+        depth = stages.show_stages(dataset, split, model, result, batch_size)
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
+            *([page.section("Stage by stage", depth)] if depth else []),
             *_other_tables(folder, dataset, split, results),
             curves,
             page.section(
@@ -280,46 +279,6 @@ def _other_tables(folder, dataset, split, results):
             text += page.scores(table)
             sections.append(page.section(protocol.title, text))
     return sections
-
-
-def _curves(history):
-    if history is None:
-        return page.notice(f"There are no curves: the folder has no {HISTORY}.")
-    metric = runs.metric_of(history)
-    if metric is None:
-        return page.notice(f"There are no curves: {HISTORY} has no metric.")
-    chart = charts.draw_history(history, metric)
-    return page.chart(chart, "The metric and the loss per epoch")
-
-
-def _joint_weights(path):
-    """The joint weights of each hourglass per epoch."""
-    table = runs.read_weights(path)
-    last = table[table["epoch"] == table["epoch"].max()]
-    joints = last["joint"].nunique()
-    end = last[last["stack"] == last["stack"].max()].set_index("joint")
-    uneven = np.abs(table["weight"] * joints - 1).max()
-    if uneven < EVEN:
-        return page.notice("All joints had the same weight in every hourglass.")
-    if uneven < 100 * EVEN:
-        return page.notice(
-            f"The joint weights stayed within {100 * uneven:.1f} % of even. "
-            "If most joints of a sample are wrong, their mean loss is above "
-            "half of the largest, and the paper's rule changes no weights."
-        )
-    share = end["weight"] * joints
-    hard, easy = (
-        html.escape(f"{str(name).replace('_', ' ')} ({share[name]:.2f})")
-        for name in (share.idxmax(), share.idxmin())
-    )
-    text = (
-        "<p>Each hourglass gives more weight to the joints that were hard for "
-        "the previous one (the first has even weights). In the last epoch the "
-        f"last hourglass gave the most weight to the {hard} and the least to "
-        f"the {easy}; 1 is the even weight.</p>"
-    )
-    figure = charts.draw_joint_weights(table)
-    return text + page.chart(figure, "Joint weights by hourglass and epoch")
 
 
 def _failures(result, skeleton):
