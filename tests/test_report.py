@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 from keras_pose import files
-from keras_pose.codecs import Heatmaps
+from keras_pose.codecs import Expectation, Heatmaps
 from keras_pose.data import records
 from keras_pose.models.heads import PoseMaps, codec_of
 from keras_pose.people import Poses
@@ -404,3 +404,23 @@ def test_a_network_of_one_stage_has_none_to_compare(run_folder, wrists_data):
     data, _ = wrists_data()
     write.write_report(run_folder, data)
     assert "Stage by stage" not in (run_folder / "report.html").read_text()
+
+
+def test_a_mean_between_two_places_is_shown(
+    run_folder, wrists_data, wrists_model
+):
+    """Each map of this network has a second peak, a little lower, on the other
+    side: the highest place is right, the mean in the middle."""
+    data, _ = wrists_data()
+    right = wrists_model()
+    maps = right.layers[1].output
+    lower = keras.layers.Rescaling(59.9)(ops.flip(maps, axis=2))
+    logits = keras.layers.Maximum()([keras.layers.Rescaling(60)(maps), lower])
+    outputs = PoseMaps(Expectation(MPII, (64, 96)))([logits])
+    model = keras.Model(right.input, outputs, name="means")
+    model.jit_compile = False
+    write.write_report(run_folder, data, model=model)
+    text = (run_folder / "report.html").read_text()
+    part = text[text.index("Where the mean lies") : text.index("<h2>Curves")]
+    assert re.findall('alt="(.*?)"', part) == ["highest place", "mean"] * 2
+    assert re.findall("<h3>(.*?)</h3>", part) == ["Right wrist"] * 2

@@ -16,6 +16,7 @@ from keras_pose import choices
 from keras_pose.codecs import gaussians
 from keras_pose.codecs.codec import last_stage
 from keras_pose.codecs.coordinates import Points
+from keras_pose.codecs.heatmaps import Heatmaps
 
 AROUND = 2
 """Cells on each side of the joint's cell that its score covers."""
@@ -73,6 +74,15 @@ class Expectation(Points):
         clear = rest > keras.config.epsilon()
         unbiased = unbiased / ops.where(clear, rest, 1.0)
         return ops.where(clear, unbiased, shares)
+
+    def maps(self, outputs):
+        """`probabilities` of the last stage: (B, h, w, K)."""
+        return self.probabilities(last_stage(outputs))
+
+    def grid(self, size):
+        """`Heatmaps` whose cells lie where those of maps of `size` do."""
+        stride = self.size[1] / size[1]
+        return Heatmaps(self.skeleton, stride, alignment=self.alignment)
 
     def values(self, outputs):
         """Outputs in the form of the target: (B, S, K, 2)."""

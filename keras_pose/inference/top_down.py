@@ -10,7 +10,7 @@ https://arxiv.org/abs/1708.01101).
 import numpy as np
 from keras import ops
 
-from keras_pose import codecs, console, geometry
+from keras_pose import console, geometry
 from keras_pose.data import annotations, pipeline
 from keras_pose.inference import suppress
 from keras_pose.models.heads import codec_of, stages_of
@@ -158,9 +158,7 @@ def predict_people(
     )
 
 
-def predict_stages(
-    model, dataset, split, *, batch_size, decoding="quarter", people=None
-):
+def predict_stages(model, dataset, split, *, batch_size, decoding="quarter"):
     """Joints of each record's subject by every stage of a network.
 
     Args:
@@ -169,17 +167,13 @@ def predict_stages(
         split: name of the split.
         batch_size: people per step.
         decoding: one of `gaussians.DECODINGS`.
-        people: indices of the people to predict; all by default.
 
     Returns:
-        {name of the stage: `people.Poses`}, see `heads.stages_of`; with `maps`
-        where it has heatmaps and `people` are given.
+        {name of the stage: `people.Poses`}, see `heads.stages_of`.
     """
     stages = stages_of(model)
-    found = {name: ([], [], []) for name in stages}
-    views = pipeline.views(
-        dataset, split, model.input_shape[1:3], batch_size, people=people
-    )
+    found = {name: ([], []) for name in stages}
+    views = pipeline.views(dataset, split, model.input_shape[1:3], batch_size)
     for images, matrices in views:
         outputs = model.predict_on_batch(_repeated(images, batch_size))
         outputs = outputs if len(model.outputs) > 1 else [outputs]
@@ -189,19 +183,12 @@ def predict_stages(
             seen = codec.seen(only)
             points, scores, _ = codec.joints(seen, decoding)
             points = ops.convert_to_numpy(points).astype("float64")
-            joints, heights, maps = found[name]
+            joints, heights = found[name]
             joints.append(geometry.move(points, matrices))
             heights.append(ops.convert_to_numpy(scores))
-            if people is not None and isinstance(codec, codecs.Heatmaps):
-                maps.append(ops.convert_to_numpy(seen)[..., : codec.count])
     return {
-        name: Poses(
-            np.concatenate(joints),
-            np.concatenate(scores),
-            person=people,
-            maps=np.concatenate(maps) if maps else None,
-        )
-        for name, (joints, scores, maps) in found.items()
+        name: Poses(*map(np.concatenate, parts))
+        for name, parts in found.items()
     }
 
 

@@ -306,6 +306,7 @@ b.wrong { color: var(--wrong); }
 .heat td { border: 2px solid var(--card); border-radius: 6px;
   background: color-mix(in srgb, var(--right) calc(var(--share) * 0.55%),
     transparent); }
+.heat { margin-bottom: 18px; }
 .heat td:last-child { font-weight: 700; }
 .tiles { display: grid; gap: 6px; margin: 0 0 18px;
   grid-template-columns: repeat(auto-fill, minmax(min(45%, 190px), 1fr)); }

@@ -1,4 +1,4 @@
-"""Stage by stage, in the report: what each output of a network finds."""
+"""Inside a network, in the report: its stages, and what a mean of a map is."""
 
 import html
 
@@ -13,6 +13,8 @@ from keras_pose.report import page, pictures
 
 SHOWN = 3
 """Joints of different people whose maps are shown."""
+SEARCHED = 500
+"""People among whom `show_means` looks for them."""
 
 
 def show_stages(dataset, split, model, result, batch_size):
@@ -28,15 +30,18 @@ def show_stages(dataset, split, model, result, batch_size):
     Returns:
         HTML; empty if the network has a single stage.
     """
-    if len(heads.stages_of(model)) < 2:
+    stages = heads.stages_of(model)
+    if len(stages) < 2:
         return ""
-    skeleton, people = result.skeleton, result.people
+    skeleton = result.skeleton
     poses = top_down.predict_stages(
         model, dataset, split, batch_size=batch_size
     )
     scores = pd.DataFrame(
         {
-            name: result.protocol.table(each, people, skeleton).iloc[:, 0]
+            name: result.protocol.table(each, result.people, skeleton).iloc[
+                :, 0
+            ]
             for name, each in poses.items()
         }
     ).T
@@ -46,19 +51,33 @@ def show_stages(dataset, split, model, result, batch_size):
         "the result.</p>"
         + page.heat(scores[[*result.protocol.columns(skeleton), "Mean"]])
     )
-    reaches = [
+    first, *_, last = (
         failures.reaches(each.joints, result.labels, skeleton, result.judge)
         for each in poses.values()
-    ]
-    mended = most_mended(reaches[0], reaches[-1])
-    is_map = isinstance(heads.codec_of(model), codecs.Heatmaps)
-    if not mended or not is_map:
+    )
+    mended = most_mended(first, last)
+    if not mended or not isinstance(heads.codec_of(model), codecs.Heatmaps):
         return text
+    chosen = np.array(sorted(person for person, _ in mended))
+    crops = pictures.crops(dataset, split, chosen, model.input_shape[1:3])
+    outputs = _outputs(model, crops[0], len(chosen))
+    seen = {
+        name: (codec, codec.seen(outputs[number][:, stage : stage + 1]))
+        for name, (codec, number, stage) in stages.items()
+    }
+    rows = ""
+    for person, joint in mended:
+        n = int(np.flatnonzero(chosen == person)[0])
+        found = {
+            name: (codec, maps[n, ..., joint], codec.joints(maps)[0][n, joint])
+            for name, (codec, maps) in seen.items()
+        }
+        truth = result.labels[person, joint, :2]
+        rows += _row(skeleton, joint, crops, n, truth, found)
     return (
         text + "<p>The maps of the joints that the later stages mend the most: "
-        "wrong at first, right in the end. The ring is the truth, the dot the "
-        "highest place of the map.</p>"
-        + _maps(dataset, split, model, result, mended)
+        "wrong at first, right in the end. The ring is the truth, the dot what "
+        f"the stage decides on.</p>{rows}"
     )
 
 
@@ -80,36 +99,85 @@ def most_mended(first, last):
     return [(int(i), int(joints[i])) for i in order if gains[i] > 0]
 
 
-def _maps(dataset, split, model, result, mended):
-    """A row of pictures for each of these joints."""
-    skeleton, size = result.skeleton, model.input_shape[1:3]
-    chosen = np.array(sorted(person for person, _ in mended))
-    poses = top_down.predict_stages(
-        model, dataset, split, batch_size=len(chosen), people=chosen
+def show_means(dataset, split, model, result, batch_size):
+    """Joints that the highest place of a map finds and its mean misses.
+
+    Args and returns as of `show_stages`; empty if joints are not means, or if
+    there is no such joint.
+    """
+    codec = heads.codec_of(model)
+    if not isinstance(codec, codecs.Expectation):
+        return ""
+    chosen = np.arange(min(SEARCHED, len(result.labels)))
+    crops = pictures.crops(dataset, split, chosen, model.input_shape[1:3])
+    outputs = _outputs(model, crops[0], batch_size)[-1]
+    maps = np.asarray(codec.maps(outputs))
+    grid = codec.grid(maps.shape[1:3])
+    highest = np.asarray(grid.joints(maps, "argmax")[0])
+    mean = np.asarray(codec.joints(codec.seen(outputs))[0])
+    off, near = (
+        failures.reaches(
+            geometry.move(points.astype("float64"), crops[1]),
+            result.labels[chosen],
+            result.skeleton,
+            result.judge,
+        )
+        for points in (mean, highest)
     )
-    images, back = pictures.crops(dataset, split, chosen, size)
-    zoom = max(1, round(pictures.PICTURE / size[0]))
-    into = geometry.compose(
-        geometry.resize_matrix(size, [zoom * side for side in size])[None],
-        geometry.invert(back),
+    rows = "".join(
+        _row(
+            result.skeleton,
+            joint,
+            crops,
+            n,
+            result.labels[n, joint, :2],
+            {
+                "highest place": (grid, maps[n, ..., joint], highest[n, joint]),
+                "mean": (grid, maps[n, ..., joint], mean[n, joint]),
+            },
+        )
+        for n, joint in most_mended(off, near)
     )
-    rows = ""
-    for person, joint in mended:
-        n = int(np.flatnonzero(chosen == person)[0])
-        image = drawing.enlarge(images[n], zoom)
-        truth = result.labels[person : person + 1, joint : joint + 1, :2]
-        truth = geometry.move(truth, into[n : n + 1])[0, 0]
-        tiles = {}
-        for (name, each), (codec, *_) in zip(
-            poses.items(), heads.stages_of(model).values(), strict=True
-        ):
-            maps = np.zeros_like(each.maps[n])
-            maps[..., joint] = each.maps[n][..., joint]
-            found = each.joints[n : n + 1, joint : joint + 1]
-            found = geometry.move(found, into[n : n + 1])[0, 0]
-            tiles[name] = drawing.draw_point(
-                drawing.draw_heatmaps(image, maps, codec), found, truth
-            )
-        joint = html.escape(skeleton.joints[joint].replace("_", " "))
-        rows += f"<h3>{joint.capitalize()}</h3>{page.tiles(tiles)}"
-    return rows
+    return rows and (
+        "<p>A joint is the mean place of its map's probability. Where the map "
+        "has two places to choose from, the mean lies between them, on "
+        "neither. The ring is the truth, the dot the place named below.</p>"
+        + rows
+    )
+
+
+def _outputs(model, images, batch_size):
+    """All outputs (N, S, ...) of the images (N, H, W, 3), a list."""
+    outputs = model.predict(images, batch_size, verbose=0)
+    return outputs if len(model.outputs) > 1 else [outputs]
+
+
+def _row(skeleton, joint, crops, n, truth, found):
+    """A heading and one joint's pictures.
+
+    Args:
+        skeleton: names the joint.
+        joint: its index.
+        crops: images (N, h, w, 3) and matrices (N, 2, 3) to the photographs.
+        n: index of the person's crop.
+        truth: (2,) in the photograph.
+        found: {label: (codec of the map, map (h, w), point (2,) in the crop)}.
+    """
+    images, back = crops
+    zoom = max(1, round(pictures.PICTURE / images.shape[1]))
+    image = drawing.enlarge(images[n], zoom)
+    enlarge = geometry.resize_matrix(images.shape[1:3], image.shape[:2])[None]
+    ring = geometry.move(truth[None, None], geometry.invert(back[n : n + 1]))
+    ring = geometry.move(ring, enlarge)[0, 0]
+    tiles = {}
+    for label, (codec, values, point) in found.items():
+        maps = np.zeros((*values.shape, len(skeleton.joints)), "float32")
+        maps[..., joint] = values
+        point = np.asarray(point, "float64")[None, None]
+        tiles[label] = drawing.draw_point(
+            drawing.draw_heatmaps(image, maps, codec),
+            geometry.move(point, enlarge)[0, 0],
+            ring,
+        )
+    name = html.escape(skeleton.joints[joint].replace("_", " ").capitalize())
+    return f"<h3>{name}</h3>{page.tiles(tiles)}"

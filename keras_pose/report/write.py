@@ -77,10 +77,14 @@ def write_report(
         )
         result = _judge(dataset, split, predictions)
         skeleton = dataset.skeleton
-        depth = stages.show_stages(dataset, split, model, result, batch_size)
+        seen = dataset, split, model, result, batch_size
+        inside = {
+            "Stage by stage": stages.show_stages(*seen),
+            "Where the mean lies": stages.show_means(*seen),
+        }
         sections = [
             page.section("Score per joint", _table(result, skeleton)),
-            *([page.section("Stage by stage", depth)] if depth else []),
+            *(page.section(*part) for part in inside.items() if part[1]),
             *_other_tables(folder, dataset, split, results),
             curves,
             page.section(
