@@ -55,6 +55,5 @@ def _line(side, sigma, stride):
     """One axis of the centre map: the Gaussian is a product of two."""
     pixels = np.arange(-4, side + 4)  # a window of 9 around each cell's pixel
     line = np.exp(-(((pixels - (side - 1) / 2) / sigma) ** 2) / 2)
-    line[(pixels < 0) | (pixels >= side)] = 0
     means = np.convolve(line, np.full(9, 1 / 9), "valid")
     return means[::stride][: side // stride].astype("float32")
