@@ -21,6 +21,7 @@ from keras_pose.export import export
 from keras_pose.inference.top_down import predict_people
 from keras_pose.models import macs, weights
 from keras_pose.models import model as models
+from keras_pose.report import charts
 from keras_pose.report.write import write_report
 from keras_pose.training import folder, stages
 from tfrecords import synthetic
@@ -29,6 +30,8 @@ DRAWN = Path("runs") / "data" / "synthetic"
 """Where the embedded default data is kept for the next run."""
 EVALUATED = "python -m keras_pose.evaluate --model {model} --data {data} --flip"
 """What follows a run: with flip, as papers test."""
+CHART = "claim.png"
+"""What `Paper.chart` draws."""
 WARM, TIMED = 2, 10
 """Training steps before the clock starts, and those whose median counts."""
 SMOKE = {"train": 32, "val": 16, "test": 0}
@@ -67,6 +70,8 @@ class Paper:
     """Whether comparisons say what a network costs, too."""
     decoding: str = "quarter"
     """How its maps become points in tables and exports."""
+    chart: Callable | None = None
+    """(config, table of a comparison) -> a figure of its claim, or None."""
 
     def main(self, config, variants=None, following=EVALUATED):
         """What the command does: one run, or a comparison of `variants`.
@@ -234,9 +239,13 @@ class Paper:
             with files.whole(tables / "comparison.csv") as temporary:
                 table.to_csv(temporary)
         print(describe_comparison(table))
+        figure = self.chart and self.chart(config, table)
+        if figure:
+            charts.save(figure, tables / CHART)
         print(
             f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
-            "(where they differ), worst.png (where both fail).\n"
+            "(where they differ), worst.png (where both fail)"
+            f"{f', {CHART} (the claim)' if figure else ''}.\n"
             f"Next: open them, and report.html in the runs' folders in {output}"
         )
         return table

@@ -84,8 +84,8 @@ class Config(training.Comparison, training.Config):
         },
         "laptop": {
             **training.LAPTOP,
-            "epochs": 12,
-            "drop_epochs": (10, 11),  # nearest to the paper's shares
+            "epochs": 10,
+            "drop_epochs": (8, 9),  # nearest to the paper's shares
             "learning_rate": 1e-3,
             "warmup_epochs": 0,
             "width": 8,

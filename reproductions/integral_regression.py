@@ -28,6 +28,7 @@ from keras_pose import codecs, console, losses, training
 from keras_pose.models import direct_regression, heads, resnet
 from keras_pose.models import model as models
 from keras_pose.models import simple_baselines as deconvolutions
+from keras_pose.report import trade_offs
 from reproductions import flow, simple_baselines
 
 METHODS = {
@@ -115,7 +116,8 @@ def paper():
     """Adam, as in the authors' code; H1 is the argmax of its maps."""
     parts = build_model, build_loss, simple_baselines.build_optimizer
     name = "integral_regression"
-    return flow.Paper(name, __doc__, *parts, costs=True, decoding="argmax")
+    more = {"costs": True, "decoding": "argmax", "chart": draw_sizes}
+    return flow.Paper(name, __doc__, *parts, **more)
 
 
 def variants(config):
@@ -129,6 +131,23 @@ def variants(config):
         for name in ("Heatmaps (H1)", "Integral (I*)")
         for steps in (3, 2, 1)
     }  # fmt: skip
+
+
+def draw_sizes(config, table):
+    """The scores of I* and H1 against the size of their maps; else None."""
+    if config.vary != "size":
+        return None
+    sides = [
+        config.resolved()[0].image_size[0] // int(name.rpartition(" ")[2])
+        for name in table.index
+    ]
+    methods = [name.partition(",")[0] for name in table.index]
+    return trade_offs.draw_lines(
+        table.assign(method=methods, side=sides),
+        "method",
+        "side",
+        "height of the maps, cells",
+    )
 
 
 def main(config):

@@ -90,3 +90,40 @@ def draw_costs(table, intervals, title):
         frameon=False, labelcolor=charts.INK, fontsize=9,
     )  # fmt: skip
     return figure
+
+
+def draw_lines(table, group, x, label):
+    """A panel per threshold: a line per group, with deviations over the seeds.
+
+    Args:
+        table: of `comparison.compare`, and the columns `group` and `x`.
+        group: column with the names of the lines.
+        x: column of the horizontal axis, on a scale of doublings.
+        label: of that axis.
+    """
+    strict = [name for name in table.columns if name.endswith("@0.1")]
+    columns = [*strict, "Mean"]
+    figure = Figure(figsize=(charts.PAGE_WIDTH, 4.0), layout="constrained")
+    panels = figure.subplots(1, len(columns), squeeze=False)[0]
+    groups = table.groupby(group, sort=False)
+    for axes, column in zip(panels, columns, strict=True):
+        charts.style(axes, "Mean of the joints" if column == "Mean" else column)
+        for (name, rows), color in zip(
+            groups, charts.cycle(groups), strict=True
+        ):
+            rows = rows.sort_values(x)
+            axes.errorbar(
+                rows[x], rows[column], rows[f"{column} ±"].fillna(0), fmt="-o",
+                color=color, label=name, linewidth=2, capsize=3,
+            )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted(table[x].unique()))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(label, color=charts.INK)
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("per cent", color=charts.INK)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper right",
+        ncols=4, frameon=False, labelcolor=charts.INK, fontsize=9,
+    )  # fmt: skip
+    return figure
