@@ -16,7 +16,7 @@ Departs    the published systems are large, start from ImageNet and train for
 import json
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -112,10 +112,11 @@ class Config:
 
     data: Path | None = None
     """Folder of records; None: draw synthetic people (tfrecords.synthetic)."""
-    output: Path = Path("runs") / "lecture"
-    """Folder of all runs, the table and the page."""
+    output: Path | None = None
+    """Folder of all runs, the table and the page; None: runs/lecture."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
-    """Which systems, by name."""
+    """Which systems, by name. Stopped and started again, the command goes on
+    where it was, and with more of them keeps what is trained."""
     minutes: float = 5.0
     """Time that every system may train, by its steps as measured on this
     machine: it gets as many whole epochs as fit, at least one. Reading,
@@ -213,6 +214,8 @@ def latency(model, data, split, batch_size):
 def main(config):
     """Trains what is missing, then writes the table and the page."""
     check(config)
+    name = "lecture-smoke" if config.smoke else "lecture"
+    config = replace(config, output=config.output or Path("runs") / name)
     data = flow.open_data(config.data, config.smoke)
     split = flow.held_out(data)
     with files.locked(config.output):

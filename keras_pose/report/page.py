@@ -76,7 +76,7 @@ def scores(table, total=None):
 
 
 def heat(table):
-    """A DataFrame in per cent: the higher a value, the darker its cell."""
+    """A DataFrame in per cent: the higher a value, the stronger its colour."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
     rows = []
     for name, row in table.iterrows():

@@ -9,8 +9,12 @@ from keras_pose.data import annotations
 from keras_pose.evaluation import failures
 from keras_pose.report import page, pictures, trade_offs
 
-SHOWN = {"all are right": 0, "some are right": 1, "hardly one is right": 2}
-"""Titles of the people on the page, from easy to hard."""
+SHOWN = (
+    "Where most of them are right",
+    "Where they differ most",
+    "Where hardly one is right",
+)
+"""Headings of the people on the page, from easy to hard."""
 SIZE = 256, 256
 """Height and width of their pictures."""
 
@@ -96,7 +100,7 @@ def write(
         page.section(
             "Joint by joint",
             f"<p>{html.escape(protocol.title)}, left and right together, mean "
-            f"of the seeds. The darker, the more are right.</p>",
+            f"of the seeds. The stronger the colour, the more are right.</p>",
             page.heat(table[[*protocol.columns(dataset.skeleton), "Mean"]]),
         ),
         page.section(
@@ -226,8 +230,7 @@ def _people(joints, people, dataset, split):
         "true position. Seed by seed the pictures differ; these are the "
         "first's.</p>"
     ) + "".join(
-        f"<h3>Where {html.escape(heading)}</h3>"
-        + "".join(cards[i] for i in members)
+        f"<h3>{heading}</h3>" + "".join(cards[i] for i in members)
         for heading, members in picked.items()
     )
 
