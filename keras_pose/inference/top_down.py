@@ -13,7 +13,7 @@ from keras import ops
 from keras_pose import console, geometry
 from keras_pose.data import annotations, pipeline
 from keras_pose.inference import suppress
-from keras_pose.models.heads import codec_of, stages_of
+from keras_pose.models.heads import codec_of, supervised_stages
 from keras_pose.people import Poses
 
 PYRAMID = 0.7, 1.3
@@ -169,9 +169,9 @@ def predict_stages(model, dataset, split, *, batch_size, decoding="quarter"):
         decoding: one of `gaussians.DECODINGS`.
 
     Returns:
-        {name of the stage: `people.Poses`}, see `heads.stages_of`.
+        {name of the stage: `people.Poses`}, see `heads.supervised_stages`.
     """
-    stages = stages_of(model)
+    stages = supervised_stages(model)
     found = {name: ([], []) for name in stages}
     views = pipeline.views(dataset, split, model.input_shape[1:3], batch_size)
     for images, matrices in views:

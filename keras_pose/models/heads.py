@@ -90,7 +90,7 @@ def codec_of(model):
     return codecs_of(model)[-1]
 
 
-def stages_of(model):
+def supervised_stages(model):
     """Everything that a model predicts, from its first stage to the result.
 
     Returns:

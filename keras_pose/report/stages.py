@@ -30,7 +30,7 @@ def show_stages(dataset, split, model, result, batch_size):
     Returns:
         HTML; empty if the network has a single stage.
     """
-    stages = heads.stages_of(model)
+    stages = heads.supervised_stages(model)
     if len(stages) < 2:
         return ""
     skeleton = result.skeleton
