@@ -1,17 +1,24 @@
-"""Predicts the joints of the person in your own photographs.
+"""Predicts the joints of the people in your own photographs.
 
     python -m keras_pose.predict --model best.keras photo.jpg \\
         --box 120 40 200 460 --output out.png --json out.json
+    python -m keras_pose.predict --model best.keras holiday/ \\
+        --boxes people.csv --output drawn --json holiday.json
 
 The model is a .keras file, the folder of a published model or of an export, or
-hf://user/model. --box is the person's box: x, y, width, height in pixels; the
-default is the whole picture, which works where one person fills it. The EXIF
-orientation is applied, as in every viewer, and coordinates are those of the
-upright picture, from the centre of its first pixel.
+hf://user/model. Photographs are files, folders, patterns ("*.jpg") or .txt
+files with a path per line. --box is the person's box: x, y, width, height in
+pixels; --boxes a file of boxes, also of several people per photograph. Without
+a box the whole picture is taken, which works where one person fills it. The
+EXIF orientation is applied, as in every viewer, and coordinates are those of
+the upright picture, from the centre of its first pixel.
+
+Many photographs: drawings are written as they are made; stopped and started
+again, the same command with --json goes on where it was. What cannot be read is
+reported at the end, and the exit code is 1.
 """
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +31,7 @@ from keras_pose import (
     drawing,
     export,
     geometry,
+    photographs,
     provenance,
     serving,
     skeletons,
@@ -32,12 +40,15 @@ from keras_pose import (
 from keras_pose.console import progress, run
 from keras_pose.data import photograph
 from keras_pose.evaluation import formats
+from keras_pose.inference import journal as journals
 from keras_pose.inference import suppress
 from keras_pose.models import model as models
 from keras_pose.people import Poses, join, nobody
 
 SMALLEST = 8
 """Least side of a photograph, pixels."""
+BATCH = 16
+"""Most people of a photograph at once."""
 DRAWN = 4096
 """Largest side of a drawing, pixels; larger photographs are drawn smaller."""
 
@@ -47,12 +58,16 @@ class Config:
     """Settings of one prediction."""
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Photographs: JPEG, PNG, GIF or BMP."""
+    """Photographs (JPEG, PNG, GIF or BMP), folders, "patterns", or .txt files
+    with a path per line."""
     model: Path
     """A .keras file, the folder that python -m keras_pose.publish or
     keras_pose.export wrote, or hf://user/model."""
     box: tuple[float, float, float, float] | None = None
     """The person: x y width height in pixels, for one photograph."""
+    boxes: Path | None = None
+    """Boxes of people: a .csv with the columns file, x, y, width, height (and
+    score), or .json: COCO's results format or annotations."""
     output: Path | None = None
     """Drawing to write: a .png, or a folder for several photographs."""
     json: Path | None = None
@@ -88,9 +103,15 @@ def read(path):
     except tf.errors.OpError as error:
         if photograph.TOO_LARGE in error.message:
             raise ValueError(f"{path}: {photograph.TOO_LARGE}") from None
+        kind = next(
+            (k for k, is_so in photographs.KINDS.items() if is_so(encoded)),
+            None,
+        )
         raise ValueError(
-            f"{path} is not an image that can be read: expected a complete "
-            "JPEG, PNG, GIF or BMP"
+            f"{path} is {kind}: convert it to JPEG or PNG"
+            if kind
+            else f"{path} is not an image that can be read: expected a "
+            "complete JPEG, PNG, GIF or BMP"
         ) from None
     if min(image.shape[:2]) < SMALLEST:
         raise ValueError(
@@ -184,101 +205,166 @@ def open_model(path, flip=False):
     return locate, skeleton, facts
 
 
-def predict(function, path, box=None):
-    """Predicts one photograph: the picture (H, W, 3), and `Poses` of one."""
+def predict(function, path, box=None, boxes=None):
+    """Predicts the people of one photograph.
+
+    Args:
+        function: of `open_model`.
+        path: of the photograph.
+        box: (x, y, width, height); None: the whole picture.
+        boxes: list of N (x, y, width, height, score) instead.
+
+    Returns:
+        the picture (H, W, 3), and the `Poses` of N people.
+    """
     encoded, image = read(path)
     height, width = image.shape[:2]
-    box = check_box(box or (0, 0, width, height), image, path)
-    outputs = function(tf.constant([encoded]), tf.constant([box]))
-    outputs = {name: values.numpy() for name, values in outputs.items()}
+    rows = boxes or [(*(box or (0, 0, width, height)), 1.0)]
+    rows = [(*check_box(row[:4], image, path), row[4]) for row in rows]
+    boxes, certain = np.split(np.array(rows, "float64"), [4], axis=1)
+    parts = []
+    for start in range(0, len(boxes), BATCH):
+        few = boxes[start : start + BATCH].astype("float32")
+        parts.append(function(tf.constant([encoded] * len(few)), few))
+    outputs = {
+        name: np.concatenate([part[name].numpy() for part in parts])
+        for name in parts[0]
+    }
     return image, Poses(
         **outputs,
-        person=np.array([-1]),
-        score=suppress.rescore(np.ones(1), outputs["scores"]),
-        box=np.array([box]),
+        person=np.full(len(boxes), -1),
+        score=suppress.rescore(certain[:, 0], outputs["scores"]),
+        box=boxes,
     )
 
 
-def draw(image, pose, skeleton):
-    """Draws the skeleton; missing or occluded joints are hollow.
+def draw(image, poses, skeleton):
+    """Draws all skeletons; missing or occluded joints are hollow.
 
     A photograph with a side of more than DRAWN pixels is drawn smaller.
     """
-    joints, size = pose.joints[0], image.shape[:2]
+    joints, size = poses.joints, image.shape[:2]
     if max(size) > DRAWN:
         target = [max(1, side * DRAWN // max(size)) for side in size]
         image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
         joints = geometry.move(joints, geometry.resize_matrix(size, target))
-    doubted = np.any([*_doubts(pose).values()], axis=0)
-    return drawing.draw_skeleton(
-        image, joints, skeleton, np.where(doubted, 1, 2)
-    )
+    for person, points in enumerate(joints):
+        doubted = np.any([*_doubts(poses, person).values()], axis=0)
+        image = drawing.draw_skeleton(
+            image, points, skeleton, np.where(doubted, 1, 2)
+        )
+    return image
 
 
 def main(config):
-    """Checks all paths, then predicts and writes what was asked for."""
-    several = len(config.photos) > 1
-    if not config.photos:
+    """Checks all inputs, then predicts and writes what was asked for.
+
+    Returns:
+        `Poses` of the people predicted by this start of the command.
+    """
+    photos = photographs.find(config.photos)
+    several = len(photos) > 1
+    if not photos:
         raise ValueError("no photograph given")
-    if several and config.box:
-        raise ValueError("--box is for one photograph, got several")
-    targets = _targets(config.photos, config.output)
-    _keep_inputs(config, targets)
+    if config.box and (several or config.boxes):
+        raise ValueError("--box is for one photograph, without --boxes")
+    targets = _targets(photos, config.output)
+    _keep_inputs(config, photos, targets)
+    boxes = {}
+    if config.boxes:
+        boxes = photographs.read_boxes(config.boxes, photos)
     for folder in {target.parent for target in targets if target}:
         folder.mkdir(parents=True, exist_ok=True)
     function, skeleton, facts = open_model(config.model, config.flip)
     notes = provenance.notes(facts)
     if "warning" in notes:
         print(f"Note: {notes['warning']}.")
-    if not config.box:
-        print("No --box: the whole picture is used as the box.")
-    poses = []
+    whole = sum(photo not in boxes for photo in photos)
+    if whole and not config.box:
+        of = f" of {whole:,} photographs" if config.boxes else ""
+        print(f"No box{of}: the whole picture is used as the box.")
+    journal = journals.Journal(config) if several and config.json else None
+    results = journal.read() if journal else {}
+    done = sum(str(photo) in results for photo in photos)
+    if done:
+        print(f"Going on after {done:,} photographs of {journal.path}")
+    everyone, failures = [], []
     for path, target in progress(
-        list(zip(config.photos, targets, strict=True)),
+        list(zip(photos, targets, strict=True)),
         unit=" photographs",
         disable=not several,
     ):
-        image, pose = predict(function, path, config.box)
-        poses.append(pose)
+        if str(path) in results and not (target and not target.exists()):
+            continue
+        try:
+            image, poses = predict(function, path, config.box, boxes.get(path))
+        except (FileNotFoundError, ValueError) as error:
+            if not several:
+                raise
+            failures.append(str(error))
+            continue
+        everyone.append(poses)
         if target:
-            drawn = draw(image, pose, skeleton)
+            drawn = draw(image, poses, skeleton)
             drawing.save(drawn, target)
             if drawn.shape != image.shape:
                 height, width = drawn.shape[:2]
                 print(f"{target} is drawn smaller: {width} x {height} pixels")
-    poses = join(poses)
-    written = [config.output] if config.output else []
-    if config.json:
-        names = [str(path) for path in config.photos]
-        results = formats.as_results(poses, nobody(names, skeleton))
-        header = formats.save_results(config.json, results, skeleton, notes)
-        written += [config.json, header]
+        found = replace(poses, picture=np.zeros(len(poses), int))
+        found = formats.as_results(found, nobody([str(path)], skeleton))
+        results[str(path)] = found
+        if journal:
+            journal.add(path, found)
+    _finish(config, photos, results, skeleton, notes, journal)
+    if failures:
+        raise ValueError(
+            f"left out, {len(failures):,} of {len(photos):,} photographs: "
+            + "; ".join(failures)
+        )
+    poses = join(everyone) if everyone else None
     if not several:
         print(table(poses, skeleton))
+    return poses
+
+
+def _finish(config, photos, results, skeleton, notes, journal):
+    """Writes the JSON, and says what is written."""
+    written = [config.output] if config.output else []
+    if config.json:
+        rows = [row for path in photos for row in results.get(str(path), [])]
+        header = formats.save_results(config.json, rows, skeleton, notes)
+        written += [config.json, header]
+    if journal:
+        journal.path.unlink(missing_ok=True)
     written = [untrusted.shown(path) for path in written]
     print(
         f"Written: {', '.join(written)}"
         if written
         else "Next: --output out.png draws them, --json out.json saves them"
     )
-    return poses
 
 
-def table(pose, skeleton):
-    """One line per joint for the console."""
-    lines = [f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}"]
-    doubts = _doubts(pose).items()
-    for number, name in enumerate(skeleton.joints):
-        (x, y), score = pose.joints[0, number], pose.scores[0, number]
-        words = "".join(f"  {word}" for word, is_so in doubts if is_so[number])
-        lines.append(f"{name:<16}{x:>9.1f}{y:>9.1f}{score:>8.2f}{words}")
+def table(poses, skeleton):
+    """One line per joint of each person, for the console."""
+    lines = []
+    for person in range(len(poses)):
+        if len(poses) > 1:
+            lines.append(f"person {person + 1} of {len(poses)}")
+        lines.append(f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}")
+        doubts = _doubts(poses, person).items()
+        rows = zip(poses.joints[person], poses.scores[person], strict=True)
+        for number, ((x, y), score) in enumerate(rows):
+            name = skeleton.joints[number]
+            words = ["", *(word for word, is_so in doubts if is_so[number])]
+            line = f"{name:<16}{x:>9.1f}{y:>9.1f}{score:>8.2f}"
+            lines.append(line + "  ".join(words))
     return "\n".join(lines)
 
 
-def _doubts(pose):
+def _doubts(poses, person):
     """{"missing" or "occluded": (K,) bool}, of those predicted."""
-    doubts = {name: getattr(pose, name) for name in ("missing", "occluded")}
-    return {name: v[0] for name, v in doubts.items() if v is not None}
+    doubts = {name: getattr(poses, name) for name in ("missing", "occluded")}
+    return {name: v[person] for name, v in doubts.items() if v is not None}
 
 
 def _targets(photos, output):
@@ -298,29 +384,16 @@ def _targets(photos, output):
     return [output / name for name in names]
 
 
-def _keep_inputs(config, targets):
+def _keep_inputs(config, photos, targets):
     """ValueError if an output would overwrite an input or another output."""
     written = [target for target in targets if target]
     if config.json:
-        header = formats.header_of(config.json)
-        written += [config.json, header]
-    read = [*config.photos, config.model]
+        written += [config.json, formats.header_of(config.json)]
+    read = [*photos, config.model]
+    read += [config.boxes] if config.boxes else []
     if config.model.is_dir():
         read += config.model.glob("*")
-    for number, path in enumerate(written):
-        for kind, others in (("read", read), ("written", written[:number])):
-            if any(_is_same(path, other) for other in others):
-                raise ValueError(
-                    f"{untrusted.shown(path)} would be overwritten, but is "
-                    f"also {kind}: choose another --output or --json"
-                )
-
-
-def _is_same(path, other):
-    """Whether two paths are the same file, also through links."""
-    if os.path.exists(path) and os.path.exists(other):
-        return os.path.samefile(path, other)
-    return os.path.realpath(path) == os.path.realpath(other)
+    photographs.keep(read, written, "--output or --json")
 
 
 if __name__ == "__main__":

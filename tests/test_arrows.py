@@ -18,7 +18,10 @@ FILES = [
 ]
 HEIGHTS = (
     {"choices", "cores", "imports", "untrusted"},
-    {"files", "geometry", "people", "provenance", "skeletons", "console"},
+    {
+        *("files", "geometry", "people", "photographs", "provenance"),
+        *("skeletons", "console"),
+    },
     {"drawing", "codecs", "data"},
     {"models", "losses", "metrics"},
     {"training"},
@@ -35,7 +38,8 @@ APART = ("codecs", "models", "losses", "metrics", "data")
 LOWEST = {"choices", "cores", "untrusted"}
 LEAVES = (
     *LOWEST,
-    *("files", "geometry", "imports", "people", "provenance", "skeletons"),
+    *("files", "geometry", "imports", "people", "photographs"),
+    *("provenance", "skeletons"),
 )
 TENSORFLOW = (
     "keras_pose/data",

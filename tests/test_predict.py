@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from keras_pose import predict
 from keras_pose.data import photograph
+from keras_pose.inference import journal
 from keras_pose.models.model import PoseModel
 from keras_pose.people import Poses
 from keras_pose.skeletons import MPII
@@ -111,6 +113,101 @@ def test_several_photographs(oracle_export, photo, tmp_path):
     assert names == ["other.png", "photo.png"]
 
 
+def test_several_people_of_a_photograph(model, oracle, png, tmp_path, capsys):
+    """Two of the oracle's people beside each other, and a box around each,
+    whose crop is a quarter higher than it."""
+    picture, joints = oracle.draw(oracle.cells(), (16, 24), 8)
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(np.concatenate([picture, picture], axis=1)))
+    shifts = 0.0, 192.0
+    lines = [f"photo.png,{44.8 + x},12.8,102.4,102.4,0.5" for x in shifts]
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("\n".join(["file,x,y,width,height,score", *lines]))
+    written = tmp_path / "out.json"
+    found = predict.main(
+        predict.Config((path,), model=model, boxes=boxes, json=written)
+    )
+    expected = [joints + np.array([x, 0]) for x in shifts]
+    np.testing.assert_allclose(found.joints, expected, atol=1e-3)
+    # the score of the box times that of the joints
+    np.testing.assert_allclose(found.score, 0.5 * found.scores.mean(1))
+    first, second = json.loads(written.read_text())
+    assert first["bbox"] == [44.8, 12.8, 102.4, 102.4]
+    assert second["bbox"] == [236.8, 12.8, 102.4, 102.4]
+    assert first["file_name"] == second["file_name"] == str(path)
+    assert "person 2 of 2" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_said_at_the_end_and_costs_nothing_else(
+    oracle_export, photo, tmp_path
+):
+    path, joints = photo
+    (tmp_path / "a.jpg").write_text("no photograph")
+    written, drawn = tmp_path / "all.json", tmp_path / "drawn"
+    config = predict.Config(
+        (tmp_path,), model=oracle_export, json=written, output=drawn
+    )
+    with pytest.raises(
+        ValueError, match=r"1 of 2 photographs: .*a\.jpg is not"
+    ):
+        predict.main(config)
+    (person,) = json.loads(written.read_text())
+    assert person["file_name"] == str(path)
+    assert [file.name for file in drawn.iterdir()] == ["photo.png"]
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_a_stopped_run_goes_on(oracle_export, photo, tmp_path, monkeypatch):
+    """Stopped at the third of four; a line that was cut short is done again."""
+    path, joints = photo
+    names = [tmp_path / f"{name}.png" for name in "abcd"]
+    for name in names:
+        name.write_bytes(path.read_bytes())
+    written, real = tmp_path / "all.json", predict.predict
+    config = predict.Config(tuple(names), model=oracle_export, json=written)
+
+    def seen_by(config, stop=None):
+        seen = []
+
+        def one(function, path, *rest):
+            if path.name == stop:
+                raise KeyboardInterrupt
+            seen.append(path.stem)
+            return real(function, path, *rest)
+
+        monkeypatch.setattr(predict, "predict", one)
+        try:
+            predict.main(config)
+        except KeyboardInterrupt:
+            pass
+        return seen
+
+    assert seen_by(config, "c.png") == ["a", "b"]
+    journal = tmp_path / "all.json.unfinished"
+    journal.write_text(journal.read_text()[:-5])
+    assert seen_by(config, "d.png") == ["b", "c"]
+    assert not written.exists()
+    other = replace(config, box=None, flip=False, model=Path(config.model))
+    assert seen_by(other) == ["d"]
+    assert len(json.loads(written.read_text())) == 4
+    assert not journal.exists()
+    assert seen_by(config) == ["a", "b", "c", "d"]  # it was finished
+
+
+def test_another_model_does_not_go_on(model, oracle_export, photo, tmp_path):
+    path, _ = photo
+    journals = [
+        journal.Journal(
+            predict.Config((path,), source, json=tmp_path / "a.json")
+        )
+        for source in (oracle_export, model)
+    ]
+    assert journals[0].read() == {}
+    journals[0].add(path, [{"score": 1}])
+    assert journals[0].read() == {str(path): [{"score": 1}]}
+    assert journals[1].read() == {}
+
+
 def test_missing_joints_are_said_and_drawn_hollow(
     oracle_export, oracle, png, tmp_path, capsys
 ):
@@ -172,10 +269,18 @@ def test_settings_that_cannot_be_met_are_refused(
     oracle_export, photo, tmp_path
 ):
     path, _ = photo
-    two = (path, Path("elsewhere") / path.name)
+    two = (path, tmp_path / "elsewhere" / path.name)
+    two[1].parent.mkdir()
+    two[1].write_bytes(path.read_bytes())
+    boxes = tmp_path / "boxes.csv"
     cases = {
+        "without --boxes": {
+            "photos": (path,),
+            "box": (1, 1, 5, 5),
+            "boxes": boxes,
+        },
         "without --flip": {"photos": (path,), "flip": True},
-        "one photograph": {"photos": two, "box": (1, 1, 5, 5)},
+        "for one photograph": {"photos": two, "box": (1, 1, 5, 5)},
         "two photographs": {"photos": two, "output": tmp_path / "drawn"},
         "a .png, a .jpg": {"photos": (path,), "output": Path("drawn.txt")},
         "no photograph": {"photos": ()},
