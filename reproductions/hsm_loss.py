@@ -35,8 +35,9 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     """Steepness of the weight on hard pixels, eq. 1."""
     gamma: float = 2.0
     """Power of the error, eq. 1."""
-    form: Literal["expm1", "saturating", "literal"] = "expm1"
-    """How to read eq. 1; literal is refused with an explanation."""
+    form: Literal["expm1", "saturating"] = "expm1"
+    """How to read eq. 1: e^(beta D) - 1, or 1 - e^(-beta D). Literally it is
+    never positive, and minimising it would maximise the error."""
     stacks: int = 2  # section IV-B
     bias: float = -4.0
     """Initial bias of the maps under a sigmoid (not stated in the paper)."""

@@ -8,7 +8,8 @@ SOURCE is one of
 - mpii_human_pose_v1_u12_1.mat, the original: 28,883 annotated training people;
 - mpii_annotations.json (or .json.gz), the format of S.-E. Wei's code for
   Convolutional Pose Machines: 25,204 of these people with J. Tompson's choice
-  of validation people.
+  of validation people. Code for MPII in PyTorch points to it
+  (https://github.com/bearpaw/pytorch-pose: data/mpii/mpii_annotations.json).
 
 Run      python -m tfrecords.mpii --source mpii_annotations.json
              --images images --output records/mpii

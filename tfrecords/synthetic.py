@@ -19,7 +19,8 @@ Expect   1,500 / 100 / 200 people in train, val and test, in under a minute;
          23 % of the labelled joints are occluded, 43 % with --occlusion heavy
 """
 
-from dataclasses import dataclass, replace
+import shlex
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Literal
 
@@ -274,8 +275,20 @@ def main(config):
         drawn=True,
         max_side=config.size,
         workers=config.workers,
+        command=command_of(config),
     )
     return config.output
+
+
+def command_of(config):
+    """The command that draws these people again, also where a training drew
+    them: flags that are not the defaults. (The workers change nothing.)"""
+    words = ["python", "-m", "tfrecords.synthetic"]
+    for setting in fields(config):
+        value = getattr(config, setting.name)
+        if value != setting.default and setting.name != "workers":
+            words += [f"--{setting.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Drawn people: the truth about each joint is the truth of the drawing."""
 
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
@@ -356,3 +357,15 @@ def test_bad_settings_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         synthetic.main(config)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_of_a_data_set_draws_it_again():
+    """Whoever drew it: also a training whose command says nothing of people."""
+    config = synthetic.Config("my data", train=8, box_shift=0.1, workers=2)
+    command = shlex.split(synthetic.command_of(config))
+    assert command[:3] == ["python", "-m", "tfrecords.synthetic"]
+    assert command[3:] == [
+        *("--output", "my data"),
+        *("--train", "8"),
+        *("--box-shift", "0.1"),
+    ]

@@ -434,7 +434,7 @@ def test_a_run_says_where_each_setting_came_from(trained):
         ({"distribution": "uniform", "zoom": 1.0}, "zoom must be below 1"),
         ({"image_size": (64, 100)}, "divisible by 64"),
         ({"beta": 0.0}, "beta"),
-        ({"form": "literal"}, "maximise"),
+        ({"form": "literal"}, "form must be one of expm1, saturating"),
         ({"data": Path("nowhere")}, "nowhere is not a folder"),
     ],
 )
