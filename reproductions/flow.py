@@ -72,6 +72,9 @@ class Paper:
     """How its maps become points in tables and exports."""
     chart: Callable | None = None
     """(config, table of a comparison) -> a figure of its claim, or None."""
+    draw: Callable | None = None
+    """`training.Run` -> None: writes pictures into the folder of the best
+    network; the last run's, once it is trained."""
 
     def main(self, config, variants=None, following=EVALUATED):
         """What the command does: one run, or a comparison of `variants`.
@@ -201,6 +204,8 @@ class Paper:
             if not is_finished(last):  # it may be the rerun of a stopped one
                 given = run.config.initial_weights is not None
                 start = "before training" if given else "untrained"
+                if self.draw:
+                    self.draw(last)
                 finish(last, start, self.decoding)
         return last, history
 

@@ -5,5 +5,13 @@ from keras_pose.codecs.codec import Codec
 from keras_pose.codecs.coordinates import Coordinates
 from keras_pose.codecs.expectation import Expectation
 from keras_pose.codecs.heatmaps import Heatmaps
+from keras_pose.codecs.windowed import WindowedHeatmaps
 
-__all__ = ["Codec", "Coordinates", "Expectation", "Heatmaps", "gaussians"]
+__all__ = [
+    "Codec",
+    "Coordinates",
+    "Expectation",
+    "Heatmaps",
+    "WindowedHeatmaps",
+    "gaussians",
+]

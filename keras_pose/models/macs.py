@@ -12,12 +12,15 @@ import math
 
 from keras import layers
 
+from keras_pose.models.windows import JointMaps
+
 AT_OUTPUT = (
     layers.Conv1D,
     layers.Conv2D,
     layers.Conv3D,
     layers.DepthwiseConv2D,
     layers.Dense,
+    JointMaps,
 )
 AT_INPUT = (layers.Conv1DTranspose, layers.Conv2DTranspose)
 FREE = (layers.BatchNormalization, layers.LayerNormalization)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_pose import choices, files, provenance, untrusted
+from keras_pose.models import local_contrast, windows
 from keras_pose.models.center_map import CenterMap
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
@@ -331,6 +332,14 @@ KNOWN = {
     "keras_pose>BatchNormalization": BatchNormalization,  # not Keras' own
     "keras_pose>AlignedResize": AlignedResize,
     "keras_pose>CenterMap": CenterMap,
+    **{
+        f"keras_pose>{layer.__name__}": layer
+        for layer in (
+            *(local_contrast.LocalContrast, local_contrast.HalfSize),
+            *(windows.WindowCorners, windows.CutWindows, windows.WindowConv2D),
+            *(windows.JointMaps, windows.PlaceWindows),
+        )
+    },
     "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
     "JointlyTrained": PoseModel,
 }

@@ -29,15 +29,11 @@ class AlignedResize(layers.Layer):
             )
 
     def call(self, x):
-        """A matrix for each axis; features are reshaped, not transposed."""
-        _, height, width, channels = x.shape
-        rows, columns = (
-            ops.cast(weights(count, target), x.dtype)
-            for count, target in zip((height, width), self.size, strict=True)
+        """A matrix for each axis."""
+        counts = zip(x.shape[1:3], self.size, strict=True)
+        return resampled(
+            x, *(weights(count, target) for count, target in counts)
         )
-        x = ops.reshape(x, (-1, height, width * channels))
-        x = ops.reshape(ops.matmul(rows, x), (-1, width, channels))
-        return ops.reshape(ops.matmul(columns, x), (-1, *self.size, channels))
 
     def compute_output_shape(self, shape):
         """(B, *size, C)."""
@@ -46,6 +42,21 @@ class AlignedResize(layers.Layer):
     def get_config(self):
         """Everything `__init__` takes."""
         return super().get_config() | {"size": self.size}
+
+
+def resampled(x, rows, columns):
+    """Features (B, h, w, C) as weighted sums along both axes: (B, m, n, C).
+
+    Args:
+        x: features; they are reshaped, not transposed.
+        rows, columns: numpy matrices (m, h) and (n, w).
+    """
+    _, height, width, channels = x.shape
+    rows, columns = (ops.cast(matrix, x.dtype) for matrix in (rows, columns))
+    size = rows.shape[0], columns.shape[0]
+    x = ops.reshape(x, (-1, height, width * channels))
+    x = ops.reshape(ops.matmul(rows, x), (-1, width, channels))
+    return ops.reshape(ops.matmul(columns, x), (-1, *size, channels))
 
 
 def weights(count, target):

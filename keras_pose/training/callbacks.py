@@ -208,6 +208,11 @@ class Record(keras.callbacks.Callback):
         if self.best is not None and not self.knows(best):
             self._mend_best(model)
         self._load(model, checkpoint.folder)
+        # An earlier version has none: its networks had no dropout.
+        for seed, value in zip(
+            _seeds(model), checkpoint.state.get("seeds", []), strict=True
+        ):
+            seed.assign(value)
 
     def knows(self, path):
         """Whether a file of the run has the checksum in the checkpoint."""
@@ -286,6 +291,10 @@ class Record(keras.callbacks.Callback):
             "history": self.rows,
             "run": self.run,
             "sha256": self.digests,
+            "seeds": [
+                keras.ops.convert_to_numpy(v).tolist()
+                for v in _seeds(self.model)
+            ],
         }
         with files.whole(folder / name) as temporary:
             temporary.mkdir()
@@ -349,6 +358,13 @@ class Record(keras.callbacks.Callback):
                 f"damaged ({str(error).splitlines()[0]}): choose another "
                 "--output or --restart"
             ) from None
+
+
+def _seeds(model):
+    """States of the layers' random numbers, which are no weights: dropout."""
+    for layer in model.layers:
+        weights = {id(weight) for weight in layer.weights}
+        yield from (v for v in layer.variables if id(v) not in weights)
 
 
 def _seal(folder, state):
