@@ -22,6 +22,7 @@ range of the gains: Newell's code, 60 % as in its PyTorch ports."""
 AUGMENTATIONS = {
     "cascaded_pyramid": ((0.7, 1.3), 45, 0.5, 0.2),  # pytorch-cpn's code
     "convolutional_pose_machines": ((0.7, 1.3), 40, 1, 0),  # authors' code
+    "efficient_localization": ((0.5, 1.5), 20, 1, 0),  # ranges, no code
     "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
     "integral_regression": ((0.75, 1.25), 60, 0.6, 0.2),  # code
@@ -84,6 +85,7 @@ def test_paper_trains_reports_and_exports(
     assert re.search(r'"[A-Z].+"', paper.__doc__), "the paper's title"
     fields = {field.name for field in dataclasses.fields(paper.Config)}
     small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
+    small["window"] = 16
     if name == "integral_regression":
         small["method"] = "integral_maps"
     small["block"] = "residual"  # the others: models/test_inception_resnet.py

@@ -30,9 +30,9 @@ def draw_windows(model, image, labels):
     layers = [networks.COARSE, networks.CORNERS, networks.FINE_MAPS]
     outputs = [model.get_layer(name).output for name in layers]
     outputs.append(model.outputs[-1])
-    parts = keras.Model(model.inputs, outputs)
+    parts = keras.Model(model.input, outputs)
     coarse, (corners, _), fine, last = keras.tree.map_structure(
-        keras.ops.convert_to_numpy, parts.predict_on_batch(image[None])
+        keras.ops.convert_to_numpy, parts(image[None], training=False)
     )
     codec, window = heads.codec_of(model), model.get_layer(networks.CORNERS)
     stride, side = window.stride, window.window
@@ -45,7 +45,7 @@ def draw_windows(model, image, labels):
     picture = (-0.5, width - 0.5, height - 0.5, -0.5)
     figure = Figure(figsize=(7.5, 2.6 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), len(COLUMNS), squeeze=False)
-    for row, joint in zip(grid, shown, strict=True):
+    for line, (row, joint) in enumerate(zip(grid, shown, strict=True)):
         x, y = corners[0, joint] * windows.STEP - 0.5
         cut = (x, x + side, y + side, y)
         map_ = coarse[0, ..., joint]
@@ -71,7 +71,7 @@ def draw_windows(model, image, labels):
                 axes.imshow(values, extent=cut, alpha=0.6, cmap="magma")
             for color, point in points.items():
                 axes.plot(*point, "+", color=color, markersize=9, clip_on=True)
-            if row is grid[0]:
+            if not line:
                 axes.set_title(title, fontsize=9, color=INK)
         name = codec.skeleton.joints[joint].replace("_", " ")
         row[0].text(0.02, 0.02, name, transform=row[0].transAxes, color=TRUTH)
