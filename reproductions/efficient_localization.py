@@ -106,7 +106,7 @@ class Config(training.Comparison, training.Config):
             "optimizer": "adam",
             "learning_rate": 1e-3,
             "warmup_epochs": 0,
-            "window": 40,  # 36 of 128 are 72 of 256
+            "window": 32,  # 36 of 128 pixels would be 72 of 256
             "filters": 32,
         },
     }

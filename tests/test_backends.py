@@ -15,12 +15,14 @@ PROGRAM = """
 import json
 import keras
 import numpy as np
-from keras_pose.codecs import Coordinates, Expectation, Heatmaps, gaussians
+from keras_pose.codecs import (Coordinates, Expectation, Heatmaps,
+                               WindowedHeatmaps, gaussians)
 from keras_pose.losses import (HSM, OHKM, HeatmapMSE, JointRegression,
                                 PerOutput, StructureAware)
 from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.model import PoseModel
+from keras_pose.models.efficient_localization import coarse_model, fine_model
 from keras_pose.models.hourglass import stacked_hourglass
 from keras_pose.models.hrnet import hrnet
 from keras_pose.models.msr_net import msr_net
@@ -116,6 +118,24 @@ for weight in model.weights:
 branches = np.asarray(keras.ops.convert_to_numpy(model(pixels)))
 branches = branches / np.abs(branches).max()  # of some thousands
 out["branches"] = branches.ravel()[::97].tolist()
+maps, features = coarse_model(images, 16, filters=4, dropout="none")
+placed = fine_model(maps, features, (64, 128), filters=4)
+codec = WindowedHeatmaps("mpii")
+model = PoseModel(images, PoseMaps(codec)([placed]))
+for weight in model.weights:
+    values = np.random.default_rng(3).normal(0, 0.1, weight.shape)
+    weight.assign(values)
+outputs = model(pixels)
+out["windows"] = np.asarray(
+    keras.ops.convert_to_numpy(outputs)).ravel()[::97].tolist()
+seen = codec.seen(outputs)
+points, _, _ = codec.joints((seen + codec.mirror(seen)) / 2)
+out["in windows"] = np.asarray(
+    keras.ops.convert_to_numpy(points)).ravel().tolist()
+model.compile("adam", HeatmapMSE(codec, unlabelled="ignore"),
+              jit_compile=False)
+history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
+out["windows step"] = float(history.history["loss"][0])
 print(json.dumps(out))
 """
 

@@ -30,6 +30,7 @@ from keras_pose.models import (
     cascaded_pyramid,
     convolutional_pose_machines,
     direct_regression,
+    efficient_localization,
     hourglass,
     hrnet,
     macs,
@@ -122,6 +123,15 @@ def staged(images, joints, form):
     return network(images, joints, form=form)
 
 
+def localized(images, joints, fine):
+    """Tompson et al.: the coarse model, alone or followed by the fine one."""
+    maps, features = efficient_localization.coarse_model(images, joints)
+    if not fine:
+        return maps
+    size = images.shape[1:3]
+    return maps, efficient_localization.fine_model(maps, features, size)
+
+
 def parallel(images, joints, width):
     """HRNet."""
     return hrnet.hrnet(images, joints, width=width)
@@ -166,6 +176,11 @@ MACHINES = {
     ("mmpose", (256, 192), 17): (31_304_166, 63.736),
 }
 """Form, size and joints: CPM, counted by hand from the layers' table."""
+LOCALIZERS = {
+    "coarse": (18_615_568, 41.196),
+    "coarse and fine": (18_615_568 + 3_314_960, 41.196 + 27.227),
+}
+"""Tompson et al., counted by hand from our layers: the paper prints no size."""
 ROWS = (
     *(
         Row(
@@ -245,6 +260,15 @@ ROWS = (
             *figures,
         )
         for (form, size, joints), figures in MACHINES.items()
+    ),
+    *(
+        Row(
+            f"Tompson et al., {models}",
+            partial(localized, fine="fine" in models),
+            parameters=count,
+            gmacs=gmacs,
+        )
+        for models, (count, gmacs) in LOCALIZERS.items()
     ),
 )
 

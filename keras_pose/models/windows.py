@@ -16,7 +16,7 @@ STEP = 8
 """Pixels: the coarsest features' stride, and the grid of the corners."""
 FINE = 2
 """Input pixels per cell of the fine maps."""
-DEVIATION = 0.01
+DEVIATION = 0.001
 """Of the initial kernels of the maps."""
 LEAST = 1e-3
 """Weight of a window whose coarse map has no peak."""

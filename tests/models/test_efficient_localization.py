@@ -28,39 +28,43 @@ def normalised(x):
     return ops.convert_to_numpy(LocalContrast()(x))
 
 
-@pytest.mark.parametrize("filters", [128, 32])
-@pytest.mark.parametrize("joints", [14, 16])
-def test_parameters_by_hand(filters, joints):
-    """The multiply-accumulates of 256 x 256 are in test_main.py."""
+@pytest.mark.parametrize(
+    ("side", "filters", "joints", "coarse", "fine"),
+    [
+        (256, 128, 14, (18_615_054, 41.19), (3_314_446, 23.82)),
+        (256, 128, 16, (18_615_568, 41.20), (3_314_960, 27.23)),
+        (128, 32, 14, (1_259_214, 0.77), (217_102, 1.60)),
+    ],
+)
+def test_parameters_and_multiply_accumulates_by_hand(
+    side, filters, joints, coarse, fine
+):
     f, wide = filters, 4 * filters
     bank = 25 * 3 * f + f + 2 * (25 * f * f + f) + 81 * f * wide + wide
     head = (wide + 1) * 256 + 257 * 256 + 257 * joints
     windows = 4 * 2 * (25 * f * f + f) + (f + 1) * 256 + 257 * joints
-    published = {
-        (128, 14): (18_615_054, 3_314_446),
-        (128, 16): (18_615_568, 3_314_960),
-        (32, 14): (1_259_214, 217_102),
-    }
-    expected = 3 * bank + head, windows
-    assert published.get((filters, joints), expected) == expected
+    assert (3 * bank + head, windows) == (coarse[0], fine[0])
+    cells = 16 * 25 * 3 * f + 4 * 25 * f**2 + 25 * f**2 + 81 * f * wide
+    cells = cells * (1 + 1 / 4 + 1 / 16) + (wide + 256 + joints) * 256
+    coarse_macs = cells * (side // 4) ** 2
+    cells = 36**2 + 2 * 18**2 + 9**2  # of the windows of 72 pixels
+    fine_macs = joints * (cells * 2 * 25 * f * f + 36**2 * (f + 1) * 256)
+    assert coarse_macs / 1e9 == pytest.approx(coarse[1], abs=6e-3)
+    assert fine_macs / 1e9 == pytest.approx(fine[1], abs=6e-3)
+    size = (side, side)
     with keras.StatelessScope(initialize_variables=False):
-        pictures = keras.Input((128, 128, 3), dtype="uint8")
+        pictures = keras.Input((*size, 3), dtype="uint8")
         maps, features = networks.coarse_model(
             pictures, joints, filters=filters
         )
-        placed = networks.fine_model(
-            maps, features, (128, 128), filters=filters
+        placed = networks.fine_model(maps, features, size, filters=filters)
+        models = (
+            keras.Model(pictures, maps),
+            keras.Model([maps, *features.values()], placed),
         )
-        coarse = keras.Model(pictures, maps)
-        fine = keras.Model([maps, *features.values()], placed)
     keras.backend.clear_session()
-    assert (macs.parameters(coarse), macs.parameters(fine)) == expected
-    if (filters, joints) == (32, 14):
-        assert macs.macs(coarse) / 1e9 == pytest.approx(0.77, abs=5e-3)
-        cells = 36**2 + 2 * 18**2 + 9**2  # of the windows of 72 pixels
-        by_hand = 14 * (cells * 2 * 25 * f * f + 36**2 * (f + 1) * 256)
-        assert macs.macs(fine) == by_hand
-        assert by_hand / 1e9 == pytest.approx(1.60, abs=6e-3)
+    assert [macs.parameters(m) for m in models] == [coarse[0], fine[0]]
+    assert [macs.macs(m) for m in models] == [coarse_macs, fine_macs]
 
 
 def test_a_picture_without_contrast_is_0():
