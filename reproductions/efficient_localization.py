@@ -61,8 +61,8 @@ class Config(training.Comparison, training.Config):
     window: int | None = None
     """Side of the fine model's window, pixels; divisible by 8."""
     filters: int | None = None
-    """Channels of the 5x5 convolutions; the 9x9 ones have four times as many
-    (128)."""
+    """Channels of the 5x5 convolutions; the 9x9 ones have four times as
+    many."""
     dropout: Literal["none", "standard", "spatial"] = "spatial"
     """Before each 1x1 convolution of the coarse model: of single values
     (standard) or of whole channels (spatial)."""

@@ -9,7 +9,7 @@ from keras_pose.models import efficient_localization as networks
 from keras_pose.models import heads, windows
 from keras_pose.report.charts import INK
 
-COUNT = 4
+COUNT = 3
 """Joints in the figure."""
 TRUTH, COARSE, FOUND = "white", "#ff9f1c", "#2ec4b6"
 COLUMNS = "coarse map and window", "window", "fine map"

@@ -349,3 +349,31 @@ def test_a_checkpoint_has_the_weights_of_its_epoch_best_or_not(tmp_path, model):
         for weight in model.trainable_variables:
             np.testing.assert_array_equal(weight, epoch + 1)
         assert int(model.optimizer.iterations) == 10 * (epoch + 1)
+
+
+def test_a_resumed_dropout_goes_on_with_its_random_numbers(tmp_path):
+    """Their state is no weight, and is not in Keras' files."""
+
+    def built():
+        inputs = keras.Input((99,))
+        outputs = keras.layers.Dropout(0.5, seed=3)(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(1)(outputs))
+        model.compile("sgd", "mse")
+        return model
+
+    def drop(model):
+        return np.array(model.layers[1](np.ones((1, 99)), training=True))
+
+    model = built()
+    first = drop(model)
+    record = Record(tmp_path, "val_pck", plateau(model, 0))
+    record.set_model(model)
+    record.on_epoch_begin(0)
+    record.on_epoch_end(0, {"val_pck": 0.5})
+    expected = drop(model)
+    assert np.any(first != expected)
+    again, newest = built(), folder.newest_checkpoint(tmp_path)
+    Record(tmp_path, "val_pck", plateau(again, 0), checkpoint=newest).resume(
+        again
+    )
+    np.testing.assert_array_equal(drop(again), expected)
