@@ -127,6 +127,7 @@ def test_paper_trains_reports_and_exports(
         *("run.json", "saved_model", "table.csv", "predictions.npz"),
         "SHA256SUMS",  # it is finished
     }
+    assert ("windows.png" in written) == (name == "efficient_localization")
     header = json.loads((run / "predictions-header.json").read_text())
     assert header["trained_on"] == ["drawn people"]
     assert "warning" not in header  # these people are drawn as well

@@ -74,7 +74,8 @@ def coarse_model(
         ValueError: an invalid size, number or choice.
     """
     _check(images.shape[1:3], pooling, filters, dropout, rate)
-    picture = layers.Rescaling(1 / 255, name="scale")(images)
+    # contrast divides by small deviations: no half precision before it
+    picture = layers.Rescaling(1 / 255, name="scale", dtype="float32")(images)
     features, banks = {}, []
     for level in range(LEVELS):
         if level:

@@ -55,7 +55,12 @@ class LocalContrast(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_pose")
 class HalfSize(layers.Layer):
-    """The next level of a Gaussian pyramid: (B, H, W, C) -> half of H and W."""
+    """The next level of a Gaussian pyramid: (B, H, W, C) -> half of H and W,
+    float32."""
+
+    def __init__(self, **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
 
     def call(self, x):
         """Smooths and takes every second place."""
