@@ -177,15 +177,15 @@ def build_model(config, skeleton):
 
 def build_loss(config, model):
     """E1, E2 or E3 = E1 + lambda E2, by the output; sums over the cells."""
-    coarse, fine = config.unlabelled, "ignore"
+    unlabelled = [
+        "ignore"
+        if isinstance(c, codecs.WindowedHeatmaps)
+        else config.unlabelled
+        for c in model.codecs
+    ]
     parts = [
-        losses.HeatmapMSE(
-            codec,
-            unlabelled=fine
-            if isinstance(codec, codecs.WindowedHeatmaps)
-            else coarse,
-        )
-        for codec in model.codecs
+        losses.HeatmapMSE(codec, unlabelled=how)
+        for codec, how in zip(model.codecs, unlabelled, strict=True)
     ]
     if len(parts) == 1:
         return parts[0]
