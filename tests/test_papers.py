@@ -33,7 +33,7 @@ AUGMENTATIONS = {
 }
 NAMES = sorted(
     {m.name for m in pkgutil.iter_modules(reproductions.__path__)}
-    - {"flow", "fine_tuning"}
+    - {"flow", "fine_tuning", "lecture"}
 )
 
 
