@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import os
 import re
+import subprocess
+import sys
 
 import cv2
 import keras
@@ -12,6 +14,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_pose import files
 from keras_pose.codecs import Heatmaps
 from keras_pose.data import dataset as datasets
 from keras_pose.data import records
@@ -54,11 +57,12 @@ def eagerly():
 
     @contextlib.contextmanager
     def run():
+        before = tf.config.functions_run_eagerly()
         tf.config.run_functions_eagerly(True)
         try:
             yield
         finally:
-            tf.config.run_functions_eagerly(False)
+            tf.config.run_functions_eagerly(before)
 
     return run
 
@@ -102,6 +106,82 @@ def without_hourglasses():
     return run
 
 
+@pytest.fixture(scope="session")
+def without_values():
+    """`with without_values():` networks have shapes alone, which is quicker."""
+
+    @contextlib.contextmanager
+    def run():
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                yield
+        finally:
+            keras.backend.clear_session()  # forgets those variables
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def gradient():
+    """(function, array) -> the slope of the function's sum, by the backend."""
+
+    def slope(function, values):
+        if keras.backend.backend() == "tensorflow":
+            x = tf.Variable(values)
+            with tf.GradientTape() as tape:
+                total = ops.sum(function(x))
+            return tape.gradient(total, x).numpy()
+        if keras.backend.backend() == "jax":
+            jax = pytest.importorskip("jax")
+            total = jax.grad(lambda x: ops.sum(function(x)))
+            return np.asarray(total(values))
+        torch = pytest.importorskip("torch")
+        x = torch.tensor(values, requires_grad=True)
+        ops.sum(function(x)).backward()
+        return x.grad.numpy()
+
+    return slope
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """ResNets have every layer of theirs but for the blocks that repeat: of
+    each stage there is the first, of the first stage two."""
+    library = sys.modules[keras.applications.ResNet50.__module__]
+    stack = library.stack_residual_blocks_v1
+
+    def begin(x, filters, blocks, **settings):
+        return stack(x, filters, 2 if filters == 64 else 1, **settings)
+
+    monkeypatch.setattr(library, "stack_residual_blocks_v1", begin)
+
+
+@pytest.fixture(scope="session")
+def locked_by_another():
+    """`with locked_by_another(folder) as process:` a process, killed in the
+    end, holds the lock. It has files.py alone, without Keras."""
+    code = (
+        "import runpy, sys, time\n"
+        "files = runpy.run_path(sys.argv[1])\n"
+        "with files['locked'](sys.argv[2]):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)"
+    )
+
+    @contextlib.contextmanager
+    def run(folder):
+        command = [sys.executable, "-c", code, files.__file__, str(folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout.readline() == b"locked\n"
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    return run
+
+
 class Oracle:
     """Knows which colour each joint has, so that every answer is known."""
 
@@ -121,7 +201,9 @@ class Oracle:
             [kernel[None, None], 1 - 8 * np.sum(colors**2, axis=1)]
         )
         head = PoseMaps(Heatmaps("mpii", self.stride))
-        return keras.Model(images, head([maps]), name="oracle")
+        model = keras.Model(images, head([maps]), name="oracle")
+        model.jit_compile = False  # compiling takes longer than the test
+        return model
 
     def draw(self, cells, shape, block):
         """A black picture with joint k in cell `cells[k]` = (column, row).
@@ -155,7 +237,7 @@ def oracle():
     return Oracle()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def colors():
     return COLORS
 

@@ -116,7 +116,7 @@ def trained(tmp_path_factory, two_layers, eagerly):
         folder = tmp_path_factory.mktemp(skeleton.name)
         shards.save(
             folder / "data",
-            {"train": range(8), "val": range(8, 12)},
+            {"train": range(4), "val": range(8, 12)},
             partial(picture, skeleton=skeleton),
             skeleton=skeleton,
             protocol="pck-bbox",
@@ -204,7 +204,7 @@ def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
     )
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(picture(3, DOG).encoded)
-    skeletons = HAND, DOG, ARM, DOTS
+    skeletons = HAND, DOTS, ARM  # an export, a .keras file, an export
     folders = [trained(skeleton) for skeleton in skeletons]
     subprocess.run(
         [sys.executable, "-c", code, str(photo), *map(str, folders)],

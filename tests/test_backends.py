@@ -53,9 +53,10 @@ for loss in (HSM(logits, 1, 2), HSM(logits, 2, 1.5, "saturating"),
              JointRegression(Expectation("mpii", (32, 48), debias=True),
                              "smooth_l1", HeatmapMSE(linear))):
     settings = loss.get_config()
-    kind = settings.get("form", settings.get("norm", settings["unlabelled"]))
+    kind = [settings[k] for k in ("form", "norm", "unlabelled")
+            if k in settings][:1]
     terms = loss.reduced_terms(labels, keras.ops.convert_to_tensor(maps))
-    out[loss.name + kind] = [float(value) for value in terms.values()]
+    out[f"{loss.name} {kind}"] = [float(value) for value in terms.values()]
 mined = OHKM(HeatmapMSE(linear, unlabelled="ignore", occluded="empty"), 5)
 out["mined"] = float(mined(labels, keras.ops.convert_to_tensor(maps)))
 resized = AlignedResize((5, 17))(keras.ops.convert_to_tensor(maps[:, 0]))

@@ -3,8 +3,6 @@
 import errno
 import os
 import stat
-import subprocess
-import sys
 import time
 
 import filelock
@@ -170,28 +168,12 @@ def test_another_writer_may_finish_while_old_folders_are_looked_for(
     assert names(tmp_path) == ["a.csv"]
 
 
-WRITER = """
-import sys, time
-from keras_pose import files
-with files.locked(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_folder_has_one_writer_who_is_named(tmp_path):
-    other = subprocess.Popen(
-        [sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE
-    )
-    try:
-        assert other.stdout.readline() == b"locked\n"
+def test_a_folder_has_one_writer_who_is_named(tmp_path, locked_by_another):
+    with locked_by_another(tmp_path) as other:
         named = f"process {other.pid} on .*, since 20..-..-.. .*--output"
         with pytest.raises(OSError, match=named):
             with files.locked(tmp_path):
                 pass
-    finally:
-        other.kill()
-        other.wait()
     (tmp_path / f"{files.WRITING}killed").mkdir()
     with files.locked(tmp_path), files.locked(tmp_path):
         assert names(tmp_path) == [files.LOCK]

@@ -60,9 +60,9 @@ def save(folder, make, count=24):
     return open_dataset(folder)
 
 
-@pytest.fixture
-def data(tmp_path, colors):
-    return save(tmp_path, Make(colors))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, colors):
+    return save(tmp_path_factory.mktemp("people"), Make(colors))
 
 
 def crops(data, augmentation, size=(96, 144), count=1, **more):

@@ -156,7 +156,7 @@ def test_evaluation_prints_and_keeps_the_flags(
 
 
 @pytest.mark.parametrize("flip", (False, True))
-def test_an_export_and_predict_say_who_is_occluded(
+def test_a_model_and_an_export_with_flip_say_who_is_occluded(
     signed_model, tmp_path, flip, capsys
 ):
     y, x = np.mgrid[:64, :96]
@@ -170,9 +170,13 @@ def test_an_export_and_predict_say_who_is_occluded(
     )
     # mirrored, the network sees the left wrist as the right one
     negative = ("left_wrist", "right_wrist")[: 1 + flip]
-    folder = export(signed_model(negative), tmp_path / "served", flip=flip)
-    assert json.loads((folder / "serving.json").read_text())["occluded"]
-    pose = predict.main(predict.Config((tmp_path / "a.png",), folder))
+    model, path = signed_model(negative), tmp_path / "best.keras"
+    if flip:
+        path = export(model, tmp_path / "served", flip=True)
+        assert json.loads((path / "serving.json").read_text())["occluded"]
+    else:
+        model.save(path)
+    pose = predict.main(predict.Config((tmp_path / "a.png",), path))
     for name, place in (("left_wrist", (70, 30)), ("right_wrist", (25, 40))):
         k = MPII.index(name)
         assert pose.occluded[0, k] == (name in negative)

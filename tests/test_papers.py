@@ -13,6 +13,7 @@ from keras import layers
 
 import reproductions
 from keras_pose.data.augment import Augmentation, draw
+from keras_pose.models.convolution import convolution
 from reproductions import flow
 from tfrecords.crops import CONTEXT
 
@@ -46,13 +47,13 @@ def drawn(tmp_path_factory):
         config = flow.synthetic.Config
         alone = partial(config, workers=1)  # others would import TensorFlow
         patch.setattr(flow.synthetic, "Config", alone)
+        patch.setattr(flow, "SMOKE", {"train": 8, "val": 6, "test": 0})
         flow.open_data(None, smoke=True)
     return folder / flow.DRAWN.parent
 
 
 @pytest.fixture
-def three_stages(without_hourglasses):
-    """One paper trains three times: its network is in models/test_mss_net."""
+def shallow(without_hourglasses):
     with without_hourglasses():
         yield
 
@@ -69,12 +70,15 @@ def four_layers(images, depth, *, pixels, **settings):
     return [x, *(layers.AveragePooling2D(n)(x) for n in (2, 4, 8))]
 
 
+def one_convolution(x, filters, name):
+    """Stands in for a block of several."""
+    return convolution(x, filters, 1, f"{name}_all")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_trains_reports_and_exports(
     name, drawn, tmp_path, monkeypatch, eagerly, request
 ):
-    if name == "multi_scale_structure_aware":
-        request.getfixturevalue("three_stages")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "data").symlink_to(drawn)
@@ -84,17 +88,25 @@ def test_paper_trains_reports_and_exports(
     assert f"python -m reproductions.{name}" in paper.__doc__
     assert re.search(r'"[A-Z].+"', paper.__doc__), "the paper's title"
     fields = {field.name for field in dataclasses.fields(paper.Config)}
-    small = {"stacks": 1, "filters": 8, "batch_size": 16, "width": 1 / 16}
-    small["window"] = 16
+    small = {"stacks": 1, "stages": 2, "filters": 8, "window": 16}
+    small |= {"batch_size": 4, "width": 1 / 16, "block": "residual"}
     if name == "integral_regression":
         small["method"] = "integral_maps"
-    small["block"] = "residual"  # the others: models/test_inception_resnet.py
-    # Networks are in tests/models; two_layers is quicker to trace.
-    # A whole ResNet is in resnet_fcn's run.
+    # Networks are in tests/models; these are quicker to trace.
+    if name == "resnet_fcn":  # the others have no layer of a ResNet
+        request.getfixturevalue("few_blocks")
     if name in ("integral_regression", "simple_baselines"):
         monkeypatch.setattr(paper.resnet, "resnet_features", one_layer)
     if name == "cascaded_pyramid":
         monkeypatch.setattr(paper.resnet, "resnet_stages", four_layers)
+        network = paper.cascaded_pyramid
+        monkeypatch.setattr(network, "_bottleneck", one_convolution)
+    if name == "multi_scale_stacked_hourglass":
+        monkeypatch.setattr(paper.hourglass, "residual", one_convolution)
+    if name == "multi_scale_structure_aware":
+        # three stages: reproductions/test_multi_scale_structure_aware.py
+        small["method"] = "mss"
+        request.getfixturevalue("shallow")
     if name in ("hrnet", "hsm_loss"):
         two_layers = request.getfixturevalue("two_layers")
         settings = {"stacks": 1, "filters": 8, "bias": 0.0}

@@ -1,5 +1,6 @@
 """Photographs of one's own: pixels, names, drawings, and what is refused."""
 
+import functools
 import json
 import shutil
 import struct
@@ -27,6 +28,16 @@ def model(oracle_model, tmp_path_factory):
     drawn.provenance = {"trained_on": ["drawn people"]}
     drawn.save(path)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened_once():
+    """Whatever opens without an error: it takes a second or two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            predict, "open_model", functools.cache(predict.open_model)
+        )
+        yield
 
 
 @pytest.fixture

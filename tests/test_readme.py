@@ -67,6 +67,7 @@ def test_a_new_loss_is_a_paper_of_40_lines(
     monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
     alone = partial(flow.synthetic.Config, workers=1)
     monkeypatch.setattr(flow.synthetic, "Config", alone)  # starts no processes
+    monkeypatch.setattr(flow, "SMOKE", {"train": 8, "val": 4, "test": 0})
     for part in ("export", "write_report"):  # those of any run
         monkeypatch.setattr(flow, part, lambda *_, **__: None)
     config = names["Config"](
@@ -75,6 +76,7 @@ def test_a_new_loss_is_a_paper_of_40_lines(
         preset="laptop",
         image_size=(64, 64),
         filters=8,
+        batch_size=4,
     )
     with eagerly():
         table = names["main"](config)

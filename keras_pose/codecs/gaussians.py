@@ -143,12 +143,18 @@ def _quarter_step(flat, column, row, size, sigma):
 
 def _second_step(flat, column, row, size, sigma):
     """To the blurred peak, a quarter cell to its second highest, (B, K, 2)."""
-    _, index = ops.top_k(_blurred(flat, size, *SECOND_BLUR), 2)
-    cells = ops.stack(
-        [ops.mod(index, size[1]), ops.floor_divide(index, size[1])], -1
-    )
-    first, second = (ops.cast(cells[:, :, n], "float32") for n in (0, 1))
-    ahead = second - first
+    blurred = _blurred(flat, size, *SECOND_BLUR)
+    # Of equal cells the first, which not every backend's `top_k` takes.
+    best = ops.argmax(blurred, axis=-1)
+    taken = ops.equal(ops.arange(size[0] * size[1]), best[..., None])
+    other = ops.argmax(ops.where(taken, -np.inf, blurred), axis=-1)
+
+    def cell(index):
+        x, y = ops.mod(index, size[1]), ops.floor_divide(index, size[1])
+        return ops.cast(ops.stack([x, y], -1), "float32")
+
+    first = cell(best)
+    ahead = cell(other) - first
     length = ops.sqrt(ops.sum(ops.square(ahead), -1, keepdims=True))
     start = ops.cast(ops.stack([column, row], -1), "float32")
     last = ops.convert_to_tensor([n - 1.0 for n in size[::-1]])

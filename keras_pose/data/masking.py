@@ -117,7 +117,7 @@ def touches(spots, room, joints, flags, limbs):
     ends = tf.constant(ends)
     known = tf.reduce_all(tf.gather(flags, ends, axis=2) > 0, axis=-1)
     start, stop = tf.unstack(tf.gather(joints, ends, axis=2), axis=3)
-    lines = tf.shape(joints)[1] * len(ends)
+    lines = tf.shape(joints)[1] * ends.shape[0]
     known = tf.reshape(known, (-1, 1, lines))
     middle = tf.reshape((start + stop) / 2.0, (-1, 1, lines, 2))
     along = tf.reshape((stop - start) / 2.0, (-1, 1, lines, 2))

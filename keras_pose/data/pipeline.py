@@ -26,6 +26,10 @@ from keras_pose.data.augment import Augmentation
 THREADS = max(2, cores.count() // 2)
 """Batches made in parallel; the training step shares the cores."""
 
+as_written = tf.autograph.experimental.do_not_convert
+"""Nothing here branches on a tensor; AutoGraph would spend a third more on each
+graph."""
+
 
 def load(
     dataset,
@@ -86,8 +90,8 @@ def load(
             people=people,
             neighbours=neighbours,
         )
-    batches = crops.map(lambda crop: (crop["image"], crop["labels"]))
-    return batches.prefetch(2)
+    pair = as_written(lambda crop: (crop["image"], crop["labels"]))
+    return crops.map(pair).prefetch(2)
 
 
 def augmented(
@@ -129,7 +133,7 @@ def augmented(
         return samples.batch(batch_size, drop_remainder=True)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
-    samples = epochs.flat_map(epoch).skip(first_step)
+    samples = epochs.flat_map(as_written(epoch)).skip(first_step)
     return _crops(dataset, index, samples, size, neighbours)
 
 
@@ -178,7 +182,8 @@ def views(
         people: (N,) indices of the people, may repeat; all by default.
     """
     crops = _in_order(dataset, split, size, batch_size, zoom, shift, people)
-    return crops.map(lambda crop: (crop["image"], crop["back"])).prefetch(2)
+    pair = as_written(lambda crop: (crop["image"], crop["back"]))
+    return crops.map(pair).prefetch(2)
 
 
 def _in_order(
@@ -303,7 +308,9 @@ def _crops(dataset, index, samples, size, neighbours):
         shape = (*sample["index"].shape, height, width, 3)
         return {"image": tf.ensure_shape(image, shape)} | values
 
-    return samples.map(make, num_parallel_calls=THREADS, deterministic=True)
+    return samples.map(
+        as_written(make), num_parallel_calls=THREADS, deterministic=True
+    )
 
 
 def _labels(record, matrix, flip, mirror, neighbours, size):

@@ -6,6 +6,7 @@ checksums: a damaged one is not read, and the previous one is used.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -377,6 +378,7 @@ def _is_finished(folder):
         return False
 
 
+@functools.cache  # it reads the list of all files of all packages
 def _versions():
     """Versions of packages; TensorFlow has several distributions."""
     owners = importlib.metadata.packages_distributions()

@@ -9,6 +9,11 @@ TINY = dict(
 )
 
 
+@pytest.fixture(autouse=True)
+def small_photographs(monkeypatch):
+    monkeypatch.setattr(input_pipeline, "PHOTOGRAPH", (360, 640))
+
+
 def test_it_measures_and_finds_equal_outputs(capsys):
     input_pipeline.main(input_pipeline.Config(**TINY))
     printed = capsys.readouterr().out

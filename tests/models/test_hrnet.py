@@ -40,14 +40,16 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), "uint8")
 
 
-def shapes(**settings):
-    """The graph without values."""
-    try:
-        with keras.StatelessScope(initialize_variables=False):
+@pytest.fixture
+def shapes(without_values):
+    """settings -> the graph without values."""
+
+    def build(**settings):
+        with without_values():
             images = keras.Input((*SIZE, 3), dtype="uint8")
             return keras.Model(images, hrnet(images, 3, width=4, **settings))
-    finally:
-        keras.backend.clear_session()  # forgets the variables without values
+
+    return build
 
 
 def test_the_width_of_the_laptop_has_the_parameters_of_the_authors_code():
@@ -56,7 +58,7 @@ def test_the_width_of_the_laptop_has_the_parameters_of_the_authors_code():
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16, 32])
-def test_maps_are_read_from_the_branch_of_their_stride(stride):
+def test_maps_are_read_from_the_branch_of_their_stride(stride, shapes):
     model = shapes(stride=stride, modules=(1, 1, 1))
     assert model.output.shape == (None, 64 // stride, 96 // stride, 3)
     read = model.get_layer("final_layer")
@@ -80,7 +82,7 @@ def names(model):
         ("last", ["4_0"]),
     ],
 )
-def test_fusion_is_where_it_is_wanted(fusion, sums):
+def test_fusion_is_where_it_is_wanted(fusion, sums, shapes):
     fused = [
         name.removeprefix("stage")[:3]
         for name in names(shapes(fusion=fusion, modules=MODULES))

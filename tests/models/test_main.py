@@ -9,11 +9,13 @@ from keras_pose.models import __main__ as table
 COUNTED = [
     row
     for row in table.ROWS
-    # a ResNet takes seconds to build: the others by hand below
+    # large networks take seconds to build: the others by hand below
     if row.parameters
     and "Integral" not in row.name
     and not (row.large and "ResNet" in row.name and row.size == (256, 256))
     and not ("Direct" in row.name and (row.large or row.joints != 16))
+    and row.name not in ("Hourglass, 4 stacks", "Hourglass, 8 stacks")
+    and not ("CPN" in row.name and row.size == (384, 288))
 ]
 
 
@@ -34,6 +36,23 @@ def test_the_published_figures_of_both_sizes_are_of_one_network(depth):
     assert narrow[0] - wide[0] == 256 + 1
     joint = 64 * 48 * 256 / 1e9
     assert wide[1] == pytest.approx((narrow[1] - joint) * 4 / 3, abs=1.2e-3)
+
+
+def test_each_further_hourglass_costs_as_much_as_the_second():
+    """A graph of 8 stacks is in test_mss_net.py."""
+    (one, first), (two, second) = (table.HOURGLASSES[n] for n in (1, 2))
+    for stacks, (count, gmacs) in table.HOURGLASSES.items():
+        assert count == one + (stacks - 1) * (two - one)
+        wanted = first + (stacks - 1) * (second - first)
+        assert gmacs == pytest.approx(wanted, abs=stacks * 1e-3)
+
+
+def test_a_larger_picture_changes_the_work_of_cpn_and_not_its_size():
+    small, large = (
+        table.PYRAMIDS[50, size] for size in ((256, 192), (384, 288))
+    )
+    assert large[0] == small[0]
+    assert large[1] == pytest.approx(small[1] * 1.5**2, abs=2e-3)
 
 
 def test_heads_of_regression_on_the_backbone_of_simple_baselines_by_hand():

@@ -109,6 +109,8 @@ def test_regression_sees_every_scale_of_every_stack(small):
 
 
 def test_both_learn_from_the_maps_down_to_the_first_layer(small):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("reads gradients with TensorFlow")
     with tf.GradientTape() as tape:
         maps = keras.tree.flatten(small.model(IMAGES, training=True))
         loss = sum(ops.mean(ops.square(m - 1)) for m in maps)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    synthetic.main(synthetic.Config(str(folder), 4, 4, 0, size=64, workers=1))
     return folder
 
 
@@ -131,7 +131,7 @@ def trained(people, tmp_path_factory, eagerly):
         filters=4, occluded_amplitude=-1,
     )  # fmt: skip
     with eagerly(), pytest.MonkeyPatch.context() as patch:
-        # in a graph: losses/test_joint_weights.py; real blocks: test_papers.py
+        # in a graph: losses/test_joint_weights.py; real blocks: test_fit.py
         patch.setattr(
             hourglass, "residual", lambda x, f, name: convolution(x, f, 1, name)
         )

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import console, export, geometry, predict, training
+from keras_pose import console, geometry, predict, training
 from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.inference import top_down
@@ -41,12 +41,12 @@ def shallow(without_hourglasses):
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    synthetic.main(synthetic.Config(str(folder), 4, 4, 0, size=64, workers=1))
     return folder
 
 
 def settings(people, output):
-    """Stages of 4, 2 and 2 epochs of two steps."""
+    """Stages of 4, 2 and 2 epochs of a step."""
     return paper.Config(
         data=people,
         output=output,
@@ -96,7 +96,7 @@ def fits(eagerly):
 
 
 @pytest.fixture(scope="module")
-def finished(people, fits, tmp_path_factory):
+def finished(people, fits, tmp_path_factory, eagerly):
     """All stages by one command; `stopped` is what a kill in stage 2 leaves."""
     folder = tmp_path_factory.mktemp("stages") / "run"
     stopped = folder.with_name("stopped")
@@ -107,8 +107,8 @@ def finished(people, fits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plateau, "on_epoch_begin", keep)
-        patch.setattr(flow, "finish", lambda *_: None)  # see test_papers
-        paper.main(settings(people, folder))
+        with eagerly():
+            paper.main(settings(people, folder))
     return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
 
 
@@ -269,12 +269,12 @@ def test_an_export_serves_the_finest_maps_joints(finished, people, tmp_path):
     found = annotations.read_subjects(data, "val")
     sides = found.scale * geometry.PERSON_PIXELS / 1.25
     boxes = np.c_[found.center - (sides[:, None] - 1) / 2, sides, sides]
+    folder = finished.folder / "saved_model"
     model = load_model(best_of(finished, JOINT))
     # The regression's maps come behind those of the single stack.
     (output,) = model.outputs
     assert tuple(output.shape) == (None, 2, 16, 32, 16)
     wanted = top_down.predict_people(model, data, "val", batch_size=4)
-    folder = export.export(model, tmp_path / "saved_model")
     served = tf.saved_model.load(str(folder)).signatures["encoded"](
         encoded=tf.constant([picture.encoded for picture in pictures]),
         boxes=tf.constant(boxes, tf.float32),

@@ -28,13 +28,19 @@ def people(tmp_path_factory):
 
 @pytest.fixture
 def one_layer(monkeypatch):
-    """A backbone that is traced at once: test_papers.py has the real one."""
+    """A backbone that is traced at once: test_papers.py has a real one."""
 
     def features(images, depth, *, weights, width):
         x = keras.layers.Rescaling(1 / 255)(images)
         return keras.layers.Conv2D(int(2048 * width), 32, 32)(x)
 
     monkeypatch.setattr(resnet, "resnet_features", features)
+
+
+@pytest.fixture
+def eager(eagerly):
+    with eagerly():
+        yield
 
 
 def settings(paper, people, output, **changes):
@@ -45,7 +51,7 @@ def settings(paper, people, output, **changes):
 
 
 def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
-    people, tmp_path, one_layer
+    people, tmp_path, one_layer, eager
 ):
     """Wide maps of stride 8: training, resume, flip test."""
     config = settings(
@@ -67,7 +73,7 @@ def test_a_run_of_96_by_64_pixels_goes_on_and_is_evaluated(
 
 
 def test_the_heads_are_compared_with_what_they_cost(
-    people, tmp_path, one_layer, monkeypatch
+    people, tmp_path, one_layer, monkeypatch, eager
 ):
     """The runs themselves are those of every comparison."""
 

@@ -266,24 +266,13 @@ def test_files_of_others_stay(tmp_path):
         assert (tmp_path / name).read_text() == "mine"
 
 
-def test_two_conversions_do_not_share_a_folder(tmp_path):
-    code = (
-        "import sys, time; from keras_pose import files\n"
-        "with files.locked(sys.argv[1]): print(flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE
-    )
+def test_two_conversions_do_not_share_a_folder(tmp_path, locked_by_another):
     convert = partial(
         shards.save, tmp_path, {"val": [1]}, picture, workers=1, **SETTINGS
     )
-    try:
-        other.stdout.readline()
+    with locked_by_another(tmp_path) as other:
         with pytest.raises(OSError, match=f"process {other.pid} on"):
             convert()
-    finally:
-        other.kill()
-        other.communicate()
     convert()
     assert numbers(tmp_path, "val") == [1]
 

@@ -27,7 +27,7 @@ def test_the_rate_drops_after_each_of_the_epochs():
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    synthetic.main(synthetic.Config(str(folder), 8, 4, 0, size=64, workers=1))
+    synthetic.main(synthetic.Config(str(folder), 4, 4, 0, size=64, workers=1))
     return folder
 
 

@@ -43,7 +43,7 @@ def network(images, joints, *, filters, bias, **_):
 hourglass.stacked_hourglass = network
 data, output = map(Path, sys.argv[1:])
 hsm_loss.paper().train(hsm_loss.Config(
-    data=data, output=output, epochs=4, batch_size=4, image_size=(64, 128),
+    data=data, output=output, epochs=4, batch_size=2, image_size=(64, 128),
     stacks=1, filters=8, patience=1, plateau_factor=0.1, warmup_epochs=1,
     drop_epochs=(),
 ))
@@ -53,7 +53,7 @@ hsm_loss.paper().train(hsm_loss.Config(
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    synthetic.main(synthetic.Config(str(folder), 24, 4, 0, size=64, workers=1))
+    synthetic.main(synthetic.Config(str(folder), 12, 4, 0, size=64, workers=1))
     return folder
 
 
@@ -76,10 +76,10 @@ def config(people, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def one_epoch(people, tmp_path_factory, two_layers):
+def one_epoch(people, tmp_path_factory, two_layers, eagerly):
     """A run of one epoch; tests work on copies of its folder."""
     folder = tmp_path_factory.mktemp("one") / "run"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
         hsm_loss.paper().train(settings(people, folder))
     return folder
@@ -99,8 +99,8 @@ def start(people, output):
     )
 
 
-def finish(people, output):
-    process = start(people, output)
+def ended(process):
+    """What it printed until it was done."""
     log = process.communicate(timeout=300)[0].decode()
     assert process.returncode == 0, log[-2000:]
     return log
@@ -144,15 +144,30 @@ def arrays(path):
 
 @pytest.fixture(scope="module")
 def whole_run(people, tmp_path_factory):
-    """The folder of four epochs without a stop, and what they printed."""
+    """Folder of four epochs without a stop, what they printed, and "killed":
+    the files as kill -9 would have left them after the first epoch.
+
+    The process is stopped, its folder copied, and it goes on.
+    """
     folder = tmp_path_factory.mktemp("whole")
-    return folder, finish(people, folder)
+    run, killed = folder / "run", folder / "killed"
+    process = start(people, run)
+    deadline = time.monotonic() + 240
+    while not checkpoints(run):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), "it was not stopped in the middle"
+    shutil.copytree(run, killed)
+    process.send_signal(signal.SIGCONT)
+    return run, ended(process), killed
 
 
 def test_a_log_has_a_line_per_epoch_and_no_notes_of_tensorflow(
     whole_run, notes
 ):
-    _, log = whole_run
+    _, log, _ = whole_run
     assert not notes(log)
     epochs = [line for line in log.splitlines() if line.startswith("epoch ")]
     assert [line.split(",")[0] for line in epochs] == [
@@ -163,29 +178,23 @@ def test_a_log_has_a_line_per_epoch_and_no_notes_of_tensorflow(
     assert "ms/step" not in log  # Keras' own bar
 
 
-def test_a_killed_run_continues_bit_for_bit(people, whole_run, tmp_path):
-    process = start(people, tmp_path / "killed")
-    deadline = time.monotonic() + 240
-    while not checkpoints(tmp_path / "killed"):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    done = int(checkpoints(tmp_path / "killed")[-1].name[-4:])
-    assert done < 4, "it was not killed in the middle"
-    log = finish(people, tmp_path / "killed")
+def test_a_killed_run_continues_bit_for_bit(people, whole_run):
+    whole, _, killed = whole_run
+    done = int(checkpoints(killed)[-1].name[-4:])
+    assert done < 4, "it was not stopped in the middle"
+    log = ended(start(people, killed))
     assert f"after epoch {done} of 4" in log
-    check_equal(tmp_path / "killed", whole_run[0])
-    rates = pd.read_csv(tmp_path / "killed" / "history.csv")["learning_rate"]
+    check_equal(killed, whole)
+    rates = pd.read_csv(killed / "history.csv")["learning_rate"]
     assert len(rates) == 4
 
 
 @pytest.fixture(scope="module")
-def three_epochs(one_epoch, people, tmp_path_factory, two_layers):
+def three_epochs(one_epoch, people, tmp_path_factory, two_layers, eagerly):
     """`one_epoch`, and two more without a stop."""
     folder = tmp_path_factory.mktemp("three") / "run"
     shutil.copytree(one_epoch, folder)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
         hsm_loss.paper().train(replace(settings(people, folder), epochs=3))
     return folder
@@ -208,24 +217,25 @@ class SignalAt(keras.callbacks.Callback):
 
 
 def test_a_signal_ends_the_run_after_its_step_and_nothing_is_lost(
-    trained, three_epochs, capfd
+    trained, three_epochs, capfd, eagerly
 ):
     paper = hsm_loss.paper()
-    sent = SignalAt(signal.SIGTERM, epoch=1, batch=3)
+    sent = SignalAt(signal.SIGTERM, epoch=1, batch=1)
     stopping = replace(paper, watch=lambda *_: ([], [sent]))
-    with pytest.raises(console.Terminated):
+    with pytest.raises(console.Terminated), eagerly():
         stopping.train(replace(trained, epochs=3))
     assert "stopping after this step" in capfd.readouterr().err
     names = [path.name for path in checkpoints(trained.output)]
-    assert names == ["epoch-0001", "epoch-0001-step-000004"]
-    paper.train(replace(trained, epochs=3))
+    assert names == ["epoch-0001", "epoch-0001-step-000002"]
+    with eagerly():
+        paper.train(replace(trained, epochs=3))
     printed = capfd.readouterr().out
-    assert "after epoch 1 of 3 and 4 of 6 steps" in printed
+    assert "after epoch 1 of 3 and 2 of 3 steps" in printed
     check_equal(trained.output, three_epochs)
 
 
 def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
-    trained, three_epochs, capsys
+    trained, three_epochs, capsys, eagerly
 ):
     """What a power cut leaves of a file that was not yet on the disk: zeros."""
     name = "model.weights.h5"
@@ -233,7 +243,8 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_more(
     shutil.copytree(three_epochs, trained.output)
     path = checkpoints(trained.output)[-1] / name
     path.write_bytes(bytes(path.stat().st_size))
-    hsm_loss.paper().train(replace(trained, epochs=3))
+    with eagerly():
+        hsm_loss.paper().train(replace(trained, epochs=3))
     printed = capsys.readouterr().out
     assert f"epoch-0003/{name} is damaged: using the previous" in printed
     assert "after epoch 2 of 3" in printed
@@ -294,23 +305,12 @@ def test_a_run_of_an_earlier_version_needs_its_run_json(trained):
         hsm_loss.paper().train(replace(trained, epochs=2))
 
 
-def test_two_trainings_do_not_share_a_folder(trained):
-    code = (
-        "import sys, time; from keras_pose import files\n"
-        "with files.locked(sys.argv[1]): print(flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, trained.output], stdout=subprocess.PIPE
-    )
-    try:
-        other.stdout.readline()
+def test_two_trainings_do_not_share_a_folder(trained, locked_by_another):
+    with locked_by_another(trained.output) as other:
         with pytest.raises(OSError, match=f"process {other.pid} on"):
             hsm_loss.paper().train(replace(trained, epochs=2))
         with pytest.raises(OSError, match=f"{trained.output} is in use"):
             hsm_loss.main(replace(trained, compare=True))
-    finally:
-        other.kill()
-        other.communicate()
     hsm_loss.paper().train(trained)
 
 
@@ -384,7 +384,7 @@ def test_a_checkpoint_of_another_architecture_is_named(trained):
 def test_restart_forgets_the_run_and_nothing_else(trained):
     (Path(trained.output) / "notes.txt").write_text("mine")
     # too few people for a batch: it stops after it has cleared the folder
-    with pytest.raises(ValueError, match="24 people in split train"):
+    with pytest.raises(ValueError, match="12 people in split train"):
         hsm_loss.paper().train(replace(trained, batch_size=32, restart=True))
     left = {path.name for path in Path(trained.output).iterdir()}
     assert left == {"run.json", "notes.txt", ".lock", "checkpoint"}
@@ -453,8 +453,8 @@ def test_data_without_validation_people_is_named(config, tmp_path):
     nobody = {"people": 0, "shards": []}
     train = said["splits"]["train"]
     for splits, named in (
-        ({"train": train}, "train (24)"),
-        ({"train": train, "val": nobody}, "train (24), val (0)"),
+        ({"train": train}, "train (12)"),
+        ({"train": train, "val": nobody}, "train (12), val (0)"),
     ):
         said["splits"] = splits
         path.write_text(json.dumps(said))

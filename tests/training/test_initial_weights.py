@@ -262,7 +262,9 @@ HEADS = {
 
 
 @pytest.mark.parametrize("paper", HEADS, ids=lambda paper: paper.__name__)
-def test_the_head_is_what_the_outputs_are_made_with(paper, without_hourglasses):
+def test_the_head_is_what_the_outputs_are_made_with(
+    paper, without_hourglasses, without_values
+):
     """The first stack's maps are also an input of the second stack."""
     small = {"stacks": 2, "filters": 8, "width": 1 / 32, "stage": "mss"}
     fields = paper.Config.__dataclass_fields__
@@ -271,15 +273,9 @@ def test_the_head_is_what_the_outputs_are_made_with(paper, without_hourglasses):
         image_size=(64, 128),
         **{name: value for name, value in small.items() if name in fields},
     ).resolved()
-    try:
-        with (
-            without_hourglasses(),
-            keras.StatelessScope(initialize_variables=False),
-        ):
-            model = paper.build_model(config, skeletons.LSP)
-            assert initial.heads(model) == HEADS[paper]
-    finally:
-        keras.backend.clear_session()  # forgets the variables without values
+    with without_hourglasses(), without_values():
+        model = paper.build_model(config, skeletons.LSP)
+        assert initial.heads(model) == HEADS[paper]
 
 
 def test_a_head_that_was_taken_is_trained_before_a_frozen_backbone():
