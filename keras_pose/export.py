@@ -130,10 +130,11 @@ def _serving(server, model):
         "joints": server.skeleton.joints,
         "limbs": server.skeleton.limbs,
         "input": {"height": height, "width": width},
-        "outputs": {"codec": type(server.codec).__name__}
-        | server.codec.get_config(),
+        "outputs": _described(server.codec),
+        "later stages": [_described(codec) for codec, _ in server.later],
         "decoding": server.decoding,
         "flip": server.flip,
+        "score": server.score_is,
         "missing_threshold": server.missing_threshold,
         "occluded": server.codec.tells_occlusion,
         "boxes": "x, y, width, height in pixels of the upright photograph; "
@@ -141,6 +142,11 @@ def _serving(server, model):
         "pixels": "the centre of the first pixel is (0, 0)",
         "example": EXAMPLE.splitlines(),
     }
+
+
+def _described(codec):
+    """A codec's name and settings."""
+    return {"codec": type(codec).__name__} | codec.get_config()
 
 
 def main(config):

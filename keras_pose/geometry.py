@@ -12,6 +12,10 @@ import numpy as np
 
 PERSON_PIXELS = 200
 """Height in pixels of a person of scale 1 (MPII's definition of scale)."""
+PADDING = 1.25
+"""Side of the square around a person / longer side of the box."""
+LEAST_TORSO = 0.1
+"""Least length of a torso / side of the square around the person."""
 
 
 def crop_matrix(center, side, angle, size, flip=False, xp=np):
@@ -75,7 +79,7 @@ def resize_matrix(source, target):
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
 
 
-def box_to_center_scale(box, padding=1.25, aspect=1.0, xp=np):
+def box_to_center_scale(box, padding=PADDING, aspect=1.0, xp=np):
     """Centre (..., 2) and scale (...) of boxes (..., 4) x, y, w, h.
 
     The box is extended until width / height is `aspect`, that of the network's
@@ -97,3 +101,32 @@ def refit(box, before, aspect, xp=np):
     width, height = box[..., 2], box[..., 3]
     sides = [xp.maximum(height, width / each) for each in (before, aspect)]
     return xp.where(sides[0] > 0, sides[1] / sides[0], xp.ones_like(width))
+
+
+def torso_lengths(joints, diagonals, square, known=None, box=None, xp=np):
+    """Lengths (...) of the diagonals of people's torsos.
+
+    That of the first diagonal; where an end of it is not known, of the second;
+    else a third of the box's diagonal. Where there is no box either, it is
+    taken for the square without its padding. At least LEAST_TORSO of the
+    square, where the torso is seen from its side or its joints are confused.
+
+    Args:
+        joints: (..., K, 2).
+        diagonals: two pairs of indices, see `skeletons.Skeleton.diagonals`.
+        square: (...) sides of the squares around the people.
+        known: (..., K) bool; None: all are.
+        box: (..., 4) x, y, width, height, NaN where unknown; None: no boxes.
+        xp: array module.
+    """
+    length = square * (2**0.5 / PADDING / 3)
+    if box is not None:
+        third = xp.sqrt(box[..., 2] ** 2 + box[..., 3] ** 2) / 3
+        length = xp.where(third > 0, third, length)
+    for a, b in diagonals[::-1]:
+        apart = joints[..., a, :] - joints[..., b, :]
+        apart = xp.sqrt(xp.sum(apart**2, axis=-1))
+        if known is not None:
+            apart = xp.where(known[..., a] & known[..., b], apart, length)
+        length = apart
+    return xp.maximum(length, LEAST_TORSO * square)

@@ -56,6 +56,8 @@ class Config:
     """Side of the masking patch / side of the square around the person."""
     half_body: float = Augmentation.half_body
     """Share of the samples that show half of the body."""
+    shift: float = Augmentation.shift
+    """Largest shift in x and in y / side of the person's square."""
     seed: int = 0
     """Of order and augmentation, as in training."""
     output: Path = Path("samples.png")

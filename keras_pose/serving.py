@@ -1,15 +1,17 @@
 """A trained model as a TensorFlow graph, from photographs to joints.
 
-Reading the photograph, cropping, the flip test and sub-pixel decoding are
-inside. `keras_pose.export` writes it, `keras_pose.predict` calls it.
+Reading the photograph, cropping, the flip test, sub-pixel decoding and the
+later stages of a cascade are inside. `keras_pose.export` writes it,
+`keras_pose.predict` calls it.
 """
 
 import keras
 import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
 
 from keras_pose import choices, codecs, geometry
 from keras_pose.data import photograph
-from keras_pose.models import folding, heads
+from keras_pose.models import cascade, folding, heads
 from keras_pose.people import MISSING_THRESHOLD
 
 PARALLEL = 4
@@ -33,26 +35,16 @@ class Server:
                 f"missing_threshold must be 0 ... 1, got {missing_threshold}"
             )
         self.model = model
-        self.codec = heads.codec_of(model)
+        first, *later = cascade.stages_of(model)
+        self.codec = heads.codec_of(first)
         self.skeleton = self.codec.skeleton
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
-        network = folding.fold_norms(model)
-        # Constant kernels get their CPU layout once, not at each call.
-        values = [(weight, weight.numpy()) for weight in network.variables]
-
-        def seen(crops):
-            with keras.StatelessScope(values):
-                outputs = network(crops, training=False)
-            return self.codec.seen(outputs)
-
-        # Traced once for all signatures.
-        self.seen = tf.function(
-            seen,
-            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
-            autograph=False,
-        )
+        self.seen = self._look(first)
+        self.later = [
+            (heads.codec_of(stage), self._look(stage)) for stage in later
+        ]
         boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
         self.encoded = tf.function(
             self._encoded,
@@ -79,9 +71,43 @@ class Server:
         """(height, width) of the network's input."""
         return self.model.input_shape[1:3]
 
+    @property
+    def score_is(self):
+        """What a joint's score is, in words."""
+        return heads.codec_of(self.model).score_is
+
+    def _look(self, stage):
+        """The function from crops to what a stage sees, traced once for all
+        signatures."""
+        network, codec = folding.fold_norms(stage), heads.codec_of(stage)
+        # Constant kernels get their CPU layout once, not at each call.
+        values = [(weight, weight.numpy()) for weight in network.variables]
+
+        def seen(crops):
+            with keras.StatelessScope(values):
+                outputs = network(crops, training=False)
+            return codec.seen(outputs)
+
+        function = tf.function(
+            seen,
+            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
+            autograph=False,
+        )
+
+        def look(crops):
+            if not self.flip:
+                return function(crops)
+            # one batch of both is faster than two calls
+            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
+            seen, mirrored = tf.split(function(both), 2)
+            return (seen + codec.mirror(mirrored)) / 2
+
+        return look
+
     def _encoded(self, encoded, boxes):
         """Files' bytes (B,) and boxes (B, 4)."""
-        return self._locate(encoded, boxes, photograph.crop_encoded)
+        crop = photograph.crop_encoded
+        return self._locate(encoded, boxes, crop, photograph.decode)
 
     def _images(self, images, boxes):
         """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
@@ -91,7 +117,7 @@ class Server:
         """The joints' names (K,), in the order of every other output."""
         return {"names": tf.constant(self.skeleton.joints)}
 
-    def _locate(self, pictures, boxes, crop):
+    def _locate(self, pictures, boxes, crop, decode=tf.identity):
         tf.debugging.assert_equal(
             tf.shape(pictures)[0],
             tf.shape(boxes)[0],
@@ -106,15 +132,30 @@ class Server:
                 tf.TensorSpec((2, 3), tf.float32),
             ),
         )
-        if self.flip:  # one batch of both is faster than two calls
-            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
-            seen, mirrored = tf.split(self.seen(both), 2)
-            seen = (seen + self.codec.mirror(mirrored)) / 2
-        else:
-            seen = self.seen(crops)
-        points, scores, occluded = self.codec.joints(seen, self.decoding)
+        points, scores, occluded = self.codec.joints(
+            self.seen(crops), self.decoding
+        )
+        joints = geometry.move(points, matrices, xp=tnp)
+        shown = tf.sqrt(tf.abs(tf.linalg.det(matrices[:, :, :2])))
+        squares = self.size[0] * shown
+        for codec, look in self.later:
+            sides = codec.sides(joints, squares)
+            crops, backs = tf.map_fn(
+                lambda one: photograph.crop_around(
+                    decode(one[0]), *one[1:], self.size
+                ),
+                (pictures, joints, sides),
+                parallel_iterations=PARALLEL,
+                fn_output_signature=(
+                    tf.TensorSpec((codec.count, *self.size, 3), tf.uint8),
+                    tf.TensorSpec((codec.count, 2, 3), tf.float32),
+                ),
+            )
+            seen = look(tf.reshape(crops, (-1, *self.size, 3)))
+            seen = tf.reshape(seen, (-1, codec.count, codec.count, 3))
+            joints, scores = codec.step(seen, joints, backs, sides)
         outputs = {
-            "joints": geometry.move(points, matrices, xp=tf.experimental.numpy),
+            "joints": joints,
             "scores": scores,
             "missing": scores < self.missing_threshold,
         }

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from keras_pose import choices, untrusted
 
 SIDES = ("left", "right")
+LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
+RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
+"""The diagonals of the torso; the first is MODEC's."""
 MOST = 1_000
 """Joints of a skeleton; whole-body ones have some hundred."""
 
@@ -108,6 +111,22 @@ class Skeleton:
     def limb_indices(self):
         """The limbs as pairs of joint indices."""
         return tuple((self.index(a), self.index(b)) for a, b in self.limbs)
+
+    @property
+    def diagonals(self):
+        """The torso's two diagonals as pairs of joint indices.
+
+        Raises:
+            ValueError: it has no such torso.
+        """
+        ends = LEFT_SHOULDER_RIGHT_HIP, RIGHT_SHOULDER_LEFT_HIP
+        missing = set(sum(ends, ())) - set(self.joints)
+        if missing:
+            raise ValueError(
+                f"skeleton {self.name} has no torso: expected left and right "
+                f"shoulder and hip, it lacks {', '.join(sorted(missing))}"
+            )
+        return tuple((self.index(a), self.index(b)) for a, b in ends)
 
     @property
     def groups(self):

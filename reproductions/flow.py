@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -66,6 +67,11 @@ class Paper:
     """(config, model, loss) -> lists of more metrics and of callbacks."""
     stages: Callable | None = None
     """config -> tuple of `training.Stage`; None: one training."""
+    check: Callable | None = None
+    """(config, data) -> ValueError if this paper cannot use the data."""
+    errors: Callable | None = None
+    """`Run` of a later stage of a cascade -> errors of the stage before, see
+    `Run.errors`."""
     costs: bool = False
     """Whether comparisons say what a network costs, too."""
     decoding: str = "quarter"
@@ -125,6 +131,8 @@ class Paper:
         keras.mixed_precision.set_global_policy(policy)
         runtime.prepare(config.seed, config.image_size)
         data = open_data(config.data, config.smoke)
+        if self.check:
+            self.check(config, data)
         title = self.doc.splitlines()[0].rstrip(".")
         return training.Run(
             title,
@@ -174,8 +182,11 @@ class Paper:
         for number in wanted:
             keras.backend.clear_session()
             last = stages.staged(run, parts, number)
+            if self.errors and last.starts_from:
+                last = replace(last, errors=partial(self.errors, last))
+            what = getattr(run.config, "method", self.name)
             print(
-                f"\n{run.config.method}, stage {last.origin['stage']}: "
+                f"\n{what}, stage {last.origin['stage']}: "
                 f"{last.config.stage}, {last.config.epochs} epochs",
                 flush=True,
             )

@@ -3,6 +3,7 @@
 from keras_pose.codecs import gaussians
 from keras_pose.codecs.codec import Codec
 from keras_pose.codecs.coordinates import Coordinates
+from keras_pose.codecs.displacements import Displacements
 from keras_pose.codecs.expectation import Expectation
 from keras_pose.codecs.heatmaps import Heatmaps
 from keras_pose.codecs.windowed import WindowedHeatmaps
@@ -10,6 +11,7 @@ from keras_pose.codecs.windowed import WindowedHeatmaps
 __all__ = [
     "Codec",
     "Coordinates",
+    "Displacements",
     "Expectation",
     "Heatmaps",
     "WindowedHeatmaps",

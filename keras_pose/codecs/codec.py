@@ -40,6 +40,9 @@ class Codec:
 
     score_is = "the height of the peak of its map"
     """What a joint's score is, in words, for people."""
+    refines = False
+    """Whether these are outputs of a later stage of a cascade, which looks at
+    crops around the joints of the outputs before: `displacements`."""
     tells_occlusion = False
     """Whether `joints` predicts which joints are occluded."""
 

@@ -59,6 +59,8 @@ class Augmentation:
     """Side of the copied patch / side of the square around the person."""
     half_body: float = 0.0
     """Share of samples that show half of the body, see `half_body`."""
+    shift: float = 0.0
+    """Largest shift of the crop in x and in y / side of the person's square."""
 
     def __post_init__(self):
         chances = "rotation_chance", "flip_chance", "masking", "half_body"
@@ -67,7 +69,7 @@ class Augmentation:
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in 0 ... 1, got {value}")
         choices.check("distribution", self.distribution, DISTRIBUTIONS)
-        for name in ("rotation", "zoom"):
+        for name in ("rotation", "zoom", "shift"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(
@@ -109,7 +111,7 @@ class Augmentation:
         for along, across in ((1, aspect), (aspect, 1)):
             angle = min(turn, math.atan2(across, along))  # of the diagonal
             reach.append(along * math.cos(angle) + across * math.sin(angle))
-        return side * max(reach)
+        return side * max(reach) + 2 * self.shift
 
 
 NONE = Augmentation(rotation=0.0, zoom=0.0, flip_chance=0.0, color=0.0)
@@ -133,7 +135,8 @@ def draw(augmentation, count, seed, epoch):
         joint on background; and, in 0 ... 1, pick (N,): which joint, and spots
         (N, SPOTS, 2): x and y of candidates for background. With half-body
         augmentation also half (N,): 1 for half of the body, and upper (N,): 1
-        for its upper half.
+        for its upper half. With shifts also shift (N, 2): x and y / side of
+        the person's square.
     """
     a = augmentation
     seed = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -180,4 +183,8 @@ def draw(augmentation, count, seed, epoch):
             "half": tf.cast(chance[0] < a.half_body, tf.float32),
             "upper": tf.cast(chance[1] < UPPER_CHANCE, tf.float32),
         }
+    if a.shift > 0:
+        stream = tf.random.fold_in(seed, 4)
+        spread = tf.random.stateless_uniform((count, 2), stream, -1.0, 1.0)
+        chances["shift"] = a.shift * spread
     return chances

@@ -138,6 +138,31 @@ def crop(image, box, size):
     return _sample(image, back, size), back
 
 
+def crop_around(image, points, side, size):
+    """Square crops around points of an upright picture, as `crop`.
+
+    Args:
+        image: (H, W, 3) uint8.
+        points: (K, 2) float32, x and y in its pixels; they may lie outside.
+        side: () pixels that fill the crops' height.
+        size: (height, width) of the crops.
+
+    Returns:
+        crops (K, height, width, 3) uint8, and the matrices (K, 2, 3) that take
+        their pixels to the picture's.
+    """
+    angles = tf.zeros_like(points[:, 0])
+    size_ = tuple(map(float, size))
+    matrix = geometry.crop_matrix(points, side + angles, angles, size_, xp=tnp)
+    backs = geometry.invert(matrix, xp=tnp)
+    cut = tf.map_fn(
+        lambda back: _sample(image, back, size),
+        backs,
+        fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
+    )
+    return cut, backs
+
+
 def _back(box, shape, size):
     """Matrix (2, 3) from a crop's pixels to those of an upright picture."""
     height, width = size

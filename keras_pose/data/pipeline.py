@@ -20,7 +20,15 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
 from keras_pose import cores, geometry
-from keras_pose.data import augment, crop, half_body, masking, reading, records
+from keras_pose.data import (
+    augment,
+    crop,
+    half_body,
+    joint_crops,
+    masking,
+    reading,
+    records,
+)
 from keras_pose.data.augment import Augmentation
 
 THREADS = max(2, cores.count() // 2)
@@ -44,6 +52,7 @@ def load(
     augmentation=None,
     people=None,
     neighbours=0,
+    around=None,
 ):
     """Batches of (images, labels).
 
@@ -67,6 +76,10 @@ def load(
         people: (N,) indices of the people; all by default.
         neighbours: most other people in the labels, nearest to the middle of
             the crop first.
+        around: `joint_crops.JointCrops`: crops are around one joint of each
+            person; labels are (B, P, K, 5), the last is 1 for that joint and 0
+            for the others. Each person is seen as often as it is in `people`;
+            in a pass in order always the same joints and errors.
     """
     if training:
         crops = augmented(
@@ -80,6 +93,7 @@ def load(
             augmentation=augmentation,
             people=people,
             neighbours=neighbours,
+            around=around,
         )
     else:
         crops = _in_order(
@@ -89,6 +103,7 @@ def load(
             batch_size,
             people=people,
             neighbours=neighbours,
+            around=around,
         )
     pair = as_written(lambda crop: (crop["image"], crop["labels"]))
     return crops.map(pair).prefetch(2)
@@ -106,6 +121,7 @@ def augmented(
     augmentation=None,
     people=None,
     neighbours=0,
+    around=None,
 ):
     """The training batches of `load`, as dicts with the augmentation.
 
@@ -126,6 +142,8 @@ def augmented(
     def epoch(number):
         order = shuffled(count, seed, number)
         chances = augment.draw(augmentation, count, seed, number)
+        if around:
+            chances |= joint_crops.draw(count, seed, number)
         chances = {k: tf.gather(v, order) for k, v in chances.items()}
         samples = tf.data.Dataset.from_tensor_slices(
             {"index": tf.gather(rows, order)} | chances
@@ -134,7 +152,7 @@ def augmented(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
     samples = epochs.flat_map(as_written(epoch)).skip(first_step)
-    return _crops(dataset, index, samples, size, neighbours)
+    return _crops(dataset, index, samples, size, neighbours, around)
 
 
 def choose(count, wanted):
@@ -195,6 +213,7 @@ def _in_order(
     shift=(0.0, 0.0),
     people=None,
     neighbours=0,
+    around=None,
 ):
     """Batches of `_crops` in order; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
@@ -207,19 +226,22 @@ def _in_order(
     chances = augment.draw(augment.NONE, count, 0, 0)
     chances["zoom"] *= tf.cast(zoom, tf.float32)
     chances["shift"] = np.broadcast_to(np.float32(shift), (count, 2))
+    if around:
+        chances |= joint_crops.draw(count, 0, 0)
     samples = tf.data.Dataset.from_tensor_slices(
         {"index": rows} | chances
     ).batch(batch_size)
-    crops = _crops(dataset, index, samples, size, neighbours)
+    crops = _crops(dataset, index, samples, size, neighbours, around)
     length = -(-count // batch_size)
     return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _crops(dataset, index, samples, size, neighbours):
+def _crops(dataset, index, samples, size, neighbours, around=None):
     """Batches of dicts of image, labels, back (crop -> photograph) and, with
     keypoint masking, the values of `masking.place`.
 
-    `samples` are batches of dicts of index and the values of `augment.draw`.
+    `samples` are batches of dicts of index and the values of `augment.draw`
+    and, with `around`, of `joint_crops.draw`.
     """
     height, width = size
     mirror = tf.constant(dataset.skeleton.mirror)
@@ -251,6 +273,17 @@ def _crops(dataset, index, samples, size, neighbours):
                 width / height,
             )
             sample = sample | {"zoom": sample["zoom"] * zoom}
+        own = None
+        if around:
+            center, zoom, own = joint_crops.focus(
+                around,
+                sample,
+                record["joints"][:, 0],
+                record["flags"][:, 0],
+                record["box"][:, 0],
+                side,
+            )
+            sample = sample | {"zoom": sample["zoom"] * zoom}
         matrix = geometry.crop_matrix(
             center,
             side * sample["zoom"],
@@ -268,7 +301,7 @@ def _crops(dataset, index, samples, size, neighbours):
             "inside": inside,
             "gain": sample["gain"],
             "labels": _labels(
-                record, matrix, sample["flip"], mirror, neighbours, size
+                record, matrix, sample["flip"], mirror, neighbours, size, own
             ),
             "back": geometry.compose(record["matrix"], back, xp=tnp),
         }
@@ -313,8 +346,9 @@ def _crops(dataset, index, samples, size, neighbours):
     )
 
 
-def _labels(record, matrix, flip, mirror, neighbours, size):
-    """(B, 1 + neighbours, K, 4): joints through `matrix`, as `load` says."""
+def _labels(record, matrix, flip, mirror, neighbours, size, own=None):
+    """(B, 1 + neighbours, K, 4 or 5): joints through `matrix`, as `load` says;
+    `own` (B, K) is the last column."""
     shown = slice(None) if neighbours else slice(1)
     joints = geometry.move(record["joints"][:, shown], matrix[:, None], xp=tnp)
     flags = record["flags"][:, shown]
@@ -329,17 +363,15 @@ def _labels(record, matrix, flip, mirror, neighbours, size):
     joints = tf.where(flags > 0, joints, 0.0)
     zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
     head = (record["head_size"][:, 0] * zoom)[:, None, None, None]
-    labels = tf.concat(
-        [
-            joints,
-            tf.cast(flags, tf.float32),
-            tf.ones_like(joints[..., :1]) * head,
-        ],
-        axis=-1,
-    )
+    ones = tf.ones_like(joints[..., :1])
+    columns = [joints, tf.cast(flags, tf.float32), ones * head]
+    if own is not None:
+        columns.append(ones * own[:, None, :, None])
+    labels = tf.concat(columns, axis=-1)
     swapped = tf.gather(labels, mirror, axis=2)
     labels = tf.where(flip[:, None, None, None] > 0, swapped, labels)
-    return tf.ensure_shape(labels, (None, 1 + neighbours, len(mirror), 4))
+    shape = None, 1 + neighbours, len(mirror), len(columns) + 1
+    return tf.ensure_shape(labels, shape)
 
 
 def _nearest(joints, flags, neighbours, size):

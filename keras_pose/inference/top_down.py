@@ -4,7 +4,8 @@ Flip test: the mirrored picture's maps are mirrored back, left and right joints
 swapped, and averaged with the originals. Pyramid test: the maps of several
 crops of a person, larger and smaller, are resampled to one frame and averaged
 as probabilities (HSM, section IV; the six scales 0.7 ... 1.3 are PyraNet's,
-https://arxiv.org/abs/1708.01101).
+https://arxiv.org/abs/1708.01101). The later stages of a cascade start from that
+(`inference.refinement`).
 """
 
 import numpy as np
@@ -12,7 +13,10 @@ from keras import ops
 
 from keras_pose import console, geometry
 from keras_pose.data import annotations, pipeline
-from keras_pose.inference import suppress
+from keras_pose.inference import refinement, suppress
+from keras_pose.inference.looks import check_finite, look, repeat_last
+from keras_pose.models import cascade
+from keras_pose.models import model as models
 from keras_pose.models.heads import codec_of, supervised_stages
 from keras_pose.people import Poses
 
@@ -35,22 +39,10 @@ def probabilities(model, images, flip=False, batch_size=None):
     joints = codec_of(model).count
     step = batch_size or len(images)
     maps = [
-        _padded(model, images[start : start + step], flip, step)
+        look(model, images[start : start + step], flip, step)
         for start in range(0, len(images), step)
     ]
     return np.concatenate(maps)[..., :joints]
-
-
-def _seen(model, images, flip, flip_shift=None):
-    """The codec's `seen` of images, averaged with the mirrored ones: numpy."""
-    codec = codec_of(model)
-    images = np.asarray(images)
-    seen = codec.seen(model.predict_on_batch(images))
-    if flip:
-        images = np.ascontiguousarray(images[:, :, ::-1])
-        mirrored = codec.seen(model.predict_on_batch(images))
-        seen = (seen + codec.mirror(mirrored, flip_shift)) / 2
-    return ops.convert_to_numpy(seen)
 
 
 def predict_people(
@@ -92,6 +84,7 @@ def predict_people(
         ValueError: other skeleton, unknown or empty split, or the model's maps
             are not finite (names the first person).
     """
+    model, *later = cascade.stages_of(model)
     codec = codec_of(model)
     if codec.skeleton != dataset.skeleton:
         raise ValueError(
@@ -116,22 +109,23 @@ def predict_people(
         )
         for step in zooms
     ]
-    joints, scores, kept, occluded = [], [], [], []
+    joints, scores, kept, occluded, crops = [], [], [], [], []
     title = f"predict {split}"
     with console.progress(total=count, desc=title, unit=" people") as bar:
         for batch in zip(*views, strict=True):
             looks = [
-                _padded(model, images, flip, min(batch_size, count), flip_shift)
+                look(model, images, flip, min(batch_size, count), flip_shift)
                 for images, _ in batch
             ]
             seen = codec.merge(looks, zooms, size)
             seen = ops.convert_to_numpy(seen)
-            _check_finite(seen, dataset, split, bar.n, people)
+            check_finite(seen, dataset, split, bar.n, people)
             points, peaks, hidden = codec.joints(seen, decoding)
             matrices = _usual(batch[0][1], zooms[0], size)
             points = ops.convert_to_numpy(points).astype("float64")
             joints.append(geometry.move(points, matrices))
             scores.append(ops.convert_to_numpy(peaks))
+            crops.append(matrices)
             if hidden is not None:
                 occluded.append(ops.convert_to_numpy(hidden))
             if keep_maps:
@@ -140,6 +134,21 @@ def predict_people(
     joints, scores = np.concatenate(joints), np.concatenate(scores)
     subjects = annotations.read_subjects(dataset, split)
     rows = np.arange(len(subjects)) if people is None else np.asarray(people)
+    for stage in later:
+        joints, scores = refinement.refine(
+            stage,
+            dataset,
+            split,
+            joints,
+            np.concatenate(crops),
+            (
+                np.broadcast_to(zoom, len(rows)),
+                np.broadcast_to(shift, (len(rows), 2)),
+                rows,
+            ),
+            batch_size=batch_size,
+            flip=flip,
+        )
     detected = annotations.is_detected(dataset, split)
     sides = geometry.PERSON_PIXELS * subjects.scale[rows]
     if dataset.aspect:
@@ -172,10 +181,21 @@ def predict_stages(model, dataset, split, *, batch_size, decoding="quarter"):
         {name of the stage: `people.Poses`}, see `heads.supervised_stages`.
     """
     stages = supervised_stages(model)
+    if codec_of(model).refines:  # up to each stage, it is a cascade, too
+        settings = {"batch_size": batch_size, "decoding": decoding}
+        return {
+            name: predict_people(
+                models.last_output(model, model.output_names[number]),
+                dataset,
+                split,
+                **settings,
+            )
+            for name, (_, number, _) in stages.items()
+        }
     found = {name: ([], []) for name in stages}
     views = pipeline.views(dataset, split, model.input_shape[1:3], batch_size)
     for images, matrices in views:
-        outputs = model.predict_on_batch(_repeated(images, batch_size))
+        outputs = model.predict_on_batch(repeat_last(images, batch_size))
         outputs = outputs if len(model.outputs) > 1 else [outputs]
         matrices = np.asarray(matrices, "float64")
         for name, (codec, number, stage) in stages.items():
@@ -230,20 +250,6 @@ def predict_boxes(
     ]
 
 
-def _padded(model, images, flip, count, flip_shift=None):
-    """`_seen` in a batch of `count`: another size would be traced again, which
-    takes a two-stack hourglass longer than a few hundred people."""
-    maps = _seen(model, _repeated(images, count), flip, flip_shift)
-    return maps[: len(images)]
-
-
-def _repeated(images, count):
-    """Images (B, H, W, 3) and the last again, until there are `count`."""
-    images = np.asarray(images)
-    padding = np.repeat(images[-1:], count - len(images), axis=0)
-    return np.concatenate([images, padding])
-
-
 def _usual(matrices, zoom, size):
     """(B, 2, 3) crop -> photograph at zoom 1, from matrices at another zoom."""
     height, width = size
@@ -252,16 +258,3 @@ def _usual(matrices, zoom, size):
         [np.eye(2) / zoom, (middle - middle / zoom)[:, None]], axis=1
     )
     return geometry.compose(np.asarray(matrices, "float64"), usual)
-
-
-def _check_finite(maps, dataset, split, first, people=None):
-    """ValueError that names the first person whose maps are not finite."""
-    bad = np.flatnonzero(~np.isfinite(maps.reshape(len(maps), -1)).all(axis=1))
-    if bad.size:
-        person = first + bad[0]
-        person = person if people is None else people[person]
-        name = annotations.read_subjects(dataset, split).names[person]
-        raise ValueError(
-            f"the model's maps are NaN or infinite for {name} (person {person} "
-            f"of {split}, from 0): its training diverged"
-        )

@@ -23,10 +23,13 @@ from keras import ops
 from keras_pose import choices
 from keras_pose.codecs.codec import HasCodec
 from keras_pose.metrics.shares import Shares, mean_score, scores
-from keras_pose.skeletons import SKELETONS, without_side
+from keras_pose.skeletons import (
+    LEFT_SHOULDER_RIGHT_HIP,
+    RIGHT_SHOULDER_LEFT_HIP,
+    SKELETONS,
+    without_side,
+)
 
-LEFT_SHOULDER_RIGHT_HIP = ("left_shoulder", "right_hip")
-RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
 ELBOWS_AND_WRISTS = ("elbow", "wrist")
 COLUMNS = {
     # With LSP's two joints of the head the columns average to the mean that
@@ -220,9 +223,13 @@ class PosePCK(HasCodec, keras.metrics.Metric):
         # The argmax of NaN depends on the backend: such joints are misses.
         finite = ops.isfinite(heights)[..., None]
         points = ops.where(finite, points, float("nan"))
+        labels = ops.cast(labels, "float32")[:, 0]
         correct, counted = PROTOCOLS[self.protocol].hits(
-            ops.cast(labels, "float32")[:, 0], points, self.codec.skeleton
+            labels, points, self.codec.skeleton
         )
+        if labels.shape[-1] > 4:  # only the joint that the crop is around
+            own = labels[..., 4] > 0
+            correct, counted = correct & own, counted & own
         weight = 1.0
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))

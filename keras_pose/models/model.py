@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_pose import choices, files, provenance, untrusted
 from keras_pose.models import local_contrast, windows
+from keras_pose.models.alexnet import LocalResponseNorm
+from keras_pose.models.cascade import stages_of
 from keras_pose.models.center_map import CenterMap
 from keras_pose.models.heads import PoseMaps, codec_of, codecs_of
 from keras_pose.models.normalization import BatchNormalization
@@ -27,7 +29,8 @@ class PoseModel(keras.Model):
     outputs. `fit`, `evaluate` and `save` are Keras' own.
 
     Images (B, H, W, 3) uint8 -> the outputs of its `PoseMaps`, coarse to fine
-    if there are several; the last is the result.
+    if there are several; the last is the result. Of a cascade
+    (`models.cascade`) the loss sees the last output alone.
     """
 
     _provenance = "{}"
@@ -94,7 +97,7 @@ class PoseModel(keras.Model):
         if not hasattr(loss, "reduced_terms"):
             raise ValueError(f"loss must be a losses.PoseLoss, got {loss!r}")
         super().compile(optimizer, **settings)
-        codecs = codecs_of(self)
+        codecs = self._supervised(codecs_of(self))
         if loss.codecs != codecs:
             raise ValueError(
                 f"the loss expects outputs of {_listed(loss.codecs)}, but they "
@@ -110,6 +113,8 @@ class PoseModel(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """The sum of the terms; several terms are logged by name."""
+        if self.codec.refines:
+            y_pred = y_pred[-1]
         costs = self.loss.reduced_terms(y, y_pred, sample_weight)
         for term in self.terms:
             term.update_state(costs[term.name])
@@ -137,10 +142,15 @@ class PoseModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    def _supervised(self, each):
+        """Of one for each output, those that the loss sees: a list."""
+        return each[-1:] if self.codec.refines else each
+
     def _names_of_terms(self, loss, codecs):
         """Names of the loss' terms, if there is more than one."""
         labels = np.zeros((1, 1, codecs[-1].count, 4), "float32")
-        outputs = [np.zeros((1, *o.shape[1:]), "float32") for o in self.outputs]
+        outputs = self._supervised(self.outputs)
+        outputs = [np.zeros((1, *o.shape[1:]), "float32") for o in outputs]
         one = outputs[0] if len(outputs) == 1 else outputs
         names = tuple(loss.terms(labels, one))
         return names if len(names) > 1 else ()
@@ -187,7 +197,7 @@ def load_whole(path):
         model = keras.saving.load_model(
             place, KNOWN, compile=False, safe_mode=True
         )
-        codec_of(model)
+        stages_of(model)
     except Exception as error:  # Keras raises anything on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} cannot be used: {reason}") from None
@@ -299,14 +309,17 @@ def check_members(path):
 def last_output(model, part=None):
     """The model with only the last output of `model`; it shares its layers.
 
-    `part`: name of another output; ValueError if there is none.
+    A stage of a cascade keeps the stages before it. `part`: name of another
+    output; ValueError if there is none.
     """
     if part is not None:
         choices.check("part", part, model.output_names)
     if len(model.outputs) > 1:
         facts = provenance.of(model)
-        name = part or model.output_names[-1]
-        outputs = model.outputs[model.output_names.index(name)]
+        number = model.output_names.index(part or model.output_names[-1])
+        outputs = model.outputs[number]
+        if codecs_of(model)[number].refines:
+            outputs = model.outputs[: number + 1]
         model = PoseModel(model.input, outputs, name=model.name)
         model.provenance = facts
     return _without_xla(model)
@@ -340,6 +353,7 @@ KNOWN = {
             *(windows.JointMaps, windows.PlaceWindows),
         )
     },
+    "keras_pose>LocalResponseNorm": LocalResponseNorm,
     "keras_pose>JointlyTrained": PoseModel,  # its name in earlier files
     "JointlyTrained": PoseModel,
 }

@@ -85,6 +85,9 @@ class Augmentation:
     half_body: float = 0.0
     """Share of the samples that show the upper or the lower body alone, of
     people with more than 8 labelled joints (HRNet's code, on COCO: 0.3)."""
+    shift: float = 0.0
+    """Largest random shift of the crop in x and in y / side of the person's
+    square."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from keras_pose import console, files, provenance, untrusted
-from keras_pose.data import pipeline
+from keras_pose.data import joint_crops, pipeline
 from keras_pose.data.augment import Augmentation
 from keras_pose.training import callbacks, initial, schedule
 from keras_pose.training import folder as names
@@ -65,7 +66,14 @@ def _fit(model, run, extra, folder, stop):
             )
         chosen = pipeline.choose(people, config.train_people)
         people = config.train_people
-    steps = SMOKE_STEPS if config.smoke else people // config.batch_size
+    around, tested = _around(run, folder, description), None
+    if around:
+        chosen = joint_crops.repeated(
+            np.arange(people) if chosen is None else chosen, around
+        )
+        tested = joint_crops.repeated(np.arange(data.people("val")), around)
+    samples = people if chosen is None else len(chosen)
+    steps = SMOKE_STEPS if config.smoke else samples // config.batch_size
     if steps == 0:
         raise ValueError(
             f"{data.folder}: {people} people in split train do not fill one "
@@ -107,7 +115,7 @@ def _fit(model, run, extra, folder, stop):
         stage,
         paper=run.paper,
         command=description["command"],
-        **({} if chosen is None else {"people": people}),
+        **({} if config.train_people is None else {"people": people}),
     )
     if checkpoint:
         record.resume(model)
@@ -132,7 +140,15 @@ def _fit(model, run, extra, folder, stop):
             "convert with --whole-images"
         )
     neighbours = getattr(config, "neighbours", 0)
-    held_out = pipeline.load(data, "val", size, batch, neighbours=neighbours)
+    held_out = pipeline.load(
+        data,
+        "val",
+        size,
+        batch,
+        neighbours=neighbours,
+        people=tested,
+        around=around,
+    )
     watched = console.is_terminal(sys.stdout)
     lines = callbacks.EpochLine(run.metric, config.epochs)
     followers = [
@@ -163,6 +179,7 @@ def _fit(model, run, extra, folder, stop):
             augmentation=augmentation,
             people=chosen,
             neighbours=neighbours,
+            around=around,
         )
         model.fit(
             train,
@@ -175,6 +192,27 @@ def _fit(model, run, extra, folder, stop):
             callbacks=followers,
         )
     return pd.DataFrame(record.rows)
+
+
+def _around(run, folder, description):
+    """`JointCrops` of a later stage of a cascade, else None.
+
+    The errors of the stage before are measured once: a run that is continued
+    has them in `description`.
+    """
+    if run.errors is None:
+        return None
+    if names.ERRORS not in description:
+        description[names.ERRORS] = run.errors()
+        names.write_run(folder, description)
+    errors = description[names.ERRORS]
+    return joint_crops.JointCrops(
+        run.data.skeleton.diagonals,
+        errors["mean"],
+        errors["covariance"],
+        run.config.sigma,
+        run.config.crops,
+    )
 
 
 def _take(model, run, folder, description):

@@ -39,8 +39,8 @@ FREE = {"epochs", "output", "restart", "data", "preset", "initial_weights"}
 are compared by their checksums."""
 START = "starts_from_sha256"
 """Checksum in run.json of the weights that it started from."""
-INITIAL = "initial"
-"""What run.json says of the layers that were taken, see `initial.Taken`."""
+INITIAL, ERRORS = "initial", "errors"
+"""What run.json says of `initial.Taken` layers, and what `Run.errors` found."""
 NETWORKS = 2
 """Increased when the same settings come to mean another network: since 2,
 strided convolutions pad as in Torch. Runs of another number are refused."""
@@ -68,6 +68,8 @@ class Run:
     read_weights: Callable | None = None
     """path -> weights to start from, as `initial.take` wants them, and what is
     known of them, see `keras_pose.provenance`."""
+    errors: Callable | None = None
+    """() -> errors of a cascade's stage before, see `inference.errors`."""
 
     def start(self):
         """The file of the weights that it starts from, or None."""
@@ -127,8 +129,8 @@ def claim(folder, run):
         before = newest and newest.state.get("run")
     if newest and newest.epoch > run.config.epochs:
         description = before  # keeps the number of epochs trained
-    if before and INITIAL in before:
-        description[INITIAL] = before[INITIAL]
+    kept = {INITIAL, ERRORS} & (before or {}).keys()
+    description |= {name: before[name] for name in kept}
     write_run(folder, description)
     return description, newest
 

@@ -145,6 +145,11 @@ class SGD(Optimizer, keras.optimizers.SGD):
         )
 
 
+@keras.saving.register_keras_serializable("keras_pose")
+class Adagrad(Optimizer, keras.optimizers.Adagrad):
+    """J. Duchi et al., "Adaptive Subgradient Methods", JMLR 2011."""
+
+
 def adam(config, **settings):
     """Adam of a `Config`."""
     clip = config.clip_norm
