@@ -130,11 +130,12 @@ def _serving(server, model):
         "joints": server.skeleton.joints,
         "limbs": server.skeleton.limbs,
         "input": {"height": height, "width": width},
-        "outputs": _described(server.codec),
-        "later stages": [_described(codec) for codec, _ in server.later],
+        "outputs": {"codec": type(server.result).__name__}
+        | server.result.get_config(),
+        "stages": 1 + len(server.later),
         "decoding": server.decoding,
         "flip": server.flip,
-        "score": server.score_is,
+        "score": server.result.score_is,
         "missing_threshold": server.missing_threshold,
         "occluded": server.codec.tells_occlusion,
         "boxes": "x, y, width, height in pixels of the upright photograph; "
@@ -142,11 +143,6 @@ def _serving(server, model):
         "pixels": "the centre of the first pixel is (0, 0)",
         "example": EXAMPLE.splitlines(),
     }
-
-
-def _described(codec):
-    """A codec's name and settings."""
-    return {"codec": type(codec).__name__} | codec.get_config()
 
 
 def main(config):

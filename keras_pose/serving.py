@@ -36,7 +36,7 @@ class Server:
             )
         self.model = model
         first, *later = cascade.stages_of(model)
-        self.codec = heads.codec_of(first)
+        self.codec, self.result = map(heads.codec_of, (first, model))
         self.skeleton = self.codec.skeleton
         self.flip = flip
         self.decoding = decoding
@@ -70,11 +70,6 @@ class Server:
     def size(self):
         """(height, width) of the network's input."""
         return self.model.input_shape[1:3]
-
-    @property
-    def score_is(self):
-        """What a joint's score is, in words."""
-        return heads.codec_of(self.model).score_is
 
     def _look(self, stage):
         """The function from crops to what a stage sees, traced once for all

@@ -50,7 +50,11 @@ def decode(encoded):
     )
     with tf.control_dependencies([_check_pixels(size)]):
         encoded = tf.identity(encoded)
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image = tf.cond(
+        is_jpeg,  # as `crops.decode_window` does
+        lambda: tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(encoded, 3, expand_animations=False),
+    )
     image = tf.ensure_shape(image, (None, None, 3))
     transposed, mirrored, inverted = _turns(encoded)
     flipped = tf.boolean_mask([0, 1], [inverted, mirrored])
@@ -139,21 +143,15 @@ def crop(image, box, size):
 
 
 def crop_around(image, points, side, size):
-    """Square crops around points of an upright picture, as `crop`.
+    """`crop`s of an upright picture around points (K, 2), also outside of it.
 
-    Args:
-        image: (H, W, 3) uint8.
-        points: (K, 2) float32, x and y in its pixels; they may lie outside.
-        side: () pixels that fill the crops' height.
-        size: (height, width) of the crops.
-
-    Returns:
-        crops (K, height, width, 3) uint8, and the matrices (K, 2, 3) that take
-        their pixels to the picture's.
+    `side` () of its pixels fill their height. Returns crops (K, height, width,
+    3) and their matrices (K, 2, 3) to the picture.
     """
-    angles = tf.zeros_like(points[:, 0])
-    size_ = tuple(map(float, size))
-    matrix = geometry.crop_matrix(points, side + angles, angles, size_, xp=tnp)
+    zeros = tf.zeros_like(points[:, 0])
+    matrix = geometry.crop_matrix(
+        points, zeros + side, zeros, tuple(map(float, size)), xp=tnp
+    )
     backs = geometry.invert(matrix, xp=tnp)
     cut = tf.map_fn(
         lambda back: _sample(image, back, size),
