@@ -43,7 +43,8 @@ class Config:
     """Split to score."""
     part: str | None = None
     """Of a model with several outputs, the name of the one to score; by default
-    the last. CPN's GlobalNet is global4; a wrong name lists all."""
+    the last. CPN's GlobalNet is global4, DeepPose's first stage stage1; a wrong
+    name lists all."""
     protocol: str | None = None
     """How to score: pckh, pck-torso, pcp-strict ... (an unknown name lists
     all); by default the data set's own. oks: average precision. lsp: PCK@0.2

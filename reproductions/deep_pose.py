@@ -25,11 +25,12 @@ Departs    one network for all joints of a stage, with own weights, of whose
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
 
-from keras_pose import codecs, console, losses, training
+from keras_pose import codecs, console, drawing, losses, training
 from keras_pose.data import pipeline
 from keras_pose.inference import errors
 from keras_pose.models import (
@@ -40,8 +41,11 @@ from keras_pose.models import (
     resnet,
 )
 from keras_pose.models import model as models
+from keras_pose.report import cascades
+from keras_pose.training import folder as names
 from reproductions import flow
 
+PICTURE = "cascade.png"
 DEEPEST = 3
 """Most stages (the paper has three)."""
 
@@ -63,7 +67,7 @@ class Config(training.ResNets, training.Comparison, training.Config):
     """Normalisation in AlexNet: local response, or batch (ours)."""
     groups: Literal[1, 2] = 1
     """Groups of channels in AlexNet's layers 2, 4 and 5 (not stated)."""
-    dropout: float = alexnet.DROPOUT
+    dropout: float = 0.6
     """Share of AlexNet's dense features that are dropped."""
     loss: Literal["l2", "smooth_l1"] = "l2"
     """Of the errors of the coordinates (mmpose's code: smooth_l1)."""
@@ -103,14 +107,14 @@ class Config(training.ResNets, training.Comparison, training.Config):
         },
         "laptop": {
             **training.LAPTOP,
-            "epochs": 60,
+            "epochs": 48,
             "learning_rate": 1e-3,
             "warmup_epochs": 1,
             "patience": 4,
             "optimizer": "adam",
             "weights": "none",
             "width": 0.5,
-            "crops": 4,
+            "crops": 1,
         },
     }
 
@@ -222,7 +226,8 @@ def measure_errors(run):
 def paper():
     """The parts specific to this paper; `flow` has the rest of a run."""
     parts = build_model, build_loss, build_optimizer, None, stages
-    return flow.Paper("deep_pose", __doc__, *parts, check, measure_errors)
+    parts = *parts, check, measure_errors
+    return flow.Paper("deep_pose", __doc__, *parts, draw=draw)
 
 
 def variants(config):
@@ -235,6 +240,18 @@ def variants(config):
         }
         for number in range(1, config.stages + 1)
     }  # fmt: skip
+
+
+def draw(run):
+    """Writes cascade.png beside the cascade of a `Run`: see `cascades`."""
+    if not run.starts_from:
+        return
+    folder = Path(run.config.output)
+    model = models.load_model(folder / names.BEST)
+    split, batch = flow.held_out(run.data), run.config.batch_size
+    drawn = cascades.draw_cascade(model, run.data, split, batch)
+    drawing.save(drawn, folder / PICTURE)
+    print(f"{folder / PICTURE}: a joint's first point (red) and last (green).")
 
 
 def main(config):

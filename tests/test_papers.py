@@ -24,6 +24,7 @@ AUGMENTATIONS = {
     "cascaded_pyramid": ((0.7, 1.3), 45, 0.5, 0.2),  # pytorch-cpn's code
     "convolutional_pose_machines": ((0.7, 1.3), 40, 1, 0),  # authors' code
     "efficient_localization": ((0.5, 1.5), 20, 1, 0),  # ranges, no code
+    "deep_pose": ((1, 1), 0, 0, 0),  # translation and mirroring alone
     "hrnet": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
     "hsm_loss": NEWELLS,  # section IV-A: "follows" it
     "integral_regression": ((0.75, 1.25), 60, 0.6, 0.2),  # code
@@ -140,6 +141,7 @@ def test_paper_trains_reports_and_exports(
         "SHA256SUMS",  # it is finished
     }
     assert ("windows.png" in written) == (name == "efficient_localization")
+    assert (name == "deep_pose") == ("cascade.png" in written)
     header = json.loads((run / "predictions-header.json").read_text())
     assert header["trained_on"] == ["drawn people"]
     assert "warning" not in header  # these people are drawn as well

@@ -27,6 +27,7 @@ import pandas as pd
 from keras_pose import files
 from keras_pose.console import progress, run
 from keras_pose.models import (
+    alexnet,
     cascaded_pyramid,
     convolutional_pose_machines,
     direct_regression,
@@ -111,6 +112,11 @@ def pooled(images, joints, depth):
     return direct_regression.regression_head(features, joints)
 
 
+def regressed(images, joints, groups=1):
+    """One stage of DeepPose."""
+    return alexnet.alexnet(images, joints, groups=groups)
+
+
 def convolved(images, joints, depth):
     """ResNet-FCN on the same backbone."""
     features = resnet.resnet_features(images, depth, weights="none")
@@ -169,6 +175,15 @@ DIRECT = {
     ((224, 224), 14): {50: 23_565_404},
 }
 """Size and joints, depth: mmpose's DeepPose; by hand, ResNet and 2 K x 2049."""
+ALEXNETS = {
+    (10, 1): (58_363_284, 1.131),
+    (14, 1): (58_396_060, 1.131),
+    (16, 1): (58_412_448, 1.131),
+    (10, 2): (56_950_164, None),
+    (14, 2): (56_982_940, None),
+    (16, 2): (56_999_328, None),
+}
+"""Joints and groups: one stage of DeepPose, counted by hand from its layers."""
 HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
 """Width: HRNet, counted in the authors' code."""
 MACHINES = {
@@ -225,6 +240,17 @@ ROWS = (
         )
         for sizes, depths in DIRECT.items()
         for depth, count in depths.items()
+    ),
+    *(
+        Row(
+            f"DeepPose, AlexNet, {joints} joints"
+            f"{', two groups' if groups > 1 else ''}",
+            partial(regressed, groups=groups),
+            (220, 220),
+            joints,
+            *figures,
+        )
+        for (joints, groups), figures in ALEXNETS.items()
     ),
     Row("ResNet-FCN, ResNet-50", partial(convolved, depth=50)),
     *(

@@ -29,7 +29,6 @@ POOLED = (0, 1, 4)
 GROUPED = (1, 3, 4)
 """Convolutions of two groups, where there are groups."""
 DENSE = 4096
-DROPOUT = 0.6
 DEVIATION = 0.01
 """Of the last layer's initial kernel."""
 
@@ -77,9 +76,7 @@ class LocalResponseNorm(layers.Layer):
         return super().get_config() | settings
 
 
-def alexnet(
-    images, joints, *, width=1.0, dropout=DROPOUT, norm="lrn", groups=1
-):
+def alexnet(images, joints, *, width=1.0, dropout=0.6, norm="lrn", groups=1):
     """Images (B, H, W, 3) uint8 to x and y (B, joints, 2), not activated.
 
     Args:
