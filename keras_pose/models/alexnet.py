@@ -19,6 +19,7 @@ import keras
 from keras import initializers, layers, ops
 
 from keras_pose import choices
+from keras_pose.models import direct_regression
 from keras_pose.models.normalization import BatchNormalization
 
 NORMS = ("lrn", "batch")
@@ -29,8 +30,6 @@ POOLED = (0, 1, 4)
 GROUPED = (1, 3, 4)
 """Convolutions of two groups, where there are groups."""
 DENSE = 4096
-DEVIATION = 0.01
-"""Of the last layer's initial kernel."""
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -124,12 +123,7 @@ def alexnet(images, joints, *, width=1.0, dropout=0.6, norm="lrn", groups=1):
             name=f"dense{number}",
         )(x)
         x = layers.Dropout(dropout, name=f"dense{number}_dropout")(x)
-    x = layers.Dense(
-        2 * joints,
-        kernel_initializer=initializers.RandomNormal(stddev=DEVIATION),
-        name="head_points",
-    )(x)
-    return layers.Reshape((joints, 2), name="head_pairs")(x)
+    return direct_regression.read_points(x, joints)
 
 
 def _even(channels):

@@ -16,6 +16,11 @@ DEVIATION = 0.01
 def regression_head(features, joints):
     """Features (B, h, w, C) to x and y (B, joints, 2), not activated."""
     x = layers.GlobalAveragePooling2D(name="head_pool")(features)
+    return read_points(x, joints)
+
+
+def read_points(x, joints):
+    """A dense layer: (B, C) to x and y (B, joints, 2), not activated."""
     x = layers.Dense(
         2 * joints,
         kernel_initializer=initializers.RandomNormal(stddev=DEVIATION),
