@@ -17,9 +17,12 @@ import keras
 import numpy as np
 from keras_pose.codecs import (Coordinates, Expectation, Heatmaps,
                                WindowedHeatmaps, gaussians)
+from keras_pose.codecs import (Coordinates, Displacements, Expectation,
+                               Heatmaps, gaussians)
 from keras_pose.losses import (HSM, OHKM, HeatmapMSE, JointRegression,
                                 PerOutput, StructureAware)
 from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
+from keras_pose.models.alexnet import LocalResponseNorm
 from keras_pose.models.heads import PoseMaps
 from keras_pose.models.model import PoseModel
 from keras_pose.models.efficient_localization import coarse_model, fine_model
@@ -62,6 +65,18 @@ out["mined"] = float(mined(labels, keras.ops.convert_to_tensor(maps)))
 resized = AlignedResize((5, 17))(keras.ops.convert_to_tensor(maps[:, 0]))
 out["resized"] = np.asarray(
     keras.ops.convert_to_numpy(resized)).ravel()[::37].tolist()
+normed = LocalResponseNorm(alpha=0.5)(keras.ops.convert_to_tensor(maps[:, 0]))
+out["normed"] = np.asarray(
+    keras.ops.convert_to_numpy(normed)).ravel()[::37].tolist()
+codec = Displacements("mpii", (32, 48))
+points, squares = 9 * labels[:, 0, :, :2], np.array([400.0, 300], "float32")
+backs = rng.uniform(0.5, 2, (2, 16, 2, 3)).astype("float32")
+sides = codec.sides(points, squares)
+seen = keras.ops.convert_to_tensor(
+    rng.uniform(-0.5, 0.5, (2, 16, 16, 3)).astype("float32"))
+for value in (sides, *codec.step(seen, points, backs, sides)):
+    out[f"refined {len(out)}"] = np.asarray(
+        keras.ops.convert_to_numpy(value)).ravel().tolist()
 for codec in (Heatmaps("mpii", alignment="udp"), Heatmaps("mpii", 4, "corner"),
               Expectation("mpii", (32, 48), debias=True),
               Coordinates("mpii", (32, 48))):
