@@ -20,7 +20,7 @@ from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
 from keras_pose.inference.top_down import predict_people
-from keras_pose.models import macs, weights
+from keras_pose.models import cascade, macs, weights
 from keras_pose.models import model as models
 from keras_pose.report import charts
 from keras_pose.report.write import write_report
@@ -251,7 +251,7 @@ class Paper:
         table = compare(runs, data, held_out(data), tables, score_name(data))
         if self.costs:
             costs = {name: self.cost(plan) for name, (_, plan) in plans.items()}
-            table = table.join(pd.DataFrame(costs).T)
+            table = table.join(pd.DataFrame(costs).T.drop(columns="shares"))
             with files.whole(tables / "comparison.csv") as temporary:
                 table.to_csv(temporary)
         print(describe_comparison(table))
@@ -267,26 +267,54 @@ class Paper:
         return table
 
     def cost(self, config):
-        """Parameters, multiply-accumulates and time per training step."""
-        keras.backend.clear_session()
+        """What a network costs.
+
+        Args:
+            config: of one run; of several stages all are timed.
+
+        Returns:
+            dict: parameters, GMACs of one person (of a cascade with all its
+            crops), "seconds per step", the mean by the stages' epochs, and
+            "shares", into how many parts the epochs are divided.
+        """
         run = self.start(config)
-        model, _ = self.compiled(run)
-        batch, size = run.config.batch_size, run.config.image_size
-        rng = np.random.default_rng(run.config.seed)
-        images = rng.integers(0, 256, (batch, *size, 3), "uint8")
-        shape = batch, 1, model.codec.count, 4
-        labels = rng.uniform(0, min(size), shape).astype("float32")
-        labels[..., 2] = 2  # every joint is visible
-        seconds = []
-        for _ in range(WARM + TIMED):
-            began = time.perf_counter()
-            model.train_on_batch(images, labels)
-            seconds.append(time.perf_counter() - began)
+        parts = self.stages(run.config) if self.stages else ()
+        runs = [
+            (stages.staged(run, parts, number), part.share)
+            for number, part in enumerate(parts)
+        ] or [(run, 1)]
+        spent, shares = 0.0, sum(share for _, share in runs)
+        for one, share in runs:
+            keras.backend.clear_session()
+            model, _ = self.compiled(one)
+            spent += share * seconds_per_step(model, one.config)
+        for layer in model.layers:
+            layer.trainable = True  # those of earlier stages are counted, too
+        first, *later = cascade.stages_of(model)
+        crops = model.codec.count
+        passes = macs.macs(first) + crops * sum(map(macs.macs, later))
         return {
             "parameters": macs.parameters(model),
-            "GMACs": macs.macs(model) / 1e9,
-            "seconds per step": statistics.median(seconds[WARM:]),
+            "GMACs": passes / 1e9,
+            "seconds per step": spent / shares,
+            "shares": shares,
         }
+
+
+def seconds_per_step(model, config):
+    """Median time of a training step on people that are made up."""
+    batch, size = config.batch_size, config.image_size
+    rng = np.random.default_rng(config.seed)
+    images = rng.integers(0, 256, (batch, *size, 3), "uint8")
+    shape = batch, 1, model.codec.count, 4
+    labels = rng.uniform(0, min(size), shape).astype("float32")
+    labels[..., 2] = 2  # every joint is visible
+    seconds = []
+    for _ in range(WARM + TIMED):
+        began = time.perf_counter()
+        model.train_on_batch(images, labels)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[WARM:])
 
 
 def train_all(plans, output, seeds):

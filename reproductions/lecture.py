@@ -33,6 +33,8 @@ from keras_pose.training import folder
 from reproductions import (
     cascaded_pyramid,
     convolutional_pose_machines,
+    deep_pose,
+    efficient_localization,
     flow,
     hrnet,
     hsm_loss,
@@ -63,6 +65,18 @@ class System:
 
 
 SYSTEMS = {
+    "DeepPose": System(
+        2014,
+        deep_pose,
+        "A network regresses the coordinates, later ones look again, closer",
+        "LSP PCP 61",
+    ),
+    "Efficient localization": System(
+        2015,
+        efficient_localization,
+        "Maps, and finer maps in a window around each peak; dropout of maps",
+        "MPII test 82.0",
+    ),
     "CPM": System(
         2016,
         convolutional_pose_machines,
@@ -176,8 +190,10 @@ def plan(config, people):
         paper, one = system_run(name, config)
         batch = one.resolved()[0].batch_size
         cost = paper.cost(one)
-        epoch = cost["seconds per step"] * -(-people // batch)
-        cost["epochs"] = max(1, int(60 * config.minutes / epoch))
+        shares = cost.pop("shares")
+        steps = max(1, people // batch)
+        each = shares * cost["seconds per step"] * steps
+        cost["epochs"] = shares * max(1, int(60 * config.minutes / each))
         known["systems"][name] = cost
         with files.whole(path) as temporary:
             temporary.write_text(json.dumps(known, indent=2))

@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from keras_pose import comparison, metrics
 from keras_pose.data import annotations
 from keras_pose.report import systems as page
 from keras_pose.skeletons import MPII
-from reproductions import flow, lecture
+from reproductions import deep_pose, flow, lecture
+
+DATA = SimpleNamespace(skeleton=MPII, protocol="pckh")
 
 
 @pytest.fixture
@@ -27,6 +30,7 @@ def seconds(monkeypatch):
             "parameters": 1000,
             "GMACs": 0.5,
             "seconds per step": each[paper.name],
+            "shares": 1,
         }
 
     monkeypatch.setattr(flow.Paper, "cost", cost)
@@ -44,10 +48,10 @@ def config_of(tmp_path, **changes):
 
 
 def test_epochs_are_what_fits_into_the_minutes(tmp_path, seconds):
-    """100 people are 7 steps of 16: 1.4 s and 14 s of 30."""
+    """100 people are 6 steps of 16: 1.2 s and 12 s of 30."""
     config = config_of(tmp_path)
     costs = lecture.plan(config, 100)
-    assert [costs[name]["epochs"] for name in config.systems] == [21, 2]
+    assert [costs[name]["epochs"] for name in config.systems] == [25, 2]
     slow = lecture.plan(replace(config, output=tmp_path / "more"), 10_000)
     assert slow["HRNet"]["epochs"] == 1  # at least
 
@@ -67,7 +71,10 @@ def test_a_plan_is_kept_and_grows(tmp_path, seconds):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"systems": ("HRNet", "YOLO")}, "systems must be some of CPM.*YOLO"),
+        (
+            {"systems": ("HRNet", "YOLO")},
+            "systems must be some of DeepPose.*YOLO",
+        ),
         ({"systems": ()}, "got none"),
         ({"minutes": 0}, "minutes must be positive, got 0"),
         ({"seeds": 0}, "seeds must be at least 1"),
@@ -182,3 +189,30 @@ def test_curves_end_at_the_protocol_s_own_threshold(told, tmp_path):
     )
     np.testing.assert_array_equal(thresholds, metrics.AUC_THRESHOLDS)
     np.testing.assert_allclose(curves["off"], 100 * (thresholds >= 0.3))
+
+
+def test_epochs_of_stages_are_divided_among_them(tmp_path, monkeypatch):
+    """Five shares of 6 steps of 0.2 s: 30 s are 5 times 5 epochs."""
+    cost = {"parameters": 1, "GMACs": 1.0, "seconds per step": 0.2, "shares": 5}
+    monkeypatch.setattr(flow.Paper, "cost", lambda *_: dict(cost))
+    config = replace(
+        config_of(tmp_path), systems=("Efficient localization",), minutes=0.5
+    )
+    (found,) = lecture.plan(config, 50).values()
+    assert found["epochs"] == 25
+
+
+def test_a_cascade_costs_all_its_stages_and_crops(tmp_path, monkeypatch):
+    """AlexNets of an eighth of the channels; one crop for each of 16 joints."""
+    monkeypatch.setattr(flow, "open_data", lambda *_: DATA)
+    monkeypatch.setattr(flow, "seconds_per_step", lambda *_: 0.5)
+    costs = []
+    for stages in (1, 2):
+        config = lecture.SYSTEMS["DeepPose"].module.Config(
+            preset="laptop", width=0.125, stages=stages, epochs=2
+        )
+        costs.append(deep_pose.paper().cost(config))
+    one, two = costs
+    assert two["parameters"] == 2 * one["parameters"]
+    np.testing.assert_allclose(two["GMACs"], 17 * one["GMACs"])
+    assert (one["shares"], two["shares"]) == (1, 2)
