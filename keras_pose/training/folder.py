@@ -10,9 +10,9 @@ import functools
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -387,16 +387,11 @@ def _versions():
     return {
         name: importlib.metadata.version(owners[name][0])
         for name in ("keras", "tensorflow", "numpy")
-    } | {
-        "python": sys.version.split()[0],
-        "backend": keras.backend.backend(),
-    }
+    } | {"python": platform.python_version(), "backend": keras.config.backend()}
 
 
 def _plain(value):
     """A setting as JSON stores it."""
-    if isinstance(value, Path):
-        return str(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
