@@ -42,16 +42,19 @@ lint: .venv/tested
 
 install: .venv/installed
 
-.venv/installed: setup.py requirements.txt
+.venv/installed: setup.py requirements.txt | .venv/made
+	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e .
+	touch $@
+
+.venv/tested: setup.py requirements.txt | .venv/made
+	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e '.[test]'
+	touch .venv/installed $@
+
+.venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.12'; exit 1; }
 	$(PYTHON) -m venv .venv \
 		|| { echo 'On Debian and Ubuntu: sudo apt install python3-venv'; exit 1; }
-	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e .
-	touch $@
-
-.venv/tested: .venv/installed
-	$(BIN)/python -m pip install $(PIP) -r requirements.txt -e '.[test]'
 	touch $@
 
 # The CPU builds; PyPI's torch for Linux brings gigabytes of CUDA.
