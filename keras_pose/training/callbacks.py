@@ -208,11 +208,11 @@ class Record(keras.callbacks.Callback):
         if self.best is not None and not self.knows(best):
             self._mend_best(model)
         self._load(model, checkpoint.folder)
-        # An earlier version has none: its networks had no dropout.
-        for seed, value in zip(
-            _seeds(model), checkpoint.state.get("seeds", []), strict=True
-        ):
-            seed.assign(value)
+        # A checkpoint of an earlier version has none.
+        if "seeds" in checkpoint.state:
+            values = checkpoint.state["seeds"]
+            for seed, value in zip(_seeds(model), values, strict=True):
+                seed.assign(value)
 
     def knows(self, path):
         """Whether a file of the run has the checksum in the checkpoint."""
