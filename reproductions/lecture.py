@@ -133,8 +133,9 @@ class Config:
     where it was, and with more of them keeps what is trained."""
     minutes: float = 5.0
     """Time that every system may train, by its steps as measured on this
-    machine: it gets as many whole epochs as fit, at least one. Reading,
-    validation and scoring come on top (about half as much on two cores)."""
+    machine: it gets as many whole epochs as fit, at least one for each of its
+    stages. Reading, validation and scoring come on top (about half as much on
+    two cores)."""
     seeds: int = 1
     """Seeds per system, counted up from --seed."""
     seed: int = 0
@@ -169,8 +170,8 @@ def plan(config, people):
         people: number in the training split.
 
     Returns:
-        {system: {"parameters", "GMACs", "seconds per step", "epochs"}}, as
-        `PLAN` keeps it.
+        {system: {"parameters", "GMACs", "seconds per step", "epochs",
+        "minutes"}}, as `PLAN` keeps it.
     """
     path = config.output / PLAN
     known = {"minutes": config.minutes, "people": people, "systems": {}}
@@ -193,7 +194,8 @@ def plan(config, people):
         shares = cost.pop("shares")
         steps = max(1, people // batch)
         each = shares * cost["seconds per step"] * steps
-        cost["epochs"] = shares * max(1, int(60 * config.minutes / each))
+        parts = max(1, int(60 * config.minutes / each))
+        cost |= {"epochs": shares * parts, "minutes": parts * each / 60}
         known["systems"][name] = cost
         with files.whole(path) as temporary:
             temporary.write_text(json.dumps(known, indent=2))

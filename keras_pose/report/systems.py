@@ -37,7 +37,7 @@ def write(
     Args:
         path: of the page.
         table: DataFrame, a row per system: that of `comparison.compare`, and
-            year, parameters, GMACs, epochs, ms per person.
+            year, parameters, GMACs, epochs, minutes, ms per person.
         words: {system: (its idea, what its authors published)}.
         joints: {system: [(N, K, 2) predictions, one per seed]}, in pixels of
             the photographs.
@@ -164,7 +164,7 @@ def _systems(table, words, intervals, title, dataset):
     """The lecture's table."""
     strict = [name for name in table.columns if name.endswith("@0.1")]
     heads = [
-        "Year", "System", "Parameters", "GMACs", "Epochs",
+        "Year", "System", "Parameters", "GMACs", "Epochs", "Minutes",
         f"ms per {dataset.skeleton.kind}", title, *strict, "Published",
     ]  # fmt: skip
     several = table["seeds"].iloc[0] > 1
@@ -179,7 +179,8 @@ def _systems(table, words, intervals, title, dataset):
             f"<td>{int(row['year'])}</td><th>{html.escape(name)}"
             f"<small>{idea}</small></th>"
             f"<td>{int(row['parameters']):,}</td><td>{row['GMACs']:.3g}</td>"
-            f"<td>{int(row['epochs'])}</td><td>{row['ms per person']:.0f}</td>"
+            f"<td>{int(row['epochs'])}</td><td>{row['minutes']:.1f}</td>"
+            f"<td>{row['ms per person']:.0f}</td>"
             f'<td class=share style="--share:{row["Mean"]:.1f}">'
             f"<b>{row['Mean']:.1f}</b>{deviation}"
             f"<small>{low:.1f} to {high:.1f}</small></td>"
@@ -239,8 +240,9 @@ def _reading(minutes, seeds, dataset, split):
     """What the numbers are, and what they are not."""
     lines = [
         f"Every system trained for {minutes:g} minutes of steps, as they were "
-        "measured before the training on the same machine, in whole epochs. A "
-        "cheap network sees each of the people more often.",
+        "timed before the training on the same machine, in whole epochs, and "
+        "at least one for each of its stages: the column Minutes says how long "
+        "that is. A cheap network sees each of the people more often.",
         "The numbers behind ± are deviations over the seeds; from … to are "
         "95 % intervals of a bootstrap over the people of split "
         f"{split}, the same for all systems. Differences smaller than either "

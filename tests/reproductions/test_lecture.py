@@ -52,6 +52,8 @@ def test_epochs_are_what_fits_into_the_minutes(tmp_path, seconds):
     config = config_of(tmp_path)
     costs = lecture.plan(config, 100)
     assert [costs[name]["epochs"] for name in config.systems] == [23, 2]
+    minutes = [costs[name]["minutes"] for name in config.systems]
+    np.testing.assert_allclose(minutes, [23 * 1.26 / 60, 2 * 12.6 / 60])
     slow = lecture.plan(replace(config, output=tmp_path / "more"), 10_000)
     assert slow["HRNet"]["epochs"] == 1  # at least
 
