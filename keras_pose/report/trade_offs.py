@@ -1,6 +1,7 @@
 """Charts that compare systems: score by threshold, and score by cost."""
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from keras_pose import metrics
@@ -81,9 +82,9 @@ def draw_costs(table, intervals, title):
             )  # fmt: skip
         axes.margins(x=0.15, y=0.1)
         axes.set_xlabel(label, color=charts.INK)
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
-        axes.tick_params(which="minor", labelsize=7, colors=charts.INK)
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
     figure.axes[0].set_ylabel(f"{title}, per cent", color=charts.INK)
     figure.legend(
         *axes.get_legend_handles_labels(), loc="outside upper left", ncols=4,
