@@ -43,8 +43,7 @@ def find(named):
                 f"the folder {path} has no {', '.join(SUFFIXES)}",
             )
         elif path.suffix.lower() == ".txt":
-            lines = untrusted.read_file(path).decode(errors="replace")
-            lines = [line.strip() for line in lines.splitlines()]
+            lines = [line.strip() for line in _text(path).splitlines()]
             found += _some(
                 [_there(path.parent / line, path) for line in lines if line],
                 f"the list {path} names no photograph",
@@ -104,9 +103,9 @@ def read_boxes(path, photos):
                 f"height, and its score one, got {untrusted.shown(str(box))}"
             )
         key = name if isinstance(name, int) else Path(name).parts
-        matches = of_name.get(key, [])
+        # The photograph's own path; a shorter one; a longer one.
+        matches = whole_names.get(key) or of_name.get(key, [])
         for start in range(len(key) if isinstance(key, tuple) else 0):
-            # a longer path than the photograph's
             matches = matches or whole_names.get(key[start:], [])
         if len(matches) > 1:
             raise ValueError(
@@ -152,8 +151,7 @@ def _is_same(path, other):
 
 def _csv(path):
     """(line, name, [x, y, width, height, score]) of each row."""
-    text = untrusted.read_file(path).decode(errors="replace")
-    table = csv.DictReader(text.splitlines())
+    table = csv.DictReader(_text(path).splitlines())
     missing = [name for name in COLUMNS if name not in (table.fieldnames or [])]
     if missing:
         raise ValueError(
@@ -194,6 +192,11 @@ def _coco(path):
         if not isinstance(box, list):
             raise ValueError(f"{path}, {where}: expected a bbox")
         yield where, name, [*box, entry.get("score", 1.0)]
+
+
+def _text(path):
+    """The text of a file, without the mark that Excel puts at its start."""
+    return untrusted.read_file(path).decode("utf-8-sig", errors="replace")
 
 
 def _number(text):

@@ -85,7 +85,7 @@ class Config(training.Comparison, training.Config):
             "warmup_epochs": 0,
             "form": "mmpose",
             "stages": 3,
-            "filters": 16,  # 32 take three times as long
+            "filters": 16,  # 32 take five times as long
             "sigma": 1.0,
         },
     }

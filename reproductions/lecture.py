@@ -8,9 +8,9 @@ does, joint by joint, next to what its authors published.
 Run        python -m reproductions.lecture --seeds 3
 Photos     python -m reproductions.lecture --data data/lspet --seeds 3
 Measured   reproductions/README.md
-Departs    the published systems are large, start from ImageNet and train for
-           days; these are the laptop presets, from random weights, for minutes:
-           the page shows ideas at work, not the papers' results
+Departs    the published systems are larger, many start from ImageNet, and all
+           train far longer; these are the laptop presets, from random weights,
+           for minutes: the page shows ideas at work, not the papers' results
 """
 
 import json
@@ -107,7 +107,7 @@ SYSTEMS = {
         2018,
         simple_baselines,
         "How good can a ResNet and three deconvolutions be?",
-        "MPII test 91.5",
+        "MPII val 89.6",
     ),
     "HRNet": System(
         2019,
@@ -134,8 +134,7 @@ class Config:
     minutes: float = 5.0
     """Time that every system may train, by its steps as measured on this
     machine: it gets as many whole epochs as fit, at least one for each of its
-    stages. Reading, validation and scoring come on top (about half as much on
-    two cores)."""
+    stages. Reading, validation and scoring come on top."""
     seeds: int = 1
     """Seeds per system, counted up from --seed."""
     seed: int = 0

@@ -52,6 +52,7 @@ def test_what_is_not_there_is_named(album, name, message):
 BOX = {"bbox": [1, 2, 3, 4]}
 FORMS = {
     "a.csv": "file,x,y,width,height\np/a.png,1,2,3,4\n",
+    "excel.csv": "\ufefffile,x,y,width,height\r\na.png,1,2,3,4\r\n",
     "score.csv": "score,file,height,x,y,width\n1,a.png,4,1,2,3\n",
     "results.json": json.dumps([BOX | {"file_name": "a.png"}]),
     "longer.json": json.dumps([BOX | {"file_name": "/home/x/p/a.png"}]),
@@ -72,6 +73,13 @@ def test_boxes_come_in_every_form(tmp_path, form):
     photo = "x/p/000000000139.jpg" if form == "coco.json" else "x/p/a.png"
     boxes = photographs.read_boxes(tmp_path / form, [photo, "x/q/b.png"])
     assert boxes == {photo: [(1, 2, 3, 4, 1)]}
+
+
+def test_a_whole_path_is_not_mistaken_for_the_end_of_another(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(FORMS["a.csv"].replace("p/a.png", "a.png"))
+    boxes = photographs.read_boxes(path, ["x/a.png", "a.png"])
+    assert list(boxes) == ["a.png"]
 
 
 @pytest.mark.parametrize(

@@ -247,9 +247,9 @@ def _reading(minutes, seeds, dataset, split):
         "95 % intervals of a bootstrap over the people of split "
         f"{split}, the same for all systems. Differences smaller than either "
         "are not differences.",
-        "Published figures are of networks 10 to 100 times as large, trained "
-        "for days, often from weights that saw a million photographs. They "
-        "stand here for the order of the ideas, not to be reached.",
+        "Published figures are of larger networks, trained far longer, many "
+        "from weights that had learned to tell objects apart. They stand here "
+        "for the order of the ideas, not to be reached.",
         "Parameters and multiply-accumulates are those of the small networks "
         "of this page, for one person.",
     ]
