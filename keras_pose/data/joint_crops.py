@@ -18,7 +18,7 @@ LEAST = 1e-3
 """Least deviation of the errors, torsos: it makes a covariance invertible."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays: equal to itself alone
 class JointCrops:
     """How the crops of K joints are drawn.
 

@@ -15,6 +15,8 @@ Records are read by their position in the shards, so an epoch starts at once and
 is shuffled fully, without a shuffle buffer.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
@@ -25,6 +27,7 @@ from keras_pose.data import (
     crop,
     half_body,
     joint_crops,
+    labels,
     masking,
     reading,
     records,
@@ -243,23 +246,51 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
     `samples` are batches of dicts of index and the values of `augment.draw`
     and, with `around`, of `joint_crops.draw`.
     """
-    height, width = size
-    mirror = tf.constant(dataset.skeleton.mirror)
+    chances = samples.element_spec.copy()
+    count = chances.pop("index").shape
+    kinds = [(k, spec.dtype, spec.shape[1:]) for k, spec in chances.items()]
+    make = _maker(
+        dataset.skeleton,
+        dataset.aspect,
+        tuple(size),
+        neighbours,
+        around,
+        tuple(kinds),
+    )
 
-    def read(sample):
+    def crops(sample):
         serialized = tf.numpy_function(
             index.read,
             [sample["index"]],
             tf.string,
             stateful=False,  # else deterministic runs are not parallel
         )
-        serialized = tf.ensure_shape(serialized, sample["index"].shape)
+        serialized = tf.ensure_shape(serialized, count)
+        made = make(serialized, {k: sample[k] for k in chances})
+        return {
+            k: tf.ensure_shape(v, count + v.shape[1:]) for k, v in made.items()
+        }
+
+    return samples.map(
+        as_written(crops), num_parallel_calls=THREADS, deterministic=True
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _maker(skeleton, aspect, size, neighbours, around, kinds):
+    """The graph of `_crops`, (serialized, chances) -> dict, traced once for all
+    splits and passes; `kinds` are the names, dtypes and shapes of the chances.
+    """
+    height, width = size
+    mirror = skeleton.mirror
+
+    def read(serialized, sample):
         record = records.read(serialized, len(mirror))
         center = record["center"][:, 0]
         side = geometry.PERSON_PIXELS * record["scale"][:, 0]
-        if dataset.aspect:
+        if aspect:
             box = record["box"][:, 0]
-            side *= geometry.refit(box, dataset.aspect, width / height, xp=tnp)
+            side *= geometry.refit(box, aspect, width / height, xp=tnp)
         if "shift" in sample:
             center += side[:, None] * sample["shift"]
         if "half" in sample:
@@ -267,7 +298,7 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
                 sample,
                 record["joints"][:, 0],
                 record["flags"][:, 0],
-                half_body.is_upper(dataset.skeleton),
+                half_body.is_upper(skeleton),
                 center,
                 side,
                 width / height,
@@ -300,7 +331,7 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
             "window": window,
             "inside": inside,
             "gain": sample["gain"],
-            "labels": _labels(
+            "labels": labels.place(
                 record, matrix, sample["flip"], mirror, neighbours, size, own
             ),
             "back": geometry.compose(record["matrix"], back, xp=tnp),
@@ -310,15 +341,15 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
                 sample,
                 geometry.move(record["joints"], matrix[:, None], xp=tnp),
                 record["flags"],
-                dataset.skeleton.limb_indices,
+                skeleton.limb_indices,
                 back,
                 record["size"],
                 size,
             )
         return values
 
-    def make(sample):
-        values = read(sample)
+    def make(serialized, sample):
+        values = read(serialized, sample)
         window = values.pop("window")
         pixels = crop.decode_windows(
             values.pop("encoded"), values.pop("shrink"), window
@@ -338,48 +369,13 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
             tf.uint8,
             stateful=False,
         )
-        shape = (*sample["index"].shape, height, width, 3)
-        return {"image": tf.ensure_shape(image, shape)} | values
+        image = tf.ensure_shape(image, (None, height, width, 3))
+        return {"image": image} | values
 
-    return samples.map(
-        as_written(make), num_parallel_calls=THREADS, deterministic=True
-    )
-
-
-def _labels(record, matrix, flip, mirror, neighbours, size, own=None):
-    """(B, 1 + neighbours, K, 4 or 5): joints through `matrix`, as `load` says;
-    `own` (B, K) is the last column."""
-    shown = slice(None) if neighbours else slice(1)
-    joints = geometry.move(record["joints"][:, shown], matrix[:, None], xp=tnp)
-    flags = record["flags"][:, shown]
-    if neighbours:
-        chosen = _nearest(joints, flags, neighbours, size)
-        lacking = 1 + neighbours - tf.shape(chosen)[1]
-        flags = tf.gather(flags, chosen, batch_dims=1)
-        flags = tf.pad(flags, [[0, 0], [0, lacking], [0, 0]])
-        joints = tf.gather(joints, chosen, batch_dims=1)
-        joints = tf.pad(joints, [[0, 0], [0, lacking], [0, 0], [0, 0]])
-    flags = flags[..., None]
-    joints = tf.where(flags > 0, joints, 0.0)
-    zoom = tf.sqrt(tf.abs(tf.linalg.det(matrix[:, :, :2])))
-    head = (record["head_size"][:, 0] * zoom)[:, None, None, None]
-    ones = tf.ones_like(joints[..., :1])
-    columns = [joints, tf.cast(flags, tf.float32), ones * head]
-    if own is not None:
-        columns.append(ones * own[:, None, :, None])
-    labels = tf.concat(columns, axis=-1)
-    swapped = tf.gather(labels, mirror, axis=2)
-    labels = tf.where(flip[:, None, None, None] > 0, swapped, labels)
-    shape = None, 1 + neighbours, len(mirror), len(columns) + 1
-    return tf.ensure_shape(labels, shape)
-
-
-def _nearest(joints, flags, neighbours, size):
-    """Indices (B, at most 1 + neighbours) of the subject and of the others by
-    the distance of their nearest labelled joint from the middle of the crop."""
-    middle = tf.constant([(size[1] - 1) / 2, (size[0] - 1) / 2], tf.float32)
-    apart = tf.norm(joints - middle, axis=-1)
-    apart = tf.reduce_min(tf.where(flags > 0, apart, np.inf), axis=-1)
-    first = tf.fill(tf.shape(apart[:, :1]), -np.inf)
-    apart = tf.concat([first, apart[:, 1:]], axis=1)
-    return tf.argsort(apart, axis=1, stable=True)[:, : 1 + neighbours]
+    chances = {
+        name: tf.TensorSpec((None, *shape), dtype, name)
+        for name, dtype, shape in kinds
+    }
+    serialized = tf.TensorSpec((None,), tf.string, "serialized")
+    made = tf.function(make, autograph=False)
+    return made.get_concrete_function(serialized, chances)
