@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: hsm test test-backends test-oldest lint install clean
+.PHONY: hsm test test-backends test-oldest lint docs install clean
 
 # Runs are timed from here; bytecode caches save seconds at every start.
 export PYTHONDONTWRITEBYTECODE :=
@@ -40,6 +40,18 @@ lint: .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+# Into build/site, with the API from the docstrings: it imports nothing of the
+# suite, so that a small environment of its own is enough.
+docs: .venv-docs/made
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+	@echo 'Next: open build/site/index.html; its search needs a server:'
+	@echo '$(PYTHON) -m http.server --directory build/site'
+
+.venv-docs/made: docs/requirements.txt
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install $(PIP) -r docs/requirements.txt
+	touch $@
+
 install: .venv/installed
 
 .venv/installed: setup.py requirements.txt | .venv/made
@@ -64,4 +76,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest build *.egg-info
+	rm -rf .venv .venv-oldest .venv-docs build *.egg-info

@@ -42,6 +42,11 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.23"],
         "hub": ["huggingface-hub>=0.34"],
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.6,<10",
+            "mkdocstrings-python>=2.0,<3",
+        ],
         "test": [
             "huggingface-hub>=0.34",
             "pytest>=8.3",

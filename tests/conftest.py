@@ -35,7 +35,7 @@ LONG = (
     "test_multi_scale_structure_aware",
     "test_any_skeleton",
     "test_multi_scale_stacked_hourglass",
-    "test_readme",
+    "test_documentation",
     "test_shards",
 )
 """Files that begin first, so that of several processes none waits long for the

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 SETUP = (ROOT / "setup.py").read_text()
 PINS = dict(
     line.split("==")
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    for name in ("requirements.txt", "docs/requirements.txt")
+    for line in (ROOT / name).read_text().splitlines()
     if "==" in line
 )
 
