@@ -122,6 +122,10 @@ def test_the_readme_fits_on_a_few_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
+def test_the_picture_loads_fast():
+    assert (ROOT / "docs" / "predicted.png").stat().st_size < 200_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page):
     text = page.read_text()

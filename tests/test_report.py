@@ -284,11 +284,14 @@ def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
 
 
 def test_pictures_come_in_the_order_they_are_asked_for(monkeypatch):
-    def views(*_):
-        for start in (0, 3):  # person n has a picture of colour n
-            people = np.arange(start, start + 3)
-            images = np.broadcast_to(people[:, None, None, None], (3, 8, 12, 3))
-            yield images, np.broadcast_to(people[:, None, None], (3, 2, 3))
+    def views(*_, people):
+        for some in (people[:3], people[3:]):  # n has a picture of colour n
+            shape = (len(some), 8, 12, 3)
+            images = np.broadcast_to(some[:, None, None, None], shape)
+            yield (
+                images,
+                np.broadcast_to(some[:, None, None], (*shape[:1], 2, 3)),
+            )
 
     monkeypatch.setattr(pictures.pipeline, "views", views)
     chosen = np.array([4, 1, 5, 0])

@@ -383,10 +383,10 @@ def _whole_epochs(axes):
 
 
 def _legend(figure, handles, labels):
-    """One legend above all panels."""
+    """One legend above all panels, on the left: phones show that part."""
     figure.legend(
-        handles, labels, loc="outside upper right", ncols=max(len(labels), 1),
-        frameon=False, labelcolor=INK, fontsize=9, handlelength=1.4,
+        handles, labels, loc="outside upper left", fontsize=9, frameon=False,
+        ncols=min(len(labels), 4) or 1, labelcolor=INK, handlelength=1.4,
     )  # fmt: skip
 
 

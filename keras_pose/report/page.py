@@ -90,10 +90,10 @@ def heat(table):
     )
 
 
-def tiles(cards):
-    """Pictures in a grid: {label: picture (H, W, 3)}."""
+def tiles(cards, kind=""):
+    """Pictures in a grid: {label: picture (H, W, 3)}; "pairs" are wide."""
     return (
-        "<div class=tiles>"
+        f'<div class="tiles {kind}">'
         + "".join(picture(*each) for each in cards.items())
         + "</div>"
     )
@@ -310,6 +310,8 @@ b.wrong { color: var(--wrong); }
 .heat td:last-child { font-weight: 700; }
 .tiles { display: grid; gap: 6px; margin: 0 0 18px;
   grid-template-columns: repeat(auto-fill, minmax(min(45%, 190px), 1fr)); }
+.tiles.pairs { gap: 12px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
 .tiles img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .tiles span { display: block; color: var(--quiet); font-size: 0.78rem; }
 .settings td { overflow-wrap: anywhere; }
@@ -321,7 +323,8 @@ b.wrong { color: var(--wrong); }
 @media (max-width: 620px) {
   main { padding: 24px 12px 48px; }
   section { padding: 18px 16px; border-radius: 12px; }
-  .share { min-width: 110px; }
+  .scores .share { min-width: 76px; background-size: 4px 0; }
+  .chart svg { min-width: 520px; }
 }
 @media print { section { break-inside: avoid; } }
 """

@@ -12,8 +12,9 @@ from keras_pose.inference import top_down
 from keras_pose.models import heads
 from keras_pose.report import page
 from keras_pose.report.charts import INK, PAGE_WIDTH
+from keras_pose.skeletons import side
 
-PICTURE = 256
+PICTURE = 320
 """Approximate height in pixels of the pictures of people."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
 """Number of people in each section of the page."""
@@ -90,16 +91,12 @@ def show_people(dataset, split, model, result, batch_size):
     }
     chosen = np.unique(np.concatenate([*picks.values()]))
     size = model.input_shape[1:3]
-    images, back = crops(dataset, split, chosen, size, batch_size)
     codec, maps = heads.codec_of(model), None
     if isinstance(codec, codecs.Heatmaps):
+        images, _ = crops(dataset, split, chosen, size, batch_size)
         maps = top_down.probabilities(model, images, batch_size=batch_size)
-    zoom = max(1, round(PICTURE / size[0]))
-    images = [drawing.enlarge(image, zoom) for image in images]
-    to_picture = geometry.compose(
-        geometry.resize_matrix(size, images[0].shape[:2])[None],
-        geometry.invert(back),
-    )
+    images, back = large_crops(dataset, split, chosen, size)
+    to_picture = geometry.invert(back)
     truth = geometry.move(result.labels[chosen, :, :2], to_picture)
     predicted = geometry.move(result.joints[chosen], to_picture)
     cards = {}
@@ -123,18 +120,15 @@ def show_people(dataset, split, model, result, batch_size):
             )
         reach = np.where(scored, result.reach[i], np.nan)
         line = _in_words(reach, skeleton)
-        name = result.people.names[i] or result.people.sources[i]
+        name = name_of(result.people, i, dataset)
         cards[i] = page.person(pictures, line, name)
     hollow = " (prediction: missing)" if result.threshold else ""
     return (
-        "<p>Sorted by the share of correct joints. <b class=left>Orange</b> is "
-        f"the {html.escape(skeleton.kind)}'s own left, "
-        "<b class=right>blue</b> the right. Hollow joints are "
-        f"occluded{hollow}. A <b class=wrong>red</b> line leads from a wrong "
-        "joint to its true position."
+        f"<p>Sorted by the share of correct joints. {of_sides(skeleton)}Hollow "
+        f"joints are occluded{hollow}. A <b class=wrong>red</b> line leads "
+        "from a wrong joint to its true position."
         + (
-            " Each heatmap is scaled to its own peak; low peaks are dimmer, "
-            "and overlapping left and right maps are gray."
+            " Each heatmap is scaled to its own peak; low peaks are dimmer."
             if maps is not None
             else ""
         )
@@ -143,6 +137,25 @@ def show_people(dataset, split, model, result, batch_size):
         page.people(title, [cards[i] for i in members])
         for title, members in picks.items()
     )
+
+
+def of_sides(skeleton):
+    """What the colours mean, in HTML; empty if no joint has a side."""
+    if not any(map(side, skeleton.joints)):
+        return ""
+    return (
+        "<b class=left>Orange</b> is the "
+        f"{html.escape(skeleton.kind)}'s own left, <b class=right>blue</b> the "
+        "right. "
+    )
+
+
+def name_of(people, i, dataset):
+    """Where to find person `i` again: the photograph, or the drawing's seed."""
+    name = people.names[i] or people.sources[i]
+    if dataset.is_drawn:
+        return f"drawn with seed {name.removesuffix('#0')}"
+    return name
 
 
 def _in_words(reach, skeleton):
@@ -158,16 +171,27 @@ def _in_words(reach, skeleton):
 
 def crops(dataset, split, chosen, size, batch_size=32):
     """Crops (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
-    images, back, start = {}, {}, 0
-    for batch, matrices in pipeline.views(dataset, split, size, batch_size):
-        for i in chosen[(chosen >= start) & (chosen < start + len(batch))]:
-            images[i] = np.asarray(batch[i - start])
-            back[i] = np.asarray(matrices[i - start], "float64")
-        start += len(batch)
-    return (
-        np.stack([images[i] for i in chosen]),
-        np.stack([back[i] for i in chosen]),
+    images, back = zip(
+        *pipeline.views(dataset, split, size, batch_size, people=chosen),
+        strict=True,
     )
+    return np.concatenate(images), np.concatenate(back).astype("float64")
+
+
+def large_crops(dataset, split, chosen, size):
+    """`crops` as large as the page shows them, for a network's input `size`.
+
+    They are cut from the photograph, and sharper than what the network sees.
+    """
+    zoom = max(1, round(PICTURE / size[0]))
+    return crops(dataset, split, chosen, (zoom * size[0], zoom * size[1]))
+
+
+def draw_joint(image, values, joint, codec):
+    """The dimmed picture (H, W, 3) with the map (h, w) of one joint."""
+    maps = np.zeros((*values.shape, len(codec.skeleton.joints)), "float32")
+    maps[..., joint] = values
+    return drawing.draw_heatmaps(image, maps, codec)
 
 
 def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):

@@ -60,6 +60,7 @@ def show_stages(dataset, split, model, result, batch_size):
         return text
     chosen = np.array(sorted(person for person, _ in mended))
     crops = pictures.crops(dataset, split, chosen, model.input_shape[1:3])
+    large, _ = pictures.large_crops(dataset, split, chosen, crops[0].shape[1:3])
     outputs = _outputs(model, crops[0], len(chosen))
     seen = {
         name: (codec, codec.seen(outputs[number][:, stage : stage + 1]))
@@ -73,7 +74,8 @@ def show_stages(dataset, split, model, result, batch_size):
             for name, (codec, maps) in seen.items()
         }
         truth = result.labels[person, joint, :2]
-        rows += _row(skeleton, joint, crops, n, truth, found)
+        place = large[n], crops[1][n : n + 1]
+        rows += _row(joint, *place, crops[0].shape[1:3], truth, found)
     return (
         text + "<p>The maps of the joints that the later stages mend the most: "
         "wrong at first, right in the end. The ring is the truth, the dot what "
@@ -124,20 +126,17 @@ def show_means(dataset, split, model, result, batch_size):
         )
         for points in (mean, highest)
     )
-    rows = "".join(
-        _row(
-            result.skeleton,
-            joint,
-            crops,
-            n,
-            result.labels[n, joint, :2],
-            {
-                "highest place": (grid, maps[n, ..., joint], highest[n, joint]),
-                "mean": (grid, maps[n, ..., joint], mean[n, joint]),
-            },
+    rows, size = "", crops[0].shape[1:3]
+    for n, joint in most_mended(off, near):
+        found = {
+            "highest place": (grid, maps[n, ..., joint], highest[n, joint]),
+            "mean": (grid, maps[n, ..., joint], mean[n, joint]),
+        }
+        (image,), _ = pictures.large_crops(
+            dataset, split, chosen[n : n + 1], size
         )
-        for n, joint in most_mended(off, near)
-    )
+        place = image, crops[1][n : n + 1]
+        rows += _row(joint, *place, size, result.labels[n, joint, :2], found)
     return rows and (
         "<p>A joint is the mean place of its map's probability. Where the map "
         "has two places to choose from, the mean lies between them, on "
@@ -152,32 +151,27 @@ def _outputs(model, images, batch_size):
     return outputs if len(model.outputs) > 1 else [outputs]
 
 
-def _row(skeleton, joint, crops, n, truth, found):
+def _row(joint, image, back, size, truth, found):
     """A heading and one joint's pictures.
 
     Args:
-        skeleton: names the joint.
         joint: its index.
-        crops: images (N, h, w, 3) and matrices (N, 2, 3) to the photographs.
-        n: index of the person's crop.
+        image: (h, w, 3) one person, as large as the page shows it.
+        back: (1, 2, 3) from the network's input to the photograph.
+        size: (height, width) of the input.
         truth: (2,) in the photograph.
-        found: {label: (codec of the map, map (h, w), point (2,) in the crop)}.
+        found: {label: (codec of the map, map (h, w), point (2,) in the input)}.
     """
-    images, back = crops
-    zoom = max(1, round(pictures.PICTURE / images.shape[1]))
-    image = drawing.enlarge(images[n], zoom)
-    enlarge = geometry.resize_matrix(images.shape[1:3], image.shape[:2])[None]
-    ring = geometry.move(truth[None, None], geometry.invert(back[n : n + 1]))
+    enlarge = geometry.resize_matrix(size, image.shape[:2])[None]
+    ring = geometry.move(truth[None, None], geometry.invert(back))
     ring = geometry.move(ring, enlarge)[0, 0]
     tiles = {}
     for label, (codec, values, point) in found.items():
-        maps = np.zeros((*values.shape, len(skeleton.joints)), "float32")
-        maps[..., joint] = values
         point = np.asarray(point, "float64")[None, None]
         tiles[label] = drawing.draw_point(
-            drawing.draw_heatmaps(image, maps, codec),
+            pictures.draw_joint(image, values, joint, codec),
             geometry.move(point, enlarge)[0, 0],
             ring,
         )
-    name = html.escape(skeleton.joints[joint].replace("_", " ").capitalize())
-    return f"<h3>{name}</h3>{page.tiles(tiles)}"
+    name = codec.skeleton.joints[joint].replace("_", " ").capitalize()
+    return f"<h3>{html.escape(name)}</h3>{page.tiles(tiles)}"

@@ -225,11 +225,9 @@ def _people(joints, people, dataset, split):
             )
         cards[i] = page.tiles(shown)
     return (
-        "<p><b class=left>Orange</b> is the "
-        f"{html.escape(skeleton.kind)}'s own left, <b class=right>blue</b> the "
-        "right. A <b class=wrong>red</b> line leads from a wrong joint to its "
-        "true position. Seed by seed the pictures differ; these are the "
-        "first's.</p>"
+        f"<p>{pictures.of_sides(skeleton)}A <b class=wrong>red</b> line leads "
+        "from a wrong joint to its true position. Seed by seed the pictures "
+        "differ; these are the first's.</p>"
     ) + "".join(
         f"<h3>{heading}</h3>" + "".join(cards[i] for i in members)
         for heading, members in picked.items()

@@ -15,7 +15,14 @@ from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.models.heads import codec_of
 from keras_pose.people import People
-from keras_pose.report import charts, learning, page, pictures, stages
+from keras_pose.report import (
+    charts,
+    joints,
+    learning,
+    page,
+    pictures,
+    stages,
+)
 from keras_pose.report import history as runs
 from keras_pose.skeletons import Skeleton
 from keras_pose.training.folder import (
@@ -88,8 +95,12 @@ def write_report(
             *_other_tables(folder, dataset, split, results),
             curves,
             page.section(
-                dataset.skeleton.kinds.capitalize(),
-                pictures.show_people(dataset, split, model, result, batch_size),
+                dataset.skeleton.kinds.capitalize(), pictures.show_people(*seen)
+            ),
+            *(
+                page.section("Joint by joint", text)
+                for text in [joints.show_joints(*seen)]
+                if text
             ),
             page.section("Where it fails", _failures(result, skeleton)),
             page.section("Missing joints", _missing(result, codec_of(model))),
@@ -209,7 +220,10 @@ def _summary(folder, run, history, dataset, split, result, results):
         best = f"val_{runs.metric_of(history)}"
         if best in history and history[best].notna().any():
             epoch = history.loc[history[best].idxmax(), "epoch"]
-            cells["best epoch"] = f"{epoch:g} of {history['epoch'].max():g}"
+            last = history["epoch"].max()
+            improving = 1 < epoch == last
+            label = f"best epoch{': still improving' if improving else ''}"
+            cells[label] = f"{epoch:g} of {last:g}"
     text += "."
     if settings.get("initial_weights"):
         text += f" It started from the weights {settings['initial_weights']}."
@@ -262,10 +276,15 @@ def _table(result, skeleton):
             f" {result.who} are counted; the others lack "
             f"{result.protocol.needs}."
         )
+    if (result.people.flags == 1).any():
+        note += " Occluded joints are counted."
+    note = f"<p>{html.escape(note)}</p>"
+    if single.sum() == len(table) - 1:  # only the mean is no single joint
+        return note + page.scores(table, table.index[-1])
     return (
-        f"<p>{html.escape(note)} Occluded joints are counted.</p>"
+        note
         + page.scores(table[~single], table.index[-1])
-        + "<details><summary>Left and right separately</summary>"
+        + "<details><summary>Every joint</summary>"
         + page.scores(table[single])
         + "</details>"
     )
@@ -308,6 +327,7 @@ def _failures(result, skeleton):
     misses = failures.kinds_of_miss(
         result.joints, result.labels, skeleton, result.judge
     )
+    misses = misses[misses > 0]  # "left for right" only where there are sides
     if misses.sum():
         title = f"Where the {misses.sum():,} wrong joints were placed"
         meanings = {k: v.format(skeleton.kind) for k, v in KINDS.items()}
