@@ -31,8 +31,14 @@ from keras_pose.models import model as models
 from keras_pose.models import msr_net as msr
 from reproductions import flow
 
-METHODS = ("hourglass", "mss", "msr", "structure", "full")
-"""Rows of section 4.3; each adds a part to the one before."""
+METHODS = {
+    "hourglass": "Hourglass",
+    "mss": "MSS-net",
+    "msr": "+ MSR-net",
+    "structure": "+ structure-aware loss",
+    "full": "+ keypoint masking",
+}
+"""{method: its name in section 4.3}; each adds a part to the one before."""
 SHARES = {"mss": 2, "msr": 1, "joint": 1}
 """Shares of the epochs: 150, 75 and 75 of 300 (section 4.1)."""
 SAME = {
@@ -127,7 +133,8 @@ def stages(config):
 
 def has(method, part):
     """Whether a method includes a part."""
-    return METHODS.index(method) >= METHODS.index(part)
+    order = [*METHODS]
+    return order.index(method) >= order.index(part)
 
 
 def build_model(config, skeleton):
@@ -190,12 +197,12 @@ def paper():
 
 def variants(config):
     """{name: settings} of section 4.3, and MSS-net for its stage's epochs."""
-    baseline, *others = METHODS
     half = config.resolved()[0].epochs // 2
-    return {
-        baseline: {"method": baseline},
-        "mss, half": {"method": "mss", "epochs": half},
-    } | {method: {"method": method} for method in others}
+    baseline, *others = (
+        (name, {"method": method}) for method, name in METHODS.items()
+    )
+    control = "MSS-net, half", {"method": "mss", "epochs": half}
+    return dict([baseline, control, *others])
 
 
 def main(config):

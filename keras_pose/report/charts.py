@@ -1,8 +1,7 @@
-"""Curves and bars: the papers' figures and those of the report.
+"""Curves and bars of the papers and the report, from values computed elsewhere.
 
-This module only draws; the values are computed elsewhere. Charts are matplotlib
-figures; `save` writes one to a file, `svg` makes it part of a page with a light
-or dark theme.
+Charts are matplotlib figures; `save` writes one to a file, `svg` makes it part
+of a page with a light or dark theme.
 """
 
 import io
@@ -297,9 +296,8 @@ def _draw_seeds(axes, seeds, column, label, color, window):
     seeds = [seed.set_index("epoch") for seed in seeds if column in seed]
     if not seeds:
         return
-    table = pd.concat([seed[column] for seed in seeds], axis=1).dropna(
-        how="all"
-    )
+    table = pd.concat([seed[column] for seed in seeds], axis=1)
+    table = table.dropna(how="all")
     if table.empty:
         return
     longest = max(seeds, key=len)
@@ -384,9 +382,11 @@ def _whole_epochs(axes):
 
 def _legend(figure, handles, labels):
     """One legend above all panels, on the left: phones show that part."""
+    columns = min(len(labels), 4) or 1  # filled one after the other
+    rows = [k for c in range(columns) for k in range(len(labels))[c::columns]]
     figure.legend(
-        handles, labels, loc="outside upper left", fontsize=9, frameon=False,
-        ncols=min(len(labels), 4) or 1, labelcolor=INK, handlelength=1.4,
+        [handles[k] for k in rows], [labels[k] for k in rows], ncols=columns,
+        loc="outside upper left", fontsize=9, frameon=False, labelcolor=INK,
     )  # fmt: skip
 
 

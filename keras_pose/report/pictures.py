@@ -16,6 +16,8 @@ from keras_pose.skeletons import side
 
 PICTURE = 320
 """Approximate height in pixels of the pictures of people."""
+NEIGHBOURS = 4
+"""Most models, truth included, with which two people fit side by side."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
 """Number of people in each section of the page."""
 
@@ -206,10 +208,11 @@ def draw_side_by_side(images, predictions, truth, flags, skeleton, notes=None):
         notes: {label: N short texts below the pictures}, optional.
     """
     labels = [*predictions, "truth"]
-    across = 2 if len(images) > 3 else 1  # people per row
+    crowded = len(images) > 3 and len(labels) <= NEIGHBOURS
+    across = 2 if crowded else 1  # people per row
     rows = -(-len(images) // across)
     height, width = images[0].shape[:2]
-    inches = PAGE_WIDTH / (2 * len(labels))
+    inches = PAGE_WIDTH / (2 * min(len(labels), NEIGHBOURS))
     line = 0.15 if notes else 0.04
     figure = Figure(
         figsize=(
