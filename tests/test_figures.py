@@ -241,3 +241,15 @@ def test_a_side_colours_a_joint_wherever_its_word_stands():
     found = drawing.colors(Skeleton("dog", joints)).tolist()
     palette = drawing.MIDDLE, drawing.LEFT, drawing.RIGHT, drawing.RIGHT
     assert found == [list(color) for color in palette]
+
+
+def test_a_legend_is_read_line_by_line():
+    run = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1], "pckh": [0.1, 0.2]})
+    figure = charts.draw_curves({name: [run] for name in "abcde"}, "pckh")
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    places = {
+        text.get_text(): text.get_window_extent() for text in legend.get_texts()
+    }
+    lines = sorted(places, key=lambda n: (-round(places[n].y0), places[n].x0))
+    assert "".join(lines) == "abcde"

@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import json
 import re
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -91,6 +92,11 @@ def test_the_page_says_it_all_and_loads_nothing(run_folder, wrists_data):
     assert "--name &#x27;&lt;b&gt;&amp;&#x27;" in page  # escaped
     assert page.count("data:image/jpeg;base64,") >= 2 * 3
     assert page.count("<svg") == 3
+    assert "best epoch: still improving" in page  # the last one
+    (pairs,) = re.findall(r'<div class="tiles pairs">(.*?)</section>', page)
+    assert re.findall(r"<span>([a-z ]+): score", pairs) == [
+        "head top", "right wrist", "left wrist"
+    ]  # fmt: skip
     links = re.findall(r'(?:src="|href="|url\()([^")]*)', page)
     assert all(link.startswith(("#", "data:")) for link in links)
     nesting = Nesting()
@@ -371,6 +377,19 @@ def test_the_curve_is_the_score_s_whatever_stands_before_it(tmp_path):
     )
     page = learning.curves(history.read_history(tmp_path))
     assert "PCKh" in page and "KEYPOINT" not in page
+
+
+def test_a_person_is_named_so_that_it_can_be_found_again():
+    people = SimpleNamespace(names=["(0, 2, 7)#0", ""], sources=["", "a.jpg"])
+    drawn, photographed = (SimpleNamespace(is_drawn=d) for d in (True, False))
+    assert pictures.name_of(people, 0, drawn) == "drawn with seed (0, 2, 7)"
+    assert pictures.name_of(people, 1, photographed) == "a.jpg"
+
+
+def test_joints_without_sides_have_no_left_and_right():
+    assert pictures.of_sides(Skeleton("dots", ("a", "b"))) == ""
+    paws = Skeleton("paws", ("front_left_paw", "tail"), kind="dog")
+    assert "the dog's own left" in pictures.of_sides(paws)
 
 
 def test_the_joints_shown_are_those_that_were_wrong_and_are_right():
