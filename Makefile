@@ -43,7 +43,7 @@ lint: .venv/tested
 # Into build/site, with the API from the docstrings: it imports nothing of the
 # suite, so that a small environment of its own is enough.
 docs: .venv-docs/made
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
 	@echo 'Next: open build/site/index.html; its search needs a server:'
 	@echo '$(PYTHON) -m http.server --directory build/site'
 

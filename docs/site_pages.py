@@ -34,11 +34,15 @@ COMMANDS = "keras_pose commands"
 
 
 def on_config(config):
-    """The pages of the API, at the end of the navigation."""
+    """Navigation: pages in docs/ that it does not list, then the API."""
+    listed = str(config.nav)
+    more = sorted(path.name for path in (ROOT / DOCS).glob("*.md"))
+    more = [name for name in more if f"'{name}'" not in listed]
     pages = [
         {name.removeprefix("keras_pose."): _uri(name)} for name in _modules()
     ]
-    config.nav = [*config.nav, {"API": ["api/index.md", *pages]}]
+    rest = [{"More": more}] if more else []
+    config.nav = [*config.nav, *rest, {"API": ["api/index.md", *pages]}]
     return config
 
 
