@@ -139,7 +139,7 @@ def draw(seed, size=160, occlusion="usual"):
 
 def _empty(rng, size, bodies):
     """A canvas with a background and the shadows of these people."""
-    picture = scene.background(rng, size)
+    picture = scene.background(rng, (size, size))
     for body in bodies:
         scene.shadow(picture, body)
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), 0.75])
@@ -152,20 +152,16 @@ def _empty(rng, size, bodies):
 
 def truth(canvas, body, name=""):
     """The `Person` of a drawn body; occluded joints are flagged."""
-    height, width = (side // FINE for side in canvas.depths.shape)
-    points = body.joints[:, :2]
-    # pixel centres lie on whole numbers: the picture spans -0.5 ... width - 0.5
-    inside = ((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(1)
+    size = [side // FINE for side in canvas.depths.shape]
+    inside, box = figure.outline(body.joints, body.unit, size)
     hidden = canvas.hidden(body.joints, body.radii)
-    low, high = body.box
-    low, high = (np.clip(v, 0, (width - 1, height - 1)) for v in (low, high))
     return Person(
-        joints=points.astype("float32"),
+        joints=body.joints[:, :2].astype("float32"),
         flags=np.where(inside, np.where(hidden, 1, 2), 0),
-        center=(low + high) / 2,
+        center=box[:2] + (box[2:] - 1) / 2,
         scale=float(PADDING * body.side / PERSON_PIXELS),
         head_size=figure.head_size(body),
-        box=(*low.tolist(), *(high - low + 1).tolist()),
+        box=tuple(box.tolist()),
         name=name,
     )
 
