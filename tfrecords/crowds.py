@@ -12,17 +12,28 @@ others lie in people's boxes; every tenth of its range gets equally many
 pictures. A picture depends only on seed, split and number, not on the number of
 workers or on other pictures.
 
+With --clip 16, each 16 pictures are frames of a clip: people walk on crossing
+paths, the camera turns, names end with the same number in all frames. Some
+clips are also written as videos (VP9) into the folder clips of the output.
+
 Run      python -m tfrecords.crowds --output data/crowds
 """
 
+import functools
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
+import cv2
 import numpy as np
 
+from keras_pose import console, files
 from keras_pose.data.records import Person
 from keras_pose.people import crowd_index
-from tfrecords import synthetic
-from tfrecords.drawn import crowd, figure, scene
+from keras_pose.provenance import DRAWN
+from keras_pose.skeletons import MPII
+from tfrecords import shards, synthetic
+from tfrecords.drawn import crowd, figure, scene, walk
 from tfrecords.drawn.canvas import FINE
 
 SEEN = 3
@@ -34,6 +45,40 @@ PLACES, ATTEMPTS = 25, 60
 are tried for a picture."""
 LAYOUT, CAST, STAGE, DISTANT, FILM, GRAIN = range(6)
 """Last part of the seeds of a picture's parts."""
+SIDE = 48
+"""Least side of a picture, pixels."""
+CODEC = "VP90"
+"""Of the videos; browsers show it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to draw."""
+
+    output: str
+    """Folder for the shards and dataset.json."""
+    train: int = 1600
+    """Pictures in the training split; a multiple of --clip."""
+    val: int = 160
+    """Pictures in the validation split."""
+    test: int = 240
+    """Pictures in the test split."""
+    size: tuple[int, int] = (192, 256)
+    """Height and width of the pictures in pixels."""
+    people: tuple[int, int] = (1, 12)
+    """Fewest and most people of a crowd; some may be hidden."""
+    crowd_index: tuple[float, float] = (0.0, 1.2)
+    """Range of the crowd index, each tenth as often; not with --clip."""
+    unlabelled: float = 0.1
+    """Share of people that are small, far behind the crowd and not labelled."""
+    clip: int = 0
+    """Frames of a clip; 0: single pictures."""
+    videos: int = 2
+    """Clips of each split that are also written as .webm."""
+    seed: int = 0
+    """Seed of the drawings."""
+    workers: int | None = None
+    """Number of processes; by default one per core."""
 
 
 @dataclass(frozen=True)
@@ -220,16 +265,205 @@ def _draw(key, camera, cast, places, unlabelled):
     everybody = [*cast, *(_member(key, DISTANT, i) for i in range(count))]
     behind = crowd.distant_places(rng, camera, count)
     rng = np.random.default_rng((*key, STAGE))
-    canvas, bodies = paint(
+    return _photograph(
+        key,
+        key,
         crowd.random_stage(rng, camera),
         camera,
         everybody,
         np.concatenate([places, behind]),
+        len(cast),
         crowd.random_boxes(rng, camera, places),
     )
-    name = "drawn-" + "-".join(map(str, key))
+
+
+def _photograph(key, film, stage, camera, cast, places, labelled, boxes):
+    """Paints everybody: `Crowd`.
+
+    Args:
+        key: of the picture.
+        film: key of what is equal in all frames of a clip.
+        stage, camera, cast, places, boxes: as in `paint`.
+        labelled: how many of the cast, from the first, may be labelled.
+    """
+    canvas, bodies = paint(stage, camera, cast, places, boxes)
     _, _, outlines = crowd.outline(camera, cast, places)
-    people, ignore = read_truth(canvas, bodies, outlines, len(cast), name)
-    film = np.random.default_rng((*key, FILM))
-    image = scene.photograph(film, canvas.picture())
+    people, ignore = read_truth(canvas, bodies, outlines, labelled, _name(key))
+    film = np.random.default_rng((*film, FILM))
+    grain = np.random.default_rng((*key, GRAIN))
+    image = scene.photograph(film, canvas.picture(), grain)
     return Crowd(image, tuple(people), ignore, canvas.owners)
+
+
+def _name(key):
+    return "drawn-" + "-".join(map(str, key))
+
+
+@functools.lru_cache(maxsize=2)
+def _clip(key, size, frames, people, unlabelled):
+    """The `walk.Clip` of these seeds; kept for its other frames."""
+    rng = np.random.default_rng((*key, LAYOUT))
+    return walk.random_clip(rng, size, frames, people, unlabelled)
+
+
+def draw_frame(
+    key, frame, frames, size=(192, 256), people=(1, 12), unlabelled=0.1
+):
+    """Draws one frame of a clip, whichever others were drawn.
+
+    Args:
+        key: integers, the start of every seed.
+        frame: its number in the clip.
+        frames: number of frames of the clip.
+        size, people, unlabelled: as in `draw`.
+
+    Returns:
+        `Crowd`.
+
+    Raises:
+        ValueError: no such clip was found.
+    """
+    clip = _clip(key, size, frames, people, unlabelled)
+    camera, cast = clip.cameras[frame], clip.cast(frame)
+    return _photograph(
+        (*key, frame), key, clip.stage, camera, cast, clip.places[frame],
+        clip.labelled, clip.boxes,
+    )  # fmt: skip
+
+
+def make(task, size, people, unlabelled, clip):
+    """(seed, split, index, bounds) -> `Picture`; no two splits share a seed."""
+    *key, bounds = task
+    if clip:
+        key[-1], frame = divmod(key[-1], clip)
+        drawn = draw_frame(tuple(key), frame, clip, size, people, unlabelled)
+        key.append(frame)
+    else:
+        drawn = draw(tuple(key), size, people, bounds, unlabelled)
+    return to_picture(drawn, _name(key))
+
+
+def to_picture(drawn, source):
+    """The record's `Picture` of a `Crowd`.
+
+    Raises:
+        ValueError: nobody is labelled.
+    """
+    if not drawn.people:
+        raise ValueError(f"{source}: nobody is visible; try another seed")
+    people = [somebody.person for somebody in drawn.people]
+    return synthetic.to_picture(drawn.image, people, source)
+
+
+def write_video(path, key, config):
+    """Writes a clip as a video of `walk.FRAME_RATE` frames per second.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    height, width = config.size
+    code = cv2.VideoWriter_fourcc(*CODEC)
+    with files.whole(path) as temporary:
+        size = width, height
+        video = cv2.VideoWriter(str(temporary), code, walk.FRAME_RATE, size)
+        if not video.isOpened():
+            raise OSError(f"this OpenCV cannot write {CODEC}")
+        for frame in range(config.clip):
+            drawn = draw_frame(
+                key, frame, config.clip, config.size, config.people,
+                config.unlabelled,
+            )  # fmt: skip
+            video.write(np.ascontiguousarray(drawn.image[..., ::-1]))
+        video.release()
+
+
+def main(config):
+    """Draws all splits; returns the folder."""
+    counts = {"train": config.train, "val": config.val, "test": config.test}
+    _check(config, counts)
+    low, high = config.crowd_index
+    edges = np.linspace(low, high, max(1, round((high - low) / STEP)) + 1)
+    bins = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    tasks = {
+        split: [
+            (config.seed, place, i, bins[i % len(bins)]) for i in range(count)
+        ]
+        for place, (split, count) in enumerate(counts.items())
+        if count
+    }
+    shards.save(
+        config.output,
+        tasks,
+        partial(
+            make,
+            size=config.size,
+            people=config.people,
+            unlabelled=config.unlabelled,
+            clip=config.clip,
+        ),
+        skeleton=MPII.name,
+        protocol="pckh",
+        title=DRAWN,
+        drawn=True,
+        max_side=max(config.size),
+        workers=config.workers,
+        command=synthetic.command_of(config, "tfrecords.crowds"),
+    )
+    if config.clip:
+        _write_videos(config, counts)
+    return config.output
+
+
+def _write_videos(config, counts):
+    """The first clips of each split, as videos."""
+    videos = [
+        (Path(config.output) / "clips" / f"{split}-{i:05d}.webm", (place, i))
+        for place, (split, count) in enumerate(counts.items())
+        for i in range(min(config.videos, count // config.clip))
+    ]
+    with console.progress(total=len(videos), unit=" videos") as bar:
+        for path, part in videos:
+            write_video(path, (config.seed, *part), config)
+            bar.update()
+
+
+def _check(config, counts):
+    """ValueError for settings that mean nothing."""
+    if min(counts.values()) < 0 or not sum(counts.values()):
+        raise ValueError(f"expected at least one picture, got {counts}")
+    if min(config.size) < SIDE:
+        raise ValueError(
+            f"sides must be at least {SIDE} pixels, got {config.size}"
+        )
+    fewest, most = config.people
+    if not 1 <= fewest <= most <= 100:
+        raise ValueError(
+            f"people must be from 1 to 100, the fewest first, got {fewest} "
+            f"{most}"
+        )
+    low, high = config.crowd_index
+    if not 0 <= low < high < np.inf or (most == 1 and low > 0):
+        raise ValueError(
+            "crowd_index must be from 0, the least first, and more than one "
+            f"person has one above 0, got {low} {high}"
+        )
+    if not 0 <= config.unlabelled < 1:
+        raise ValueError(
+            f"unlabelled must be from 0 to below 1, got {config.unlabelled}"
+        )
+    if min(config.clip, config.videos, config.seed) < 0:
+        raise ValueError("clip, videos and seed must be 0 or more")
+    if config.clip:
+        wrong = {k: v for k, v in counts.items() if v % config.clip}
+        if wrong:
+            raise ValueError(
+                f"expected multiples of --clip {config.clip}, got {wrong}"
+            )
+        if config.crowd_index != Config.crowd_index:
+            raise ValueError("clips do not take --crowd-index")
+
+
+if __name__ == "__main__":
+    from keras_pose.console import run
+
+    run(main, Config, __doc__)

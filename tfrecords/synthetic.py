@@ -227,6 +227,11 @@ def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
     image, people = draw((seed, split, index), size, occlusion)
     rng = np.random.default_rng((seed, split, index, DETECTOR))
     people = [careless(p, box_shift, box_zoom, rng) for p in people]
+    return to_picture(image, people, f"drawn-{seed}-{split}-{index}")
+
+
+def to_picture(image, people, source):
+    """The `Picture` of a drawing (H, W, 3) uint8 RGB and its people."""
     _, encoded = cv2.imencode(
         ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )
@@ -234,7 +239,7 @@ def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
         encoded=encoded.tobytes(),
         size=image.shape[:2],
         people=tuple(people),
-        source=f"drawn-{seed}-{split}-{index}",
+        source=source,
         matrix=np.eye(2, 3),
     )
 
@@ -276,14 +281,16 @@ def main(config):
     return config.output
 
 
-def command_of(config):
+def command_of(config, module="tfrecords.synthetic"):
     """The command that draws these people again, also where a training drew
     them: flags that are not the defaults. (The workers change nothing.)"""
-    words = ["python", "-m", "tfrecords.synthetic"]
+    words = ["python", "-m", module]
     for setting in fields(config):
         value = getattr(config, setting.name)
         if value != setting.default and setting.name != "workers":
-            words += [f"--{setting.name.replace('_', '-')}", str(value)]
+            values = value if isinstance(value, tuple) else (value,)
+            flag = f"--{setting.name.replace('_', '-')}"
+            words += [flag, *map(str, values)]
     return shlex.join(words)
 
 

@@ -1,14 +1,19 @@
 """Drawn crowds: labels and masks are what the picture's buffers hold."""
 
 import dataclasses
+import re
 
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from keras_pose.data import records
+from keras_pose.data.dataset import open_dataset
 from keras_pose.people import crowd_index
 from keras_pose.skeletons import MPII
 from tfrecords import crowds
-from tfrecords.drawn import clothes, crowd, figure, pose
+from tfrecords.drawn import clothes, crowd, figure, pose, walk
 from tfrecords.drawn.canvas import FINE, Canvas, panel
 
 LOOK = clothes.random_look(np.random.default_rng(0))
@@ -241,3 +246,166 @@ def test_distant_people_are_ignored_and_smaller_than_all_others():
 def test_a_crowd_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="1 to 1 people .* from 0.5 to 0.6"):
         crowds.draw((0,), (24, 32), people=(1, 1), bounds=(0.5, 0.6))
+
+
+def test_poses_between_key_poses_follow_a_smooth_step():
+    """3 s² - 2 s³: 5/32 at a quarter, 1/2 at the half; then the first again."""
+    keys = [{"left_knee": 10.0}, {"left_knee": 42.0}]
+    for time, expected in (
+        (0, 10), (0.25, 15), (0.5, 26), (1, 42), (1.75, 15), (2, 10), (-1, 42),
+    ):  # fmt: skip
+        assert walk.interpolate(keys, time) == {"left_knee": expected}
+
+
+def test_every_angle_of_a_walk_is_within_the_limits_of_its_joint():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        keys = walk.random_gait(rng) + walk.random_gestures(rng, 1.6)
+        for key in keys:
+            assert len(key) == 6 + 2 * 9
+            for name, angle in key.items():
+                low, high = pose.LIMITS[re.sub("left_|right_", "", name)]
+                assert low <= angle <= high, name
+
+
+def test_a_path_to_the_right_turns_the_person_to_the_right():
+    """x to the right is 90 degrees, away from the camera 180."""
+    for velocity, yaw in (((1, 0), 90), ((0, 1), 180), ((0, -1), 0)):
+        path = walk.Path(np.array([0.0, 5]), np.array(velocity, float))
+        assert path.yaw == pytest.approx(yaw)
+        np.testing.assert_allclose(
+            path.places(np.array([-1.0, 0, 2])),
+            [(0 - vx, 5 - va) for vx, va in [velocity]]
+            + [(0, 5), (2 * velocity[0], 5 + 2 * velocity[1])],
+        )
+        # the toes are where the path goes
+        stance = standing(path.yaw)
+        heel, toe = stance.points[16:18]
+        ahead = (toe - heel)[[0, 2]] * (1, -1)
+        assert ahead @ velocity > 0.99 * np.hypot(*ahead)
+
+
+def clips(count, frames=8):
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        yield walk.random_clip(rng, (96, 128), frames, (2, 5), 0.2)
+
+
+def test_two_people_change_sides_in_the_picture():
+    for clip in clips(5):
+        columns = []
+        for camera, places in zip(clip.cameras, clip.places, strict=True):
+            columns.append([camera.point(*p)[0] for p in places[:2]])
+        first, second = np.array(columns).T
+        assert first[0] < second[0] and first[-1] > second[-1]
+        gaps = clip.places[:, 0] - clip.places[:, 1]
+        assert np.hypot(*gaps.T).min() > crowd.ROOM
+
+
+def test_clips_keep_their_people_and_move_the_ground_with_the_camera():
+    turned = 0
+    for clip in clips(6):
+        assert len(clip.actors) == clip.places.shape[1]
+        assert clip.places.shape[0] == len(clip.cameras) == 8
+        pans = np.array([camera.pan for camera in clip.cameras])
+        turned += np.ptp(pans) > 0
+        np.testing.assert_array_equal(FINE * pans % 1, 0)
+        here, there = clip.cameras[0], clip.cameras[-1]
+        shift = here.point(1, 5) - there.point(1, 5)
+        np.testing.assert_allclose(shift, (pans[-1] - pans[0], 0, 0))
+        # a column of the background moves just as far
+        first, last = (clip.stage.canvas(c, []).colors for c in (here, there))
+        step = round(FINE * shift[0])
+        if step >= 0:
+            first, last = first[:, step:], last[:, : last.shape[1] - step]
+        else:
+            first, last = first[:, :step], last[:, -step:]
+        np.testing.assert_array_equal(first, last)
+    assert 0 < turned < 6
+
+
+def test_a_frame_does_not_depend_on_the_frames_before():
+    settings = {"frames": 4, "size": (72, 96), "people": (2, 3)}
+    alone = crowds.draw_frame((5, 0), 2, **settings)
+    crowds._clip.cache_clear()
+    for frame in range(3):
+        drawn = crowds.draw_frame((5, 0), frame, **settings)
+    np.testing.assert_array_equal(drawn.image, alone.image)
+    tracks = {p.track for p in drawn.people}
+    assert tracks == {p.track for p in alone.people} <= set(range(3))
+
+
+def config(folder, **change):
+    settings = {"train": 6, "val": 2, "test": 0, "size": (64, 80), "workers": 1}
+    return crowds.Config(str(folder), **settings | change)
+
+
+def test_records_hold_everybody(tmp_path):
+    assert crowds.main(config(tmp_path / "out")) == str(tmp_path / "out")
+    data = open_dataset(tmp_path / "out")
+    assert data.is_drawn and data.max_side == 80
+    paths = data.shards("train")
+    found = [
+        records.parse(record, 16) for record in tf.data.TFRecordDataset(paths)
+    ]
+    assert len(found) == 6
+    for index, picture in enumerate(found):
+        bounds = index / 10, (index + 1) / 10
+        drawn = crowds.draw((0, 0, index), (64, 80), bounds=bounds)
+        names = [somebody.person.name for somebody in drawn.people]
+        assert [person.name for person in picture.people] == names
+        assert picture.size == (64, 80)
+        assert picture.source == f"drawn-0-0-{index}"
+
+
+def test_clips_are_records_and_videos(tmp_path):
+    folder = tmp_path / "out"
+    crowds.main(config(folder, train=8, val=0, clip=4, videos=1, people=(2, 4)))
+    paths = open_dataset(folder).shards("train")
+    found = [
+        records.parse(record, 16) for record in tf.data.TFRecordDataset(paths)
+    ]
+    assert [picture.source for picture in found] == [
+        f"drawn-0-0-{clip}-{frame}" for clip in range(2) for frame in range(4)
+    ]
+    videos = list((folder / "clips").iterdir())
+    assert [path.name for path in videos] == ["train-00000.webm"]
+    video = cv2.VideoCapture(str(videos[0]))
+    assert video.get(cv2.CAP_PROP_FPS) == walk.FRAME_RATE
+    for frame in range(4):
+        read, image = video.read()
+        drawn = crowds.draw_frame(
+            (0, 0, 0), frame, 4, size=(64, 80), people=(2, 4)
+        )
+        assert read and image.shape == (64, 80, 3)
+        difference = image[..., ::-1].astype(float) - drawn.image
+        assert np.abs(difference).mean() < 12  # grain does not survive VP9
+    assert not video.read()[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": 0, "val": 0}, "at least one picture"),
+        ({"size": (40, 80)}, "sides must be at least 48"),
+        ({"people": (4, 2)}, "people must be from 1 to 100"),
+        ({"crowd_index": (0.5, 0.5)}, "crowd_index must be from 0"),
+        ({"people": (1, 1), "crowd_index": (0.5, 1.0)}, "more than one person"),
+        ({"unlabelled": 1.0}, "unlabelled must be from 0 to below 1"),
+        ({"clip": 4}, "multiples of --clip 4, got {'train': 6, 'val': 2}"),
+        ({"clip": 2, "crowd_index": (0.0, 0.5)}, "do not take --crowd-index"),
+        ({"seed": -1}, "must be 0 or more"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        crowds.main(config(tmp_path / "out", **change))
+
+
+def test_the_command_in_the_description_draws_the_same_again(tmp_path):
+    crowds.main(config(tmp_path / "out", train=2, val=0, people=(2, 3)))
+    command = open_dataset(tmp_path / "out").description["command"]
+    assert command.startswith("python -m tfrecords.crowds --output ")
+    assert command.endswith(
+        " --train 2 --val 0 --test 0 --size 64 80 --people 2 3"
+    )
