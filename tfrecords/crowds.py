@@ -30,9 +30,7 @@ import numpy as np
 from keras_pose import console, files
 from keras_pose.data.records import Person
 from keras_pose.people import crowd_index
-from keras_pose.provenance import DRAWN
-from keras_pose.skeletons import MPII
-from tfrecords import shards, synthetic
+from tfrecords import synthetic
 from tfrecords.drawn import crowd, figure, scene, walk
 from tfrecords.drawn.canvas import FINE
 
@@ -391,23 +389,13 @@ def main(config):
         for place, (split, count) in enumerate(counts.items())
         if count
     }
-    shards.save(
-        config.output,
+    names = "size", "people", "unlabelled", "clip"
+    synthetic.save(
+        config,
         tasks,
-        partial(
-            make,
-            size=config.size,
-            people=config.people,
-            unlabelled=config.unlabelled,
-            clip=config.clip,
-        ),
-        skeleton=MPII.name,
-        protocol="pckh",
-        title=DRAWN,
-        drawn=True,
-        max_side=max(config.size),
-        workers=config.workers,
-        command=synthetic.command_of(config, "tfrecords.crowds"),
+        partial(make, **{name: getattr(config, name) for name in names}),
+        max(config.size),
+        "tfrecords.crowds",
     )
     if config.clip:
         _write_videos(config, counts)

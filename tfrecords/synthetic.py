@@ -261,8 +261,8 @@ def main(config):
         for place, (split, count) in enumerate(counts.items())
         if count
     }
-    shards.save(
-        config.output,
+    save(
+        config,
         tasks,
         partial(
             make,
@@ -270,15 +270,25 @@ def main(config):
             box_shift=config.box_shift,
             box_zoom=config.box_zoom,
         ),
+        max_side=config.size,
+    )
+    return config.output
+
+
+def save(config, tasks, make, max_side, module="tfrecords.synthetic"):
+    """`shards.save` of drawn people by the command `module`."""
+    shards.save(
+        config.output,
+        tasks,
+        make,
         skeleton=MPII.name,
         protocol="pckh",
         title=DRAWN,
         drawn=True,
-        max_side=config.size,
+        max_side=max_side,
         workers=config.workers,
-        command=command_of(config),
+        command=command_of(config, module),
     )
-    return config.output
 
 
 def command_of(config, module="tfrecords.synthetic"):
