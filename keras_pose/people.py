@@ -162,6 +162,32 @@ def index_pictures(sources):
     return picture, list(numbers)
 
 
+def crowd_index(joints, flags, box):
+    """How much the people of one picture are in each other's way, from 0.
+
+    The mean over the people of the labelled joints of others in their box
+    (borders included) / their own labelled joints: Li et al., CrowdPose (CVPR
+    2019), section 3. People without labelled joints do not count.
+
+    Args:
+        joints: (N, K, 2) x, y.
+        flags: (N, K) COCO's v; 0 is not labelled.
+        box: (N, 4) x, y, width, height.
+    """
+    labelled = np.asarray(flags) > 0
+    own = labelled.sum(axis=1)
+    low, extent = np.split(np.asarray(box, float)[:, None, None], 2, axis=-1)
+    # (N, N, K): joint of the second person in the box of the first
+    away = np.asarray(joints, float)[None] - low
+    inside = ((away >= 0) & (away <= extent)).all(axis=-1) & labelled[None]
+    others = inside.sum(axis=2)
+    np.fill_diagonal(others, 0)
+    counted = own > 0
+    if not counted.any():
+        return 0.0
+    return float((others.sum(axis=1)[counted] / own[counted]).mean())
+
+
 def _take(table, rows, whole):
     """Some rows of a dataclass of columns; the fields in `whole` are kept."""
     columns = {}

@@ -139,7 +139,7 @@ def draw(seed, size=160, occlusion="usual"):
 
 def _empty(rng, size, bodies):
     """A canvas with a background and the shadows of these people."""
-    picture = scene.background(rng, size)
+    picture = scene.background(rng, (size, size))
     for body in bodies:
         scene.shadow(picture, body)
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), 0.75])
@@ -152,20 +152,16 @@ def _empty(rng, size, bodies):
 
 def truth(canvas, body, name=""):
     """The `Person` of a drawn body; occluded joints are flagged."""
-    height, width = (side // FINE for side in canvas.depths.shape)
-    points = body.joints[:, :2]
-    # pixel centres lie on whole numbers: the picture spans -0.5 ... width - 0.5
-    inside = ((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(1)
+    size = [side // FINE for side in canvas.depths.shape]
+    inside, box = figure.outline(body.joints, body.unit, size)
     hidden = canvas.hidden(body.joints, body.radii)
-    low, high = body.box
-    low, high = (np.clip(v, 0, (width - 1, height - 1)) for v in (low, high))
     return Person(
-        joints=points.astype("float32"),
+        joints=body.joints[:, :2].astype("float32"),
         flags=np.where(inside, np.where(hidden, 1, 2), 0),
-        center=(low + high) / 2,
+        center=box[:2] + (box[2:] - 1) / 2,
         scale=float(PADDING * body.side / PERSON_PIXELS),
         head_size=figure.head_size(body),
-        box=(*low.tolist(), *(high - low + 1).tolist()),
+        box=tuple(box.tolist()),
         name=name,
     )
 
@@ -231,6 +227,11 @@ def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
     image, people = draw((seed, split, index), size, occlusion)
     rng = np.random.default_rng((seed, split, index, DETECTOR))
     people = [careless(p, box_shift, box_zoom, rng) for p in people]
+    return to_picture(image, people, f"drawn-{seed}-{split}-{index}")
+
+
+def to_picture(image, people, source):
+    """The `Picture` of a drawing (H, W, 3) uint8 RGB and its people."""
     _, encoded = cv2.imencode(
         ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )
@@ -238,7 +239,7 @@ def make(task, occlusion="usual", box_shift=0.0, box_zoom=0.0):
         encoded=encoded.tobytes(),
         size=image.shape[:2],
         people=tuple(people),
-        source=f"drawn-{seed}-{split}-{index}",
+        source=source,
         matrix=np.eye(2, 3),
     )
 
@@ -260,8 +261,8 @@ def main(config):
         for place, (split, count) in enumerate(counts.items())
         if count
     }
-    shards.save(
-        config.output,
+    save(
+        config,
         tasks,
         partial(
             make,
@@ -269,25 +270,37 @@ def main(config):
             box_shift=config.box_shift,
             box_zoom=config.box_zoom,
         ),
-        skeleton=MPII.name,
-        protocol="pckh",
-        title=DRAWN,
-        drawn=True,
         max_side=config.size,
-        workers=config.workers,
-        command=command_of(config),
     )
     return config.output
 
 
-def command_of(config):
+def save(config, tasks, make, max_side, module="tfrecords.synthetic"):
+    """`shards.save` of drawn people by the command `module`."""
+    shards.save(
+        config.output,
+        tasks,
+        make,
+        skeleton=MPII.name,
+        protocol="pckh",
+        title=DRAWN,
+        drawn=True,
+        max_side=max_side,
+        workers=config.workers,
+        command=command_of(config, module),
+    )
+
+
+def command_of(config, module="tfrecords.synthetic"):
     """The command that draws these people again, also where a training drew
     them: flags that are not the defaults. (The workers change nothing.)"""
-    words = ["python", "-m", "tfrecords.synthetic"]
+    words = ["python", "-m", module]
     for setting in fields(config):
         value = getattr(config, setting.name)
         if value != setting.default and setting.name != "workers":
-            words += [f"--{setting.name.replace('_', '-')}", str(value)]
+            values = value if isinstance(value, tuple) else (value,)
+            flag = f"--{setting.name.replace('_', '-')}"
+            words += [flag, *map(str, values)]
     return shlex.join(words)
 
 

@@ -4,7 +4,7 @@ Points are x, y, z in pixels of the finished picture, z towards the viewer. The
 canvas is twice as large and downsampled at the end, which smooths every edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,20 @@ class Canvas:
     """(FINE * H, FINE * W) float32, -inf for background."""
     light: np.ndarray
     """(3,) unit vector towards the lamp."""
+    owners: np.ndarray | None = None
+    """(FINE * H, FINE * W) uint8 number of the person in each pixel; 0 is
+    anything else."""
+    number: int = 0
+    """Number of the person that is being painted; 0 is anything else."""
+
+    def __post_init__(self):
+        if self.owners is None:
+            owners = np.zeros(self.depths.shape, "uint8")
+            object.__setattr__(self, "owners", owners)
+
+    def of(self, number):
+        """This canvas, on which the person `number` (1 to 255) is painted."""
+        return replace(self, number=number)
 
     def picture(self):
         """The finished picture, (H, W, 3) uint8 RGB."""
@@ -36,6 +50,9 @@ class Canvas:
     def hidden(self, points, radii):
         """Whether something hides each point of a solid: (K,) bool.
 
+        That is a surface nearer than the part's own, or one of anything but
+        the person `number` nearer than the point itself.
+
         Args:
             points: (K, 3) x, y, z inside the picture.
             radii: (K,) pixels from the point to the surface of its own part.
@@ -44,7 +61,9 @@ class Canvas:
             np.clip(np.rint(fine(points[:, axis])), 0, end - 1).astype(int)
             for axis, end in zip((1, 0), self.depths.shape, strict=True)
         )
-        return self.depths[rows, columns] > points[:, 2] + radii
+        other = self.owners[rows, columns] != self.number
+        surface = points[:, 2] + np.where(other, 0, radii)
+        return self.depths[rows, columns] > surface
 
 
 def fine(values):
@@ -67,8 +86,13 @@ def _put(canvas, window, inside, depth, normal, color):
     lit = np.clip(normal @ canvas.light, 0, 1)
     shade = AMBIENT + DIFFUSE * lit
     shade *= 1 - RIM * (1 - normal[:, 2]) ** 2
-    canvas.colors[window][inside] = color * shade[:, None]
+    _store(canvas, window, inside, depth, color * shade[:, None])
+
+
+def _store(canvas, window, inside, depth, color):
+    canvas.colors[window][inside] = color
     canvas.depths[window][inside] = depth
+    canvas.owners[window][inside] = canvas.number
 
 
 def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
@@ -185,5 +209,4 @@ def panel(canvas, corners, depth, color):
     inside = (mask > 0) & (depth > canvas.depths[window])
     down = np.broadcast_to(rows, inside.shape)[inside] - rows[0, 0]
     shade = 1.05 - 0.3 * down / max(rows.size, 1)
-    canvas.colors[window][inside] = color * shade[:, None]
-    canvas.depths[window][inside] = depth
+    _store(canvas, window, inside, depth, color * shade[:, None])

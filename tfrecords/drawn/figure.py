@@ -24,6 +24,8 @@ RADII = {
     "shoulder": 0.064,
 }
 
+SHOE = (0.031, 0.031, 0.024)
+"""Half the height of a shoe from heel to toe, shares of the stature."""
 CREASE = 0.3  # darkening of the folds of a knee or elbow
 MARGIN = 0.04  # from the outermost joints to the edge of the body
 CURLED = 0.7  # smallest extent of a person, shares of the stature
@@ -59,14 +61,38 @@ class Body:
     @property
     def box(self):
         """Corners (2, 2) of the box around the whole body, pixels."""
-        points, margin = self.joints[:, :2], MARGIN * self.unit
-        return np.stack([points.min(0) - margin, points.max(0) + margin])
+        return np.stack(corners(self.joints, self.unit))
 
     @property
     def side(self):
         """The longer side of the box, at least `CURLED` statures, pixels."""
         low, high = self.box
         return max((high - low).max(), CURLED * self.unit)
+
+
+def outline(joints, unit, size):
+    """Which joints are in a picture, and the box of the body's part there.
+
+    Args:
+        joints: (..., K, 3) as in `Body`.
+        unit: (...) stature, pixels.
+        size: (height, width) of the picture, pixels.
+
+    Returns:
+        (..., K) bool, and the boxes (..., 4) x, y, width, height.
+    """
+    # pixel centres lie on whole numbers: the picture spans -0.5 ... width - 0.5
+    end = np.array(size[::-1]) - 0.5
+    points = joints[..., :2]
+    inside = ((points >= -0.5) & (points < end)).all(-1)
+    low, high = (np.clip(v, 0, end - 0.5) for v in corners(joints, unit))
+    return inside, np.concatenate([low, high - low + 1], axis=-1)
+
+
+def corners(joints, unit):
+    """Corners (..., 2) of the box around whole bodies (..., K, 3), pixels."""
+    points, margin = joints[..., :2], MARGIN * np.asarray(unit)[..., None]
+    return points.min(-2) - margin, points.max(-2) + margin
 
 
 def random_build(rng):
@@ -95,10 +121,8 @@ def paint_person(canvas, body, look):
         )
         limb(hip, knee, (0.068, 0.066, 0.056, 0.043), look.thigh, "end")
         limb(knee, ankle, (0.042, 0.048, 0.037, 0.026), look.shank, "start")
-        foot = body.frames[f"{side}_foot"] * unit
-        heel = ankle - 0.018 * foot[:, 1] - 0.012 * foot[:, 2]
-        toe = heel + FOOT * 0.75 * foot[:, 2] - 0.022 * foot[:, 1]
-        limb(heel, toe, (0.031, 0.031, 0.024), look.shoe)
+        heel, toe = shoe(ankle, body.frames[f"{side}_foot"] * unit)
+        limb(heel, toe, SHOE, look.shoe)
         limb(shoulder, elbow, (0.046, 0.043, 0.032), look.upper_arm, "end")
         limb(elbow, wrist, (0.031, 0.034, 0.021), look.forearm, "start")
         hand = -body.frames[f"{side}_hand"][:, 1] * unit
@@ -114,6 +138,12 @@ def paint_person(canvas, body, look):
     thorax, neck = body.joint("thorax"), body.joint("upper_neck")
     limb(thorax, neck + 0.3 * (neck - thorax), (0.045, 0.036, 0.036), bare)
     _paint_head(canvas, body, look)
+
+
+def shoe(ankle, foot):
+    """Ends of the solid `SHOE` below an ankle (3,); foot: its frame (3, 3)."""
+    heel = ankle - 0.018 * foot[:, 1] - 0.012 * foot[:, 2]
+    return heel, heel + FOOT * 0.75 * foot[:, 2] - 0.022 * foot[:, 1]
 
 
 def _creased(paint, where):

@@ -120,13 +120,14 @@ def turn(axis, degrees):
     return matrix
 
 
-def random_angles(rng):
+def random_angles(rng, families=tuple(LEGS)):
     """Angles of a plausible pose: {"bend": ..., "left_knee": ..., ...}.
 
     Every angle lies within `LIMITS`; legs and arms are drawn from families
-    (`LEGS`, `ARMS`) with random sides. Arms through the body are drawn again.
+    (`LEGS`, of which `families` are taken, and `ARMS`) with random sides. Arms
+    through the body are drawn again.
     """
-    name = _pick(rng, {name: row[0] for name, row in LEGS.items()})
+    name = _pick(rng, {name: LEGS[name][0] for name in families})
     _, one, other, bend = LEGS[name]
     legs = [one, one if other is None else other]
     rng.shuffle(legs)
@@ -258,10 +259,15 @@ def seen(angles, view):
 
 def random_view(rng, lying=0.07):
     """A random camera rotation (3, 3); a share `lying` of people lie down."""
-    # people look at cameras: more than half are seen from the front
-    facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.5, 0.17, 0.33])
-    yaw = facing + rng.normal(0, 25)
+    yaw = random_yaw(rng)
     roll = rng.normal(0, 6)
     if rng.random() < lying:
         roll += rng.choice([-1, 1]) * rng.uniform(50, 110)
     return turn("z", roll) @ turn("x", rng.normal(6, 9)) @ turn("y", yaw)
+
+
+def random_yaw(rng):
+    """Degrees that a person has turned around the vertical; 0 looks at us."""
+    # people look at cameras: more than half are seen from the front
+    facing = rng.choice([0, 180, rng.uniform(-180, 180)], p=[0.5, 0.17, 0.33])
+    return facing + rng.normal(0, 25)

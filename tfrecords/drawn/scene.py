@@ -63,7 +63,7 @@ def obstacle(canvas, rng, center, unit, depth):
     elif kind < 0.65:  # a box, a sign, a case
         half = unit * rng.uniform(0.05, 0.13, 2)
         angle = rng.normal(0, 0.3)
-        _box(canvas, center, half, angle, depth, color)
+        box(canvas, center, half, angle, depth, color)
     else:  # a bush, a ball, a bag
         paint = clothes.cloth(rng)
         for _ in range(rng.integers(1, 5)):
@@ -78,7 +78,7 @@ def obstacle(canvas, rng, center, unit, depth):
             )
 
 
-def _box(canvas, center, half, angle, depth, color):
+def box(canvas, center, half, angle, depth, color):
     """A panel with a darker rim and a band across."""
     cos, sin = np.cos(angle), np.sin(angle)
     axes = np.array([[cos, sin], [-sin, cos]])
@@ -90,17 +90,25 @@ def _box(canvas, center, half, angle, depth, color):
     panel(canvas, center + band, depth + 2, 0.75 * color)
 
 
-def background(rng, size):
-    """(size, size, 3) float32: a wall or the sky, a floor, objects, noise."""
+def background(rng, size, line=None):
+    """A wall or the sky, a floor, objects, noise: (H, W, 3) float32 RGB.
+
+    Args:
+        rng: numpy generator.
+        size: (H, W) in pixels.
+        line: first row of the floor; None: a random one, or no floor.
+    """
+    height, width = size
     high, low, near, far = _muted(rng, 4).astype("float32")
-    share = np.linspace(0, 1, size, dtype="float32")[:, None, None]
-    picture = np.tile(high + share * (low - high), (1, size, 1))
-    line = size
-    if rng.random() < 0.8:  # a floor that ends at a wall or the sky
-        line = int(rng.uniform(0.5, 0.88) * size)
+    share = np.linspace(0, 1, height, dtype="float32")[:, None, None]
+    picture = np.tile(high + share * (low - high), (1, width, 1))
+    if line is None:
+        line = height
+        if rng.random() < 0.8:  # a floor that ends at a wall or the sky
+            line = int(rng.uniform(0.5, 0.88) * height)
     for _ in range(rng.integers(3, 12)):
         _thing(rng, picture)
-    share = np.linspace(0, 1, size - line, dtype="float32")[:, None, None]
+    share = np.linspace(0, 1, height - line, dtype="float32")[:, None, None]
     picture[line:] = far + share * (near - far)
     for _ in range(rng.integers(0, 5)):
         _thing(rng, picture)
@@ -109,7 +117,7 @@ def background(rng, size):
         noise = noise + rng.normal(0, 0.25 * strength, (cells, cells, 3))
         picture += cv2.resize(
             noise.astype("float32"),
-            (size, size),
+            (width, height),
             interpolation=cv2.INTER_LINEAR,
         )
     return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 1.3))
@@ -125,15 +133,16 @@ def _muted(rng, count):
 
 def _thing(rng, picture):
     """A house, a shelf, a tree, a crate: polygons, discs or a grid."""
-    size = len(picture)
+    size = np.array(picture.shape[1::-1])  # width, height
     color, other = _muted(rng, 2)
     center = rng.uniform(0, 1, 2)
     reach = rng.uniform(0.05, 0.22) * np.exp(rng.normal(0, 0.4, 2))
+    reach *= size.min() / size
     kind = rng.random()
     if kind < 0.2:  # leaves, clouds
         for _ in range(rng.integers(4, 14)):
             at = np.rint(size * (center + rng.normal(0, 0.5, 2) * reach))
-            radius = int(size * rng.uniform(0.02, 0.07))
+            radius = int(size.min() * rng.uniform(0.02, 0.07))
             shade = color * rng.uniform(0.75, 1.15)
             cv2.circle(picture, at.astype(int).tolist(), radius, shade, -1)
         return
@@ -165,7 +174,7 @@ def shadow(picture, body):
     center = (low[0] + high[0]) / 2, high[1] - 0.02 * body.unit
     axes = 0.5 * (high[0] - low[0]), 0.07 * body.unit
     small = 2  # the mask is smooth: a quarter of the pixels is enough
-    mask = np.zeros((len(picture) // small,) * 2, "float32")
+    mask = np.zeros([side // small for side in picture.shape[:2]], "float32")
     center, axes = (
         tuple(int(round(v / small)) for v in pair) for pair in (center, axes)
     )
@@ -174,8 +183,12 @@ def shadow(picture, body):
     picture *= 1 - cv2.resize(mask, picture.shape[1::-1])[..., None]
 
 
-def photograph(rng, picture):
-    """The picture with camera effects: contrast, colour cast, blur, grain."""
+def photograph(rng, picture, grain_rng=None):
+    """The picture with camera effects: contrast, colour cast, blur, grain.
+
+    The frames of a clip have equal effects of the same `rng`, and grain of
+    different `grain_rng`.
+    """
     seen = picture.astype("float32")
     seen = 128 + (seen - 128) * rng.uniform(0.75, 1.1)
     seen = seen * rng.uniform(0.9, 1.1, 3).astype("float32") + rng.uniform(
@@ -183,6 +196,6 @@ def photograph(rng, picture):
     )
     if rng.random() < 0.4:
         seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.8))
-    grain = rng.standard_normal(picture.shape[:2], "float32")
+    grain = (grain_rng or rng).standard_normal(picture.shape[:2], "float32")
     grain *= rng.uniform(0, 7)
     return np.clip(np.rint(seen + grain[..., None]), 0, 255).astype("uint8")
