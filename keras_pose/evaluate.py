@@ -8,7 +8,8 @@ table.csv (table-NAME.csv of a second metric), predictions.npz (pixels of the
 photographs from 0), predictions.mat (MPII's layout, pixels from 1) and
 predictions.json (COCO's results format, which COCO's server accepts;
 predictions-header.json explains its numbers). All labelled joints count,
-occluded or not.
+occluded or not. Of people without labels (the test people of MPII and COCO),
+only the predictions are written.
 """
 
 import warnings
@@ -162,13 +163,16 @@ def save(folder, scored, poses, people, skeleton, notes=None):
     """Writes all tables and poses, each file completely or not at all.
 
     table.csv has the first protocol, table-NAME.csv the others; if one of them
-    suppresses poses, predictions.json holds the remaining poses. Its header
-    holds `notes`, of `provenance.notes`.
+    suppresses poses, or none scores those of a detector's boxes,
+    predictions.json holds the remaining poses. Its header holds `notes`, of
+    `provenance.notes`.
 
     Returns:
         names of the tables' files.
     """
     tables, remaining = {}, poses
+    if not scored and (poses.person < 0).all():
+        remaining = suppress.suppress_poses(poses, skeleton)
     for name, (table, kept) in scored.items():
         tables[f"table-{name}.csv" if tables else "table.csv"] = table
         remaining = kept if metrics.find(name).suppresses else remaining
@@ -186,9 +190,11 @@ def main(config):
     dataset.people(config.split)  # fails early if there is no such split
     skeleton = dataset.skeleton
     protocols = protocols_of(dataset, config.split, config.protocol)
+    people = annotations.read_people(dataset, config.split)
+    if not (people.flags > 0).any():
+        protocols = ()
     thresholds = _thresholds(config, skeleton)
     model = models.load_model(config.model, config.part)
-    people = annotations.read_people(dataset, config.split)
     for name in protocols:  # fails before the slow part
         metrics.find(name).countable(people, skeleton)
     settings = {
@@ -207,7 +213,13 @@ def main(config):
             model, dataset, config.split, scales=config.scales, **settings
         )
     scored = score(poses, people, skeleton, protocols)
-    print(describe(scored, poses, people, skeleton, config.split))
+    if scored:
+        print(describe(scored, poses, people, skeleton, config.split))
+    else:
+        print(
+            f"Split {config.split} has no labelled joints: there is nothing to "
+            f"score. {len(poses):,} poses are predicted."
+        )
     if config.protocol in BENCHMARKS:
         for name, (table, _) in scored.items():
             print(papers_row(table, skeleton, name, config.model))
@@ -221,10 +233,8 @@ def main(config):
     if "warning" in notes:
         print(f"Note: {notes['warning']}.")
     written = save(output, scored, poses, people, skeleton, notes)
-    print(
-        f"Wrote {' and '.join(written)} and predictions.npz, .mat, .json to "
-        f"{output}."
-    )
+    tables = f"{' and '.join(written)} and " if written else ""
+    print(f"Wrote {tables}predictions.npz, .mat, .json to {output}.")
     if (output / "run.json").is_file():
         following = f"keras_pose.report --run {output} --data {config.data}"
     else:

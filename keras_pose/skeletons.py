@@ -3,9 +3,11 @@
 A skeleton is data: `dataset.json`, the `.keras` file and `serving.json` store
 it completely, so that any set of joints (a hand, a dog) works everywhere. Left
 and right are the subject's own. Everything else that depends on the joints
-(mirror pairs, column groups of a table, the torso) is derived from the names.
+(mirror pairs, column groups of a table, the torso) is derived from the names,
+unless the skeleton states it.
 """
 
+import re
 from dataclasses import dataclass
 
 from keras_pose import choices, untrusted
@@ -16,6 +18,13 @@ RIGHT_SHOULDER_LEFT_HIP = ("right_shoulder", "left_hip")
 """The diagonals of the torso; the first is MODEC's."""
 MOST = 1_000
 """Joints of a skeleton; whole-body ones have some hundred."""
+SIDE = re.compile(
+    r"(?<![A-Za-z])(left|right|l|r)(?![A-Za-z])"  # left_eye, R Eye, eye-l
+    r"|(?<![A-Za-z])((?-i:[Ll]eft|[Rr]ight|L|R))(?=(?-i:[A-Z][a-z]))"  # LeftEye
+    r"|(?<=(?-i:[a-z]))((?-i:Left|Right|L|R))(?![a-z])",  # eyeLeft, eyeL
+    re.IGNORECASE,
+)
+"""The words of a joint's name that are a side."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,9 @@ class Skeleton:
     """Joint names in the order of the labels, and limbs as pairs of names.
 
     Raises:
-        ValueError: no joints, duplicate names, a limb with unknown joints, or
-            not one positive sigma for each joint.
+        ValueError: no joints, duplicate names, a limb, pair or torso with
+            unknown joints, a joint in two pairs, or not one positive sigma for
+            each joint.
     """
 
     name: str
@@ -35,15 +45,23 @@ class Skeleton:
     subject's area. None: COCO's, or the default of `metrics.oks`."""
     kind: str = "person"
     """The kind of subject, for reports: "person", "hand", "dog"."""
+    pairs: tuple[tuple[str, str], ...] | None = None
+    """Joints that a mirrored picture swaps. None: those whose names differ in
+    the side alone."""
+    torso: tuple[str, str] | None = None
+    """Joints whose distance is the length of PCK of the torso. None: left
+    shoulder and right hip."""
 
     def __post_init__(self):
-        for field in ("joints", "limbs", "sigmas"):
+        for field in ("joints", "limbs", "sigmas", "pairs", "torso"):
             value = getattr(self, field)
             if isinstance(value, list):  # lists in JSON
-                object.__setattr__(self, field, tuple(value))
-        if isinstance(self.limbs, tuple):
-            pairs = (tuple(x) if isinstance(x, list) else x for x in self.limbs)
-            object.__setattr__(self, "limbs", tuple(pairs))
+                value = tuple(value)
+            if isinstance(value, tuple):
+                value = tuple(
+                    tuple(x) if isinstance(x, list) else x for x in value
+                )
+            object.__setattr__(self, field, value)
         self._check_types()
         if not self.joints:
             raise ValueError(f"skeleton {self.name} has no joints")
@@ -52,12 +70,26 @@ class Skeleton:
             raise ValueError(
                 f"skeleton {self.name} names {min(twice)} more than once"
             )
-        for limb in self.limbs:
-            if len(limb) != 2 or not set(limb) <= set(self.joints):
-                raise ValueError(
-                    f"skeleton {self.name}: a limb joins two of its joints, "
-                    f"got {' '.join(map(str, limb))}"
-                )
+        torso = (self.torso,) if self.torso else ()
+        for what, named in (
+            ("a limb joins", self.limbs),
+            ("a pair mirrors", self.pairs or ()),
+            ("a torso spans", torso),
+        ):
+            for two in named:
+                if len(two) != 2 or not set(two) <= set(self.joints):
+                    raise ValueError(
+                        f"skeleton {self.name}: {what} two of its joints, got "
+                        f"{' '.join(map(str, two))}; it has "
+                        f"{', '.join(self.joints)}"
+                    )
+        paired = sum(self.pairs or (), ())
+        if len(set(paired)) < len(paired):
+            raise ValueError(
+                f"skeleton {self.name}: a joint has one mirror image, but "
+                f"{next(j for j in paired if paired.count(j) > 1)} is named "
+                "more than once"
+            )
         if self.sigmas is not None and (
             len(self.sigmas) != len(self.joints) or not min(self.sigmas) > 0
         ):
@@ -68,15 +100,26 @@ class Skeleton:
 
     def _check_types(self):
         """Of what a file says: names are words, deviations are numbers."""
-        columns = (self.joints, self.limbs, self.sigmas or (), *self.limbs)
-        if not all(isinstance(column, tuple) for column in columns):
-            raise ValueError("a skeleton has lists of joints, limbs and sigmas")
+        columns = [self.joints, self.limbs]
+        columns += [
+            c for c in (self.sigmas, self.pairs, self.torso) if c is not None
+        ]
+        twos = (
+            [*self.limbs, *(self.pairs or ())]
+            if all(isinstance(c, tuple) for c in columns)
+            else []
+        )
+        if not all(isinstance(column, tuple) for column in (*columns, *twos)):
+            raise ValueError(
+                "a skeleton has lists of joints, limbs, sigmas, pairs and torso"
+            )
         if len(self.joints) > MOST:
             raise ValueError(
                 f"a skeleton of at most {MOST} joints wanted, got "
                 f"{len(self.joints):,}"
             )
-        for word in (self.name, self.kind, *self.joints, *sum(self.limbs, ())):
+        words = (*self.joints, *sum(twos, ()), *(self.torso or ()))
+        for word in (self.name, self.kind, *words):
             if not isinstance(word, str) or not word or not word.isprintable():
                 raise ValueError(f"a skeleton's names are words, got {word!r}")
         for sigma in self.sigmas or ():
@@ -97,14 +140,24 @@ class Skeleton:
         A joint without one (on the midline, or of a single hand) has its own
         index.
         """
-        swap = dict(zip(SIDES, SIDES[::-1], strict=True))
-        opposite = (
-            "_".join(swap.get(word, word) for word in joint.split("_"))
+        if self.pairs is None:
+            other = {joint: opposite(joint) for joint in self.joints}
+        else:
+            other = dict(self.pairs) | {b: a for a, b in self.pairs}
+        return tuple(
+            self.joints.index(
+                other[joint] if other.get(joint) in self.joints else joint
+            )
             for joint in self.joints
         )
+
+    @property
+    def one_sided(self):
+        """Joints of one side whose mirror image is not in the skeleton."""
+        if self.pairs is not None:
+            return ()
         return tuple(
-            self.joints.index(other if other in self.joints else joint)
-            for joint, other in zip(self.joints, opposite, strict=True)
+            joint for joint in self.joints if opposite(joint) not in self.joints
         )
 
     @property
@@ -173,7 +226,8 @@ def find(described):
             return Skeleton(**described)
         except TypeError as error:
             raise ValueError(
-                f"a skeleton has name, joints, limbs, sigmas and kind: {error}"
+                "a skeleton has name, joints, limbs, sigmas, kind, pairs and "
+                f"torso: {error}"
             ) from None
     choices.check("skeleton", described, SKELETONS)
     return SKELETONS[described]
@@ -181,14 +235,31 @@ def find(described):
 
 def side(joint):
     """left, right, or "" on the midline; the word may be anywhere."""
-    words = joint.split("_")
-    return next((name for name in SIDES if name in words), "")
+    match = SIDE.search(joint)
+    initial = match and match[0][0].lower()
+    return next((name for name in SIDES if name[0] == initial), "")
+
+
+def opposite(joint):
+    """A joint's name with left for right and right for left."""
+    return SIDE.sub(lambda match: _swapped(match[0]), joint)
+
+
+def _swapped(word):
+    """right for left, R for L: in the same case."""
+    swap = dict(zip((*SIDES, "l", "r"), (*SIDES[::-1], "r", "l"), strict=True))
+    other = swap[word.lower()]
+    if word.islower():
+        return other
+    return other.upper() if word.isupper() else other.capitalize()
 
 
 def without_side(joint):
     """A joint's name without its side: front_paw for front_left_paw."""
-    words = joint.split("_")
-    return "_".join(w for w in words if w not in SIDES) or joint
+    return (
+        re.sub(r"^[\W_]+|[\W_]+$|(?<=[\W_])[\W_]+", "", SIDE.sub("", joint))
+        or joint
+    )
 
 
 def _both(*limbs):

@@ -348,8 +348,9 @@ def score_name(data):
 
 
 def held_out(data):
-    """The split to report on: test, or val where there is none."""
-    return "test" if "test" in data.splits else "val"
+    """The split to report on: test, or val where none is labelled."""
+    has_test = "test" in data.splits and data.is_labelled("test")
+    return "test" if has_test else "val"
 
 
 def is_finished(run):

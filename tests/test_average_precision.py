@@ -211,6 +211,40 @@ def data(tmp_path):
     return open_dataset(tmp_path / "records")
 
 
+def test_boxes_without_annotations_are_predicted_and_not_scored(
+    model, data, tmp_path, capsys
+):
+    """As of COCO's test-dev: the file that its server takes."""
+    folder = tmp_path / "coco"
+    listed = json.loads((folder / "made.json").read_text())
+    listed.pop("annotations")
+    (folder / "info.json").write_text(json.dumps(listed))
+    coco.main(
+        coco.Config(
+            source=folder,
+            output=tmp_path / "dev",
+            annotations=("test=info.json",),
+            images=folder,
+            boxes=folder / "boxes.json",
+            workers=1,
+        )
+    )
+    capsys.readouterr()
+    output = tmp_path / "out"
+    tables = evaluate.main(
+        evaluate.Config(model, tmp_path / "dev", split="test", output=output)
+    )
+    assert tables == {}
+    printed = capsys.readouterr().out
+    assert "there is nothing to score. 6 poses are predicted" in printed
+    assert "Wrote predictions.npz" in printed
+    assert not list(output.glob("table*"))
+    rows = json.loads((output / "predictions.json").read_text())
+    assert [row["image_id"] for row in rows] == [3, 3, 5, 5]  # two suppressed
+    assert {row["category_id"] for row in rows} == {1}
+    assert {len(row["keypoints"]) for row in rows} == {51}
+
+
 def test_the_command_scores_coco_by_oks(model, data, tmp_path, capsys):
     output = tmp_path / "out"
 

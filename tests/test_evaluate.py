@@ -396,6 +396,31 @@ def test_a_bad_request_ends_before_anything_is_predicted(
     refused("PCK@0.2 has nothing to score", protocol="pck-torso")
 
 
+def test_people_without_labels_are_predicted_and_not_scored(
+    wrists_model, wrists_data, tmp_path, monkeypatch, capsys
+):
+    """As of MPII's test photographs: the file in the layout of its server."""
+    dataset, _ = wrists_data()
+    model = tmp_path / "best.keras"
+    wrists_model().save(model)
+    read = evaluate.annotations.read_people
+
+    def unlabelled(*of):
+        people = read(*of)
+        return dataclasses.replace(people, flags=0 * people.flags)
+
+    monkeypatch.setattr(evaluate.annotations, "read_people", unlabelled)
+    config = evaluate.Config(model, dataset.folder, output=tmp_path / "out")
+    assert evaluate.main(config) == {}
+    assert "there is nothing to score. 2 poses" in capsys.readouterr().out
+    found = scipy.io.loadmat(tmp_path / "out" / "predictions.mat")
+    assert [name.item() for name in found["names"].ravel()] == [
+        "photo.jpg#1",
+        "photo.jpg#2",
+    ]
+    assert found["pos_pred_src"].shape == (16, 2, 2)
+
+
 def test_the_shift_of_a_flip_test_is_as_wanted(
     wrists_model, wrists_data, tmp_path
 ):

@@ -60,7 +60,10 @@ def test_what_cannot_be_is_refused(settings, named):
     ("described", "named"),
     [
         ("cat", "skeleton must be one of mpii, lsp, coco, flic, got 'cat'"),
-        ({"name": "cat"}, "has name, joints, limbs, sigmas and kind: .*joints"),
+        (
+            {"name": "cat"},
+            "has name, joints, limbs, sigmas, kind, pairs and torso: .*joints",
+        ),
         ({"name": "cat", "joints": ["paw"], "legs": 4}, "legs"),
         (None, "skeleton must be one of mpii"),
     ],
@@ -68,3 +71,45 @@ def test_what_cannot_be_is_refused(settings, named):
 def test_what_is_no_skeleton_is_refused(described, named):
     with pytest.raises(ValueError, match=named):
         skeletons.find(described)
+
+
+@pytest.mark.parametrize(
+    ("joint", "side", "other", "bare"),
+    [
+        ("left_eye", "left", "right_eye", "eye"),
+        ("R_Eye", "right", "L_Eye", "Eye"),
+        ("LeftEye", "left", "RightEye", "Eye"),
+        ("eyeL", "left", "eyeR", "eye"),
+        ("RIGHT HIP", "right", "LEFT HIP", "HIP"),
+        ("front-left-paw", "left", "front-right-paw", "front-paw"),
+        ("Rear", "", "Rear", "Rear"),
+        ("lower_lip", "", "lower_lip", "lower_lip"),
+        ("LIP", "", "LIP", "LIP"),
+    ],
+)
+def test_a_side_is_found_as_tools_write_it(joint, side, other, bare):
+    assert skeletons.side(joint) == side
+    assert skeletons.opposite(joint) == other
+    assert skeletons.without_side(joint) == bare
+
+
+def test_stated_pairs_replace_those_of_the_names():
+    crab = skeletons.Skeleton(
+        "crab", ("a", "left_b", "c", "right_b"), pairs=[["a", "c"]]
+    )
+    assert crab.mirror == (2, 1, 0, 3)
+    assert skeletons.find(crab.described()) == crab
+    with pytest.raises(ValueError, match="a pair mirrors two .* got a x"):
+        skeletons.Skeleton("crab", ("a", "b"), pairs=[["a", "x"]])
+    with pytest.raises(ValueError, match="b is named more than once"):
+        skeletons.Skeleton(
+            "crab", ("a", "b", "c"), pairs=[["a", "b"]] + [["b", "c"]]
+        )
+    with pytest.raises(ValueError, match="lists of joints, limbs, sigmas"):
+        skeletons.Skeleton("crab", ("a", "b"), pairs=3)
+
+
+def test_a_joint_of_one_side_is_known():
+    arm = skeletons.Skeleton("arm", ("left_hand", "left_eye", "right_eye"))
+    assert arm.one_sided == ("left_hand",)
+    assert arm.mirror == (0, 2, 1)

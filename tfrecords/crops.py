@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pose import geometry, untrusted
+from keras_pose.data import photograph as photographs
 from keras_pose.data.records import (
     Person,
     Picture,
@@ -61,12 +62,13 @@ def save(config, tasks, *, unplaced=(), **description):
 
     Args:
         config: a `Config`.
-        tasks: {split: [(path, people)]}, the first arguments of `cut`.
+        tasks: {split: [(path, people)]}, the first arguments of `cut`; source
+            and size may follow.
         unplaced: names of annotated people without centre and scale; they are
             left out, printed and listed in dataset.json.
         **description: passed on to `shards.save`.
     """
-    folders = {path.parent for items in tasks.values() for path, _ in items}
+    folders = {path.parent for items in tasks.values() for path, *_ in items}
     if folders and not any(map(os.path.isdir, folders)):
         names = ", ".join(sorted(map(str, folders)))
         raise FileNotFoundError(f"no such folder of images: {names}")
@@ -91,26 +93,31 @@ def save(config, tasks, *, unplaced=(), **description):
 
 
 def _make(task, **settings):
-    return cut(*task, **settings)
+    path, people, *known = task
+    known = dict(zip(("source", "size"), known, strict=False))
+    return cut(path, people, **settings, **known)
 
 
-def cut(path, people, person_pixels, whole_images=False):
+def cut(path, people, person_pixels, whole_images=False, source="", size=None):
     """Reads a photograph and makes the record of one person in it.
 
     Args:
-        path: JPEG file.
+        path: JPEG file or, with a size, any photograph.
         people: `records.Person`s in the photograph's pixels, the subject first;
             the others are kept if any part of them lies in the crop.
         person_pixels: the subject's square, with a side of 200 * scale pixels,
             is reduced to this side; never enlarged.
         whole_images: keep the photograph as it is.
+        source: what identifies the photograph; by default the file's name.
+        size: (height, width) that the annotators saw, see `read_photograph`;
+            None: the stored pixels of a JPEG, whatever its EXIF says.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a whole JPEG, or people that do not belong to it.
     """
     path = Path(path)
-    encoded, image = read_jpeg(path)
+    encoded, image = read_photograph(path, size) if size else read_jpeg(path)
     size = image.shape[:2]
     for person in people:
         _check(person, path, size)
@@ -123,14 +130,14 @@ def cut(path, people, person_pixels, whole_images=False):
     target = max(1, round(height * zoom)), max(1, round(width * zoom))
     matrix = geometry.resize_matrix((height, width), target)
     matrix[:, 2] -= matrix[:, :2] @ [left, top]
-    if target != size:
+    if target != size or encoded is None:
         encoded = _encode(image[top:bottom, left:right], target)
     subject, *others = (person.moved(matrix) for person in people)
     return Picture(
         encoded=encoded,
         size=target,
         people=(subject, *(p for p in others if _is_inside(p, target))),
-        source=path.name,
+        source=source or path.name,
         matrix=geometry.invert(matrix),
     )
 
@@ -170,6 +177,73 @@ def read_jpeg(path):
         return encoded, decode_jpeg(encoded)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_photograph(path, size):
+    """A photograph as its annotators saw it, of (height, width) `size`.
+
+    It is turned upright, as EXIF says and viewers and most tools show it; where
+    only the stored pixels have this size, they are taken.
+
+    Args:
+        path: of a JPEG, PNG, GIF or BMP.
+        size: (height, width).
+
+    Returns:
+        the bytes of a JPEG, None if it must be encoded again, and its pixels
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: as `read_jpeg`, or of another size.
+    """
+    encoded = untrusted.read_file(path)
+    stored = None
+    if encoded.startswith(photographs.JPEG):
+        encoded, stored = read_jpeg(path)
+    image = _upright(encoded, path)
+    if stored is not None and (
+        np.array_equal(stored, image)
+        or (image.shape[:2] != tuple(size) == stored.shape[:2])
+    ):
+        image = stored
+    if image.shape[:2] != tuple(size):
+        raise ValueError(
+            f"{path} has {image.shape[1]} x {image.shape[0]} pixels, but its "
+            f"annotations are of {size[1]} x {size[0]}: a resized copy?"
+        )
+    return encoded if image is stored else None, image
+
+
+def _upright(encoded, path):
+    """Upright pixels (H, W, 3) uint8, BGR, of any photograph."""
+    try:
+        photographs.check_frames(encoded)
+        return photographs.decode(tf.constant(encoded)).numpy()[..., ::-1]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except tf.errors.OpError as error:
+        reason = "expected a complete JPEG, PNG, GIF or BMP"
+        if photographs.TOO_LARGE in error.message:
+            reason = photographs.TOO_LARGE
+        raise ValueError(f"{path}: {reason}") from None
+
+
+def upright_size(path):
+    """(height, width) of an upright photograph, from its header.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a photograph.
+    """
+    encoded = untrusted.read_file(path)
+    stored = jpeg_size(encoded)
+    if stored is None:
+        stored = tuple(photographs.size_of(tf.constant(encoded)).numpy())
+    if not min(stored):  # a BMP, or none of these
+        return _upright(encoded, path).shape[:2]
+    size, _ = photographs.upright(tf.constant(stored), tf.constant(encoded))
+    return tuple(size.numpy().tolist())
 
 
 def decode_jpeg(encoded):

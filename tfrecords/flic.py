@@ -71,7 +71,7 @@ def main(config):
         skeleton=FLIC.name,
         title="FLIC",
         protocol="flic",
-        sources=paths.values(),
+        sources=[*paths.values()],
     )
 
 

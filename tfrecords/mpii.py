@@ -15,7 +15,11 @@ Run      python -m tfrecords.mpii --source mpii_annotations.json
              --images images --output records/mpii
          python -m tfrecords.mpii --source mpii_human_pose_v1_u12_1.mat
              --people mpii_annotations.json --images images
-             --output records/mpii
+             --output records/mpii --test
+
+--test adds a split of the test photographs' people, whose joints are not
+published: keras_pose.evaluate --split test has nothing to score, and writes
+predictions.mat in the layout of MPII's server.
 
 Expect   22,246 train and 2,958 val people, on 17,408 photographs.
 
@@ -82,6 +86,9 @@ class Config(crops.Config):
     people: Path | None = None
     """For a .mat: mpii_annotations.json(.gz), which lists the people to take
     and Tompson's among them."""
+    test: bool = False
+    """Add the people of the .mat's test photographs, without joints, as the
+    split test."""
     head_boxes: Path | None = None
     """For a json: Tompson's detections_our_format.mat, the exact head boxes of
     the 2,958 people (26 of them have no labelled head)."""
@@ -101,9 +108,9 @@ class Annotation:
 
 def main(config):
     """Writes the shards; returns what dataset.json says."""
-    sources = [config.source]
+    sources, tested = [config.source], []
     if config.source.suffix == ".mat":
-        everyone, unplaced = read_mat(config.source)
+        everyone, unplaced, tested = read_mat(config.source)
         if config.people:
             everyone = choose(everyone, read_json(config.people))
             sources.append(config.people)
@@ -113,10 +120,17 @@ def main(config):
         everyone = with_head_boxes(everyone, config.head_boxes)
         sources.append(config.head_boxes)
     splits = split(everyone, config.val_split)
+    if config.test:
+        if not tested:
+            raise ValueError(
+                f"--test: {config.source} has no people of test photographs; "
+                "the original mpii_human_pose_v1_u12_1.mat has"
+            )
+        splits["test"] = tested
     images = config.images or config.source.parent / "images"
     for name, chosen in splits.items():
         line = f"{name}: {len(chosen):,} people annotated"
-        if config.val_split == "tompson2958":
+        if config.val_split == "tompson2958" and name in EXPECTED:
             line += f", {EXPECTED[name]:,} expected"
         print(line)
     tasks = {
@@ -312,7 +326,11 @@ def _place(annotation):
 
 
 def read_mat(path):
-    """Annotations of the original .mat, and names of people without position.
+    """What the original .mat says of people.
+
+    Returns:
+        `Annotation`s of people with joints, names of those without position,
+        and `Annotation`s of people in the test photographs.
 
     Only training images have joints. Any field of these structs may be missing
     or empty: a person without joints is not annotated, one without position or
@@ -341,10 +359,8 @@ def _read_release(release, path):
             f"img_train of equal length, got {len(annotations)} and "
             f"{len(training)}"
         )
-    everyone, unplaced = [], []
+    everyone, unplaced, tested = [], [], []
     for annotation, is_training in zip(annotations, training, strict=True):
-        if not is_training:
-            continue
         image = str(annotation.image.name)
         people = []
         for index, row in enumerate(_each(annotation, "annorect"), start=1):
@@ -353,14 +369,15 @@ def _read_release(release, path):
                 for group in _each(row, "annopoints")
                 for point in _each(group, "point")
             ]
-            if not points:
+            if bool(points) != bool(is_training):
                 continue
             person = _person_from_mat(row, points, f"{image}#{index}")
-            if person is None:
-                unplaced.append(f"{image}#{index}: no objpos or scale")
-            else:
+            if person is not None:
                 people.append(person)
-        everyone += [
+            elif is_training:
+                unplaced.append(f"{image}#{index}: no objpos or scale")
+        chosen = everyone if is_training else tested
+        chosen += [
             Annotation(
                 image, person, tuple(p for p in people if p is not person)
             )
@@ -368,7 +385,7 @@ def _read_release(release, path):
         ]
     if not everyone:
         raise ValueError(f"{path}: no training image has annotated people")
-    return everyone, unplaced
+    return everyone, unplaced, tested
 
 
 def _person_from_mat(row, points, name):

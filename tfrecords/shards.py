@@ -72,7 +72,8 @@ def save(
         protocol: name of the metric commonly reported on this data.
         max_side: largest side that a picture may have, pixels; None: that of
             the largest one.
-        sources: paths of the annotation files, kept as names with checksums.
+        sources: paths of the annotation files, kept as names with checksums;
+            or {name: path}, where several have one name.
         command: the command that made the data set; None: the command line.
         workers: processes, None: one per core; 1 runs in this process.
         allow_missing: leave out people without a usable image, instead of
@@ -91,11 +92,13 @@ def save(
         if not items:
             raise ValueError(f"split {split!r} holds no people")
     output = Path(output)
+    if not isinstance(sources, dict):
+        sources = {Path(path).name: path for path in sources}
     description = {
         "skeleton": skeletons.find(skeleton).described(),
         "protocol": protocol,
         "max_side": max_side,
-        "sources": {Path(path).name: files.checksum(path) for path in sources},
+        "sources": {n: files.checksum(path) for n, path in sources.items()},
         "command": command or shlex.join(["python", *sys.orig_argv[1:]]),
         **extra,
     }

@@ -88,6 +88,13 @@ class Dataset:
         """Number of records (subjects) in a split."""
         return self._split(split)["people"]
 
+    def is_labelled(self, split) -> bool:
+        """Whether a split has labelled joints, as far as dataset.json says."""
+        counts = self._split(split).get("joints")
+        if not isinstance(counts, dict):
+            return True
+        return bool(counts.get("visible") or counts.get("occluded"))
+
     def shards(self, split) -> list[str]:
         """Paths of a split's shards, in order; raises if one is missing."""
         names = [shard["file"] for shard in self._split(split)["shards"]]
@@ -132,8 +139,8 @@ def open_dataset(folder) -> Dataset:
         is_folder = folder.is_dir()
         what = f"has no {DESCRIPTION}" if is_folder else "is not a folder"
         raise FileNotFoundError(
-            f"{folder} {what}. Make it with python -m tfrecords.mpii, coco, "
-            "lsp, flic or synthetic (each answers --help)."
+            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, "
+            "flic, coco, csv, yolo or synthetic (each answers --help)."
         )
     description = untrusted.read_json(path)
     is_object = isinstance(description, dict)

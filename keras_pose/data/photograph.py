@@ -46,7 +46,7 @@ def decode(encoded):
     size = tf.cond(
         is_jpeg,
         lambda: tf.io.extract_jpeg_shape(encoded)[:2],
-        lambda: _size(encoded),
+        lambda: size_of(encoded),
     )
     with tf.control_dependencies([_check_pixels(size)]):
         encoded = tf.identity(encoded)
@@ -118,7 +118,7 @@ def crop_encoded(encoded, box, size):
         stored = tf.io.extract_jpeg_shape(encoded)[:2]
         with tf.control_dependencies([_check_pixels(stored)]):
             stored = tf.identity(stored)
-        shape, to_stored = _stored(stored, encoded)
+        shape, to_stored = upright(stored, encoded)
         back = _back(box, shape, size)
         inside = geometry.compose(to_stored, back, xp=tnp)
         shrink, window, inside = crops.find_window(
@@ -305,7 +305,7 @@ def _check_pixels(size):
     return tf.debugging.Assert(pixels <= PIXELS, words)
 
 
-def _size(encoded):
+def size_of(encoded):
     """(height, width) int32 in the header of a PNG or GIF; 0, 0 of others.
 
     A BMP has no more pixels than bytes.
@@ -331,7 +331,7 @@ def _size(encoded):
     return result
 
 
-def _stored(stored, encoded):
+def upright(stored, encoded):
     """Upright size of a picture of (height, width) `stored`, and its matrix.
 
     Returns:
@@ -339,8 +339,8 @@ def _stored(stored, encoded):
         upright picture to stored ones.
     """
     transposed, mirrored, inverted = _turns(encoded)
-    upright = tf.where(transposed, tf.reverse(stored, [0]), stored)
-    last = tf.cast(tf.reverse(upright, [0]) - 1, tf.float32)
+    turned = tf.where(transposed, tf.reverse(stored, [0]), stored)
+    last = tf.cast(tf.reverse(turned, [0]) - 1, tf.float32)
     back = tf.stack([mirrored, inverted])
     matrix = tf.concat(
         [
@@ -349,7 +349,7 @@ def _stored(stored, encoded):
         ],
         axis=1,
     )
-    return upright, tf.where(transposed, tf.reverse(matrix, [0]), matrix)
+    return turned, tf.where(transposed, tf.reverse(matrix, [0]), matrix)
 
 
 def _turns(encoded):

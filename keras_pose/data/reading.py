@@ -68,17 +68,25 @@ class Index:
         )
         read = []
         for i, number in enumerate(shard):
-            with open(self.paths[number], "rb", buffering=0) as file:
-                file.seek(start[i])
-                record = file.read(length[i])
-            if zlib.crc32(record) != checksum[i]:
+            path = self.paths[number]
+            try:
+                read.append(read_record(path, start[i], length[i], checksum[i]))
+            except ValueError as error:
                 first = np.searchsorted(self.columns["shard"], number)
                 raise ValueError(
-                    f"{self.paths[number]}: record {rows[i] - first} (from 0) "
-                    "is corrupt: its checksum differs. Convert again."
-                )
-            read.append(record)
+                    f"{path}: record {rows[i] - first} (from 0) {error}"
+                ) from None
         return np.array(read, object)
+
+
+def read_record(path, start, length, checksum):
+    """The bytes of one record; ValueError, without its name, if it differs."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        record = file.read(length)
+    if zlib.crc32(record) != checksum:
+        raise ValueError("is corrupt: its checksum differs. Convert again.")
+    return record
 
 
 _opened = {}

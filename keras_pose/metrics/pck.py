@@ -56,7 +56,8 @@ class PCK(Shares):
     """Name in tables."""
     length: str | tuple[str, str]
     """"head" (column 3 of the labels), "box" (longer side of the box around the
-    labelled joints) or the two joints that span the torso."""
+    labelled joints) or the two joints that span the torso; a skeleton's own
+    torso replaces left shoulder and right hip."""
     threshold: float
     """Fraction of the length."""
     left_out: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ class PCK(Shares):
         known = {"head": "a head size", "box": "two labelled joints"}
         if self.length in known:
             return known[self.length]
-        return "both ends of the torso ({}, {}) labelled".format(*self.length)
+        return "both ends of the torso labelled"
 
     def meaning(self, skeleton):
         """What it measures, in words."""
@@ -130,7 +131,10 @@ class PCK(Shares):
             high = ops.max(ops.where(labelled, points, float("-inf")), axis=1)
             lengths = ops.max(high - low, axis=-1)
         else:
-            a, b = (labels[:, skeleton.index(j)] for j in self.length)
+            ends = self.length
+            if ends == LEFT_SHOULDER_RIGHT_HIP:
+                ends = skeleton.torso or ends
+            a, b = (labels[:, skeleton.index(j)] for j in ends)
             lengths = ops.where(
                 (a[:, 2] > 0) & (b[:, 2] > 0),
                 ops.norm(a[:, :2] - b[:, :2], axis=-1),

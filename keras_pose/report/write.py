@@ -205,6 +205,8 @@ def _summary(folder, run, history, dataset, split, result, results):
     conversion = dataset.description.get("command", "")
     converter = re.search(r"tfrecords\.(\w+)", conversion)
     name = converter.group(1) if converter else dataset.folder.name
+    if name in ("coco", "csv", "yolo", "combine"):  # they convert any set
+        name = dataset.title
     settings = {k: v["value"] for k, v in run.get("settings", {}).items()}
     people = dataset.description["splits"].get("train", {}).get("people")
     people = settings.get("train_people") or people

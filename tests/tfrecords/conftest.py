@@ -21,6 +21,22 @@ def photograph():
 
 
 @pytest.fixture
+def turned(photograph):
+    """Writes such a JPEG of a stored size, whose EXIF says: turn it right."""
+
+    def write(path, width, height):
+        jpeg = photograph(path, width, height).read_bytes()
+        # one entry: orientation (0x112), one short (3), 6
+        tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+        segment = b"Exif\0\0" + tiff
+        length = (len(segment) + 2).to_bytes(2, "big")
+        path.write_bytes(jpeg[:2] + b"\xff\xe1" + length + segment + jpeg[2:])
+        return path
+
+    return write
+
+
+@pytest.fixture
 def damage_inside():
     """Overwrites the middle of a JPEG file's pixels; both ends stay whole."""
 

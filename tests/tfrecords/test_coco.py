@@ -214,13 +214,14 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
     refused(
         ValueError,
         "splits are train",
-        annotations=["train=a.json"],
+        annotations=[VAL[0].replace("val=", "train=")],
+        val=0.0,
         boxes=tmp_path / "boxes.json",
     )
     path = tmp_path / "other.json"
     for content, match in (
         ("{", "not JSON"),
-        ("[]", "not a file of person keypoints"),
+        ("[]", "not a file of keypoints in COCO's form"),
         (json.dumps({"images": [], "annotations": [{}]}), "'category_id'"),
         (
             json.dumps(
@@ -235,7 +236,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
                     "annotations": [annotation(1, 7, [0] * 4, [0] * 3)],
                 }
             ),
-            "expected 51 numbers of keypoints, got 3",
+            "id 1: expected 51 numbers of keypoints, .* of person, got 3",
         ),
     ):
         path.write_text(content)
@@ -274,6 +275,8 @@ def test_a_photograph_that_cannot_be_is_refused(
         ({"keypoints": [float("inf")] * 51}, "'keypoints' cannot be"),
         ({"keypoints": [3] * 51}, "annotation 11: flags must be 0, 1 or 2"),
         ({"iscrowd": 2}, "'iscrowd' cannot be 2"),
+        ({"keypoints": None}, "id 11: expected a list of 'keypoints'"),
+        ({"category_id": [1]}, "unhashable"),
     ],
 )
 def test_an_annotation_that_cannot_be_is_refused(

@@ -66,7 +66,12 @@ def release(tmp_path, photograph):
             ),
         },
         {"image": image("b.jpg"), "annorect": structs(whole | HEAD)},
-        {"image": image("test.jpg"), "annorect": structs(HEAD)},
+        {
+            "image": image("test.jpg"),
+            "annorect": structs(
+                HEAD, {"objpos": place(61, 71), "scale": 0.4} | HEAD
+            ),
+        },
         {"image": image("empty.jpg")},
     )
     path = tmp_path / "mpii.mat"
@@ -120,9 +125,13 @@ def pictures(folder, split):
 
 
 def test_the_mat_is_read_with_all_its_gaps(release):
-    everyone, unplaced = mpii.read_mat(release)
+    everyone, unplaced, tested = mpii.read_mat(release)
     names = [a.person.name for a in everyone]
     assert names == ["a.jpg#1", "a.jpg#2", "b.jpg#1"]
+    (unknown,) = tested
+    assert unknown.person.name == "test.jpg#2"
+    assert not unknown.person.flags.any()
+    np.testing.assert_array_equal(unknown.person.center, [60, 70])
     assert unplaced == [
         "a.jpg#4: no objpos or scale",
         "a.jpg#5: no objpos or scale",
@@ -140,7 +149,7 @@ def test_the_mat_is_read_with_all_its_gaps(release):
 
 
 def test_both_forms_give_the_same_person(release, tmp_path):
-    mat, _ = mpii.read_mat(release)
+    mat, *_ = mpii.read_mat(release)
     (other,) = mpii.read_json(write_json(tmp_path / "a.json", row("a.jpg", 1)))
     wanted, found = mat[0].person, other.person
     seen = found.flags > 0
@@ -351,3 +360,19 @@ def test_the_published_annotations_count_as_published():
     ratio = sizes[:, 0] / sizes[:, 1]
     assert np.nanmedian(ratio) == pytest.approx(1, abs=1e-5)
     assert np.nanmean(np.abs(ratio[~np.isnan(ratio)] - 1) < 0.0125) > 0.985
+
+
+def test_people_of_test_photographs_are_a_split_without_labels(
+    release, tmp_path, photograph
+):
+    photograph(tmp_path / "images" / "test.jpg", 200, 180)
+    listed = row("a.jpg", 1), row("b.jpg", 1, 1.0)
+    people = write_json(tmp_path / "listed.json", *listed)
+    found = convert(release, tmp_path, people=people, test=True)
+    assert found["splits"]["test"]["people"] == 1
+    assert not dataset.open_dataset(tmp_path / "out").is_labelled("test")
+    (picture,) = pictures(tmp_path / "out", "test")
+    assert picture.source == "test.jpg"
+    with pytest.raises(ValueError, match="--test: .* no people of test"):
+        row_only = write_json(tmp_path / "a.json", row("a.jpg", 1, 1.0))
+        convert(row_only, tmp_path, test=True)
