@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 import types
+from contextlib import contextmanager
 
 OURS = ("keras_pose", "reproductions", "tfrecords", "benchmarks")
 SLOW = {
@@ -102,18 +103,28 @@ class _Finder:
 
 def _execute_quietly(module):
     """Executes TensorFlow, and removes NOISE from its stderr."""
-    if sys.stderr is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in "01":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in "01":
         return module.__loader__.exec_module(module)
+    with without(NOISE):
+        module.__loader__.exec_module(module)
+
+
+@contextmanager
+def without(noise):
+    """Removes lines that match `noise` from stderr, also what C code writes."""
+    if sys.stderr is None:
+        yield
+        return
     with tempfile.TemporaryFile("w+", errors="replace") as caught:
         stderr = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:
-            module.__loader__.exec_module(module)
+            yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             caught.seek(0)
-            lines = [line for line in caught if not NOISE.match(line)]
+            lines = [line for line in caught if not noise.match(line)]
             sys.stderr.writelines(lines)
 
 

@@ -74,8 +74,10 @@ def is_name(name):
     )
 
 
-def read_file(path):
+def read_file(path, first=None):
     """The bytes of a regular file; never blocks on a pipe.
+
+    `first`: how many to read, of a file of any size; None: all.
 
     Raises:
         FileNotFoundError: no such file.
@@ -88,12 +90,12 @@ def read_file(path):
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise ValueError(f"{path} cannot be read: not a regular file")
             size = os.fstat(number).st_size
-            if size > FILE_BYTES:
+            if size > FILE_BYTES and first is None:
                 raise ValueError(
                     f"{path} must have at most {FILE_BYTES:,} bytes, got "
                     f"{size:,}"
                 )
-            return file.read()
+            return file.read(first)
     except OSError as error:
         if error.errno in OURS:
             raise

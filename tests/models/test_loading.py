@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import files, predict, provenance
+from keras_pose import estimator, files, provenance
 from keras_pose.losses import HeatmapMSE
 from keras_pose.metrics import PosePCK
 from keras_pose.models import model as models
@@ -159,8 +159,8 @@ def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
 
 
 def test_prediction_takes_a_folder(folder):
-    _, skeleton, facts = predict.open_model(folder)
-    assert (skeleton.name, facts) == ("mpii", FACTS)
+    model = estimator.Estimator(folder)
+    assert (model.skeleton.name, model.provenance) == ("mpii", FACTS)
 
 
 def test_what_belongs_beside_a_model_of_the_hub_needs_a_place():
