@@ -1,11 +1,12 @@
 """Lazy imports for commands, and TensorFlow without its import messages.
 
 Importing TensorFlow and Keras takes seconds, and --help needs neither. So when
-`python -m` runs one of our modules, the modules it imports are only found; they
-are executed on the first access to an attribute (`keras.Input`), at the latest
-when the flags are parsed (`load`). `import keras` and `from keras_pose import
-losses` are free, but `from keras_pose.losses import HSM` executes: commands
-import modules. Imported as a library, our modules load as usual.
+`python -m` runs one of our modules, or the console command starts, the modules
+it imports are only found; they are executed on the first access to an attribute
+(`keras.Input`), at the latest when the flags are parsed (`load`). `import
+keras` and `from keras_pose import losses` are free, but `from keras_pose.losses
+import HSM` executes: commands import modules. Imported as a library, our
+modules load as usual.
 """
 
 import ctypes
@@ -16,6 +17,8 @@ import tempfile
 import types
 from contextlib import contextmanager
 
+SCRIPTS = ("keras-pose", "keras-pose.exe", "keras-pose-script.py")
+"""File names of the console command (keras_pose/__main__.py), by system."""
 OURS = ("keras_pose", "reproductions", "tfrecords", "benchmarks")
 SLOW = {
     "cv2",
@@ -144,6 +147,8 @@ def install():
     if sys.argv[:1] == ["-m"]:
         words = {word.split(".")[0] for word in sys.orig_argv}
         finder.late = not words.isdisjoint(OURS)
+    elif sys.argv:
+        finder.late = os.path.basename(sys.argv[0]) in SCRIPTS
     sys.meta_path.insert(0, finder)
     return finder.late
 
