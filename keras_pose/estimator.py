@@ -316,7 +316,7 @@ def _open_export(path, flip):
         names = [name.decode() for name in loaded["names"]()["names"].numpy()]
         loaded["encoded"], loaded["images"]  # KeyError if damaged
     except Exception as error:  # TensorFlow raises anything on a damaged one
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = untrusted.first_line(error)
         raise ValueError(f"{path} cannot be used: {reason}") from None
     if tuple(names) != skeleton.joints:
         raise ValueError(

@@ -196,6 +196,11 @@ def is_count(value, low=0, high=2**53):
     return isinstance(value, int) and is_number(value, low, high)
 
 
+def first_line(error):
+    """The first line of an error's message, or else its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def shown(text):
     """Text for a terminal: escapes line breaks and control characters."""
     return "".join(

@@ -5,6 +5,8 @@ import inspect
 
 import keras
 
+from keras_pose import untrusted
+
 
 def find(name):
     """The function that --callbacks names; None without a name.
@@ -25,7 +27,7 @@ def find(name):
     try:
         found = importlib.import_module(module)
     except Exception as error:  # a module of the user's may raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = untrusted.first_line(error)
         raise ValueError(
             f"callbacks {name}: the module cannot be imported: {reason}"
         ) from None
