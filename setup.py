@@ -21,6 +21,7 @@ setup(
     packages=find_packages(
         include=["keras_pose*", "reproductions*", "tfrecords*"]
     ),
+    entry_points={"console_scripts": ["keras-pose = keras_pose.__main__:main"]},
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",

@@ -42,8 +42,8 @@ def run(main, config, description):
         imports.load()
         main(config(**settings))
     except KeyboardInterrupt as stopped:
-        message = "stopped; the same command continues"
-        print(f"\n{message}: {command_line()}", file=sys.stderr)
+        message = f"stopped; the same command continues: {command_line()}"
+        print(f"\n{str(stopped) or message}", file=sys.stderr)
         sys.exit(143 if isinstance(stopped, Terminated) else 130)
     except (ValueError, OSError) as error:
         _fail(_sentence(error))
@@ -67,8 +67,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, as a cluster sends it before preemption."""
 
 
-def _stop(number, frame):
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+def _stop(number, frame, *message):
+    kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    raise kind(*message)
 
 
 class Stop:
@@ -82,9 +83,10 @@ class Stop:
         """Whether a signal came."""
         return self.number is not None
 
-    def now(self):
-        """Stops: raises KeyboardInterrupt or `Terminated`."""
-        _stop(self.number, None)
+    def now(self, *message):
+        """Stops: raises KeyboardInterrupt or `Terminated`, with a message in
+        place of the usual one."""
+        _stop(self.number, None, *message)
 
     def _keep(self, number, frame):
         if self.wanted:
@@ -191,16 +193,17 @@ def progress(items=None, **settings):
 
     Args:
         items: to iterate over, or None: the caller calls `update`.
-        **settings: of tqdm; `total` is needed without items.
+        **settings: of tqdm; `total` may be None: not known.
     """
     if is_terminal(sys.stderr):
         return tqdm(items, **settings)
-    total = settings.get("total") or len(items)
+    total = settings.get("total") or (None if items is None else len(items))
+    of = " of {total_fmt}" if total else ""
     rare = {
-        "miniters": max(1, -(-total // LINES)),
+        "miniters": max(1, -(-(total or 1) // LINES)),
         "mininterval": SECONDS,
         "maxinterval": math.inf,
-        "bar_format": "{desc}: {n_fmt} of {total_fmt}{unit} in {elapsed}",
+        "bar_format": "{desc}: {n_fmt}" + of + "{unit} in {elapsed}",
         "leave": False,
     }
     return _Lines(items, **settings | rare)
@@ -211,7 +214,7 @@ class _Lines(tqdm):
 
     def display(self, msg=None, pos=None):
         """tqdm calls this on updates, and with an empty message at the end."""
-        if self.n and (msg is not None or self.n < self.total):
+        if self.n and (msg is not None or self.n < (self.total or math.inf)):
             self.fp.write(f"{self}\n")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keras_pose import files
+from keras_pose import files, geometry
 from keras_pose.skeletons import side
 
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
@@ -18,6 +18,8 @@ OUTLINE = (18, 20, 24)
 WRONG = (235, 50, 75)
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
 SUFFIXES = (".png", ".jpg", ".jpeg")
+LARGEST = 4096
+"""Largest side of a drawing, pixels; larger pictures are drawn smaller."""
 GAP = 4
 """Pixels between the tiles of a sheet."""
 
@@ -82,6 +84,31 @@ def draw_skeleton(image, joints, skeleton, flags=None):
         if hollow:  # the picture shows through the ring
             _cut_hole(drawn, background, points[k], size * 2 // 3)
     return drawn
+
+
+def draw_poses(image, poses, skeleton):
+    """Draws all `people.Poses` of a picture (H, W, 3) uint8 RGB.
+
+    Missing and occluded joints are hollow. A picture with a side of more than
+    LARGEST pixels is drawn smaller.
+    """
+    joints, size = poses.joints, image.shape[:2]
+    target = size_of_drawing(size)
+    if target != size:
+        image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
+        joints = geometry.move(joints, geometry.resize_matrix(size, target))
+    for row, points in enumerate(joints):
+        doubted = np.any([*poses.doubts(row).values()], axis=0)
+        flags = np.where(doubted, 1, 2)
+        image = draw_skeleton(image, points, skeleton, flags)
+    return image
+
+
+def size_of_drawing(size):
+    """(height, width) at which `draw_poses` draws a picture of `size`."""
+    if max(size) <= LARGEST:
+        return tuple(size)
+    return tuple(max(1, side * LARGEST // max(size)) for side in size)
 
 
 def _cut_hole(drawn, background, point, radius):

@@ -1,11 +1,12 @@
 """Lazy imports for commands, and TensorFlow without its import messages.
 
 Importing TensorFlow and Keras takes seconds, and --help needs neither. So when
-`python -m` runs one of our modules, the modules it imports are only found; they
-are executed on the first access to an attribute (`keras.Input`), at the latest
-when the flags are parsed (`load`). `import keras` and `from keras_pose import
-losses` are free, but `from keras_pose.losses import HSM` executes: commands
-import modules. Imported as a library, our modules load as usual.
+`python -m` runs one of our modules, or the console command starts, the modules
+it imports are only found; they are executed on the first access to an attribute
+(`keras.Input`), at the latest when the flags are parsed (`load`). `import
+keras` and `from keras_pose import losses` are free, but `from keras_pose.losses
+import HSM` executes: commands import modules. Imported as a library, our
+modules load as usual.
 """
 
 import ctypes
@@ -14,7 +15,10 @@ import re
 import sys
 import tempfile
 import types
+from contextlib import contextmanager
 
+SCRIPTS = ("keras-pose", "keras-pose.exe", "keras-pose-script.py")
+"""File names of the console command (keras_pose/__main__.py), by system."""
 OURS = ("keras_pose", "reproductions", "tfrecords", "benchmarks")
 SLOW = {
     "cv2",
@@ -102,18 +106,28 @@ class _Finder:
 
 def _execute_quietly(module):
     """Executes TensorFlow, and removes NOISE from its stderr."""
-    if sys.stderr is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in "01":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in "01":
         return module.__loader__.exec_module(module)
+    with without(NOISE):
+        module.__loader__.exec_module(module)
+
+
+@contextmanager
+def without(noise):
+    """Removes lines that match `noise` from stderr, also what C code writes."""
+    if sys.stderr is None:
+        yield
+        return
     with tempfile.TemporaryFile("w+", errors="replace") as caught:
         stderr = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:
-            module.__loader__.exec_module(module)
+            yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             caught.seek(0)
-            lines = [line for line in caught if not NOISE.match(line)]
+            lines = [line for line in caught if not noise.match(line)]
             sys.stderr.writelines(lines)
 
 
@@ -133,6 +147,8 @@ def install():
     if sys.argv[:1] == ["-m"]:
         words = {word.split(".")[0] for word in sys.orig_argv}
         finder.late = not words.isdisjoint(OURS)
+    elif sys.argv:
+        finder.late = os.path.basename(sys.argv[0]) in SCRIPTS
     sys.meta_path.insert(0, finder)
     return finder.late
 

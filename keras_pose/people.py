@@ -124,6 +124,11 @@ class Poses:
         """These poses, in this order."""
         return _take(self, rows, set())
 
+    def doubts(self, row):
+        """{"missing" or "occluded": (K,) bool} of one pose, if predicted."""
+        values = {n: getattr(self, n) for n in ("missing", "occluded")}
+        return {n: v[row] for n, v in values.items() if v is not None}
+
     def of_people(self, count):
         """(count, K, 2) joints of each person; NaN without a pose."""
         joints = np.full((count, *self.joints.shape[1:]), np.nan)

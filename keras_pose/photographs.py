@@ -16,7 +16,8 @@ KINDS = {
 }
 """Formats that are not read, by their first bytes."""
 COLUMNS = ("file", "x", "y", "width", "height")
-"""Columns of a CSV file of boxes; "score" may follow."""
+"""Columns of a CSV file of boxes; "score" may follow. Of a video the first is
+"frame"."""
 
 
 def find(named):
@@ -83,8 +84,6 @@ def read_boxes(path, photos):
             once, or none of these.
     """
     path = Path(path)
-    is_csv = path.suffix.lower() == ".csv"
-    rows = _csv(path) if is_csv else _coco(path)
     of_name, whole_names = {}, {}
     for photo in photos:
         whole = Path(photo).parts
@@ -95,13 +94,7 @@ def read_boxes(path, photos):
             number = int(whole[-1].split(".")[0])
             of_name.setdefault(number, []).append(photo)
     boxes, unknown = {}, []
-    for where, name, box in rows:
-        numbers = [*box]
-        if len(box) != 5 or not all(map(untrusted.is_number, numbers)):
-            raise ValueError(
-                f"{path}, {where}: a box must be four numbers x, y, width, "
-                f"height, and its score one, got {untrusted.shown(str(box))}"
-            )
+    for where, name, box in _rows(path):
         key = name if isinstance(name, int) else Path(name).parts
         # The photograph's own path; a shorter one; a longer one.
         matches = whole_names.get(key) or of_name.get(key, [])
@@ -112,7 +105,6 @@ def read_boxes(path, photos):
                 f"{path}, {where}: {name} may be {matches[0]} or {matches[1]}"
             )
         if matches:
-            box = tuple(map(float, numbers))
             boxes.setdefault(matches[0], []).append(box)
         else:
             unknown.append(name)
@@ -122,6 +114,37 @@ def read_boxes(path, photos):
             f"{path} has no box of these {len(photos):,} photographs"
             + "".join(example)
         )
+    return boxes
+
+
+def read_frame_boxes(path):
+    """The boxes of people in the frames of a video.
+
+    Args:
+        path: as for `read_boxes`, but with the column frame in place of file;
+            entries of JSON have a frame, or else their image_id is one. Frames
+            are counted from 0.
+
+    Returns:
+        {frame: [(x, y, width, height, score)]}; those without boxes are not in
+        it.
+
+    Raises:
+        ValueError: the file is not of these forms, or has no box.
+    """
+    boxes = {}
+    for where, name, box in _rows(Path(path), "frame"):
+        frame = _number(name)
+        if isinstance(frame, float) and frame.is_integer():
+            frame = int(frame)
+        if not untrusted.is_count(frame):
+            raise ValueError(
+                f"{path}, {where}: a frame must be a whole number from 0, got "
+                f"{untrusted.shown(str(name))}"
+            )
+        boxes.setdefault(frame, []).append(box)
+    if not boxes:
+        raise ValueError(f"{path} has no box")
     return boxes
 
 
@@ -149,21 +172,38 @@ def _is_same(path, other):
     return os.path.realpath(path) == os.path.realpath(other)
 
 
-def _csv(path):
+def _rows(path, key="file"):
+    """(place, name, (x, y, width, height, score)) of each box in a file.
+
+    `key`: "file", and names are those of photographs; or "frame", and they are
+    numbers.
+    """
+    is_csv = path.suffix.lower() == ".csv"
+    for where, name, box in (_csv if is_csv else _coco)(path, key):
+        if len(box) != 5 or not all(map(untrusted.is_number, box)):
+            raise ValueError(
+                f"{path}, {where}: a box must be four numbers x, y, width, "
+                f"height, and its score one, got {untrusted.shown(str(box))}"
+            )
+        yield where, name, tuple(map(float, box))
+
+
+def _csv(path, key):
     """(line, name, [x, y, width, height, score]) of each row."""
     table = csv.DictReader(_text(path).splitlines())
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or [])]
+    columns = (key, *COLUMNS[1:])
+    missing = [name for name in columns if name not in (table.fieldnames or [])]
     if missing:
         raise ValueError(
-            f"{path} must have the columns {', '.join(COLUMNS)}, and score if "
+            f"{path} must have the columns {', '.join(columns)}, and score if "
             f"there is one; it has no {', '.join(missing)}"
         )
     for row in table:
         values = [row[name] for name in COLUMNS[1:]] + [row.get("score") or 1]
-        yield f"line {table.line_num}", row["file"], list(map(_number, values))
+        yield f"line {table.line_num}", row[key], list(map(_number, values))
 
 
-def _coco(path):
+def _coco(path, key):
     """(place, name, [x, y, width, height, score]) of each entry."""
     content = untrusted.read_json(path)
     names = {}
@@ -184,9 +224,12 @@ def _coco(path):
             raise ValueError(f"{path}, {where}: expected an object")
         known = entry.get("image_id")
         name = entry.get("file_name") or names.get(str(known), known)
+        if key == "frame":
+            name = entry.get("frame", known)
         if isinstance(name, bool) or not isinstance(name, (str, int)):
+            wanted = "frame" if key == "frame" else "file_name"
             raise ValueError(
-                f"{path}, {where}: expected a file_name or an image_id"
+                f"{path}, {where}: expected a {wanted} or an image_id"
             )
         box = entry.get("bbox")
         if not isinstance(box, list):

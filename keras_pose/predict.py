@@ -1,9 +1,11 @@
-"""Predicts the joints of the people in your own photographs.
+"""Predicts the joints of the people in your own photographs and videos.
 
     python -m keras_pose.predict --model best.keras photo.jpg \\
         --box 120 40 200 460 --output out.png --json out.json
     python -m keras_pose.predict --model best.keras holiday/ \\
         --boxes people.csv --output drawn --json holiday.json
+    python -m keras_pose.predict --model best.keras --video clip.mp4 \\
+        --boxes people.csv --output drawn.webm --json clip.json
 
 The model is a .keras file, the folder of a published model or of an export, or
 hf://user/model. Photographs are files, folders, patterns ("*.jpg") or .txt
@@ -16,41 +18,33 @@ the upright picture, from the centre of its first pixel.
 Many photographs: drawings are written as they are made; stopped and started
 again, the same command with --json goes on where it was. What cannot be read is
 reported at the end, and the exit code is 1.
+
+A video: --output is a .webm, which browsers play, without sound. --box is that
+of all frames; in a file of boxes, a column frame (counted from 0) takes the
+place of file, and a frame without boxes shows nobody. Ctrl-C keeps the frames
+that are done.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
-import tensorflow as tf
 import tyro
 
 from keras_pose import (
     drawing,
-    export,
-    geometry,
+    estimator,
     photographs,
+    predict_video,
     provenance,
-    serving,
-    skeletons,
     untrusted,
+    videos,
 )
 from keras_pose.console import progress, run
-from keras_pose.data import photograph
 from keras_pose.evaluation import formats
 from keras_pose.inference import journal as journals
-from keras_pose.inference import suppress
-from keras_pose.models import model as models
-from keras_pose.people import Poses, join, nobody
-
-SMALLEST = 8
-"""Least side of a photograph, pixels."""
-BATCH = 16
-"""Most people of a photograph at once."""
-DRAWN = 4096
-"""Largest side of a drawing, pixels; larger photographs are drawn smaller."""
+from keras_pose.people import join, nobody
 
 
 @dataclass(frozen=True)
@@ -63,13 +57,17 @@ class Config:
     model: Path
     """A .keras file, the folder that python -m keras_pose.publish or
     keras_pose.export wrote, or hf://user/model."""
+    video: Path | None = None
+    """A video (MP4, MOV, WebM, AVI ...) in place of photographs."""
     box: tuple[float, float, float, float] | None = None
-    """The person: x y width height in pixels, for one photograph."""
+    """The person: x y width height in pixels, for one photograph or video."""
     boxes: Path | None = None
-    """Boxes of people: a .csv with the columns file, x, y, width, height (and
-    score), or .json: COCO's results format or annotations."""
+    """Boxes of people: a .csv with the columns file (of a video: frame), x, y,
+    width, height (and score), or .json: COCO's results format or
+    annotations."""
     output: Path | None = None
-    """Drawing to write: a .png, or a folder for several photographs."""
+    """Drawing to write: a .png, or a folder for several photographs; of a
+    video a .webm."""
     json: Path | None = None
     """Joints to write: a .json file in the format of COCO's results;
     NAME-header.json beside it explains the numbers."""
@@ -77,139 +75,21 @@ class Config:
     """Average with the mirrored picture; an export needs --flip as well."""
 
 
-def read(path):
-    """A photograph: its bytes, and its upright pixels (H, W, 3) uint8 RGB.
-
-    The bytes of a GIF are those of its first frame as a PNG.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an image, a damaged, truncated or tiny one, or one of
-            more than `records.PIXELS`.
-    """
-    try:
-        encoded = untrusted.read_file(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} is missing: expected a photograph"
-        ) from None
-    try:
-        photograph.check_frames(encoded)
-        image = photograph.decode(tf.constant(encoded)).numpy()
-        if encoded.startswith(photograph.GIF):
-            encoded = tf.io.encode_png(image).numpy()
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except tf.errors.OpError as error:
-        if photograph.TOO_LARGE in error.message:
-            raise ValueError(f"{path}: {photograph.TOO_LARGE}") from None
-        kind = next(
-            (k for k, is_so in photographs.KINDS.items() if is_so(encoded)),
-            None,
-        )
-        raise ValueError(
-            f"{path} is {kind}: convert it to JPEG or PNG"
-            if kind
-            else f"{path} is not an image that can be read: expected a "
-            "complete JPEG, PNG, GIF or BMP"
-        ) from None
-    if min(image.shape[:2]) < SMALLEST:
-        raise ValueError(
-            f"{path} must have at least {SMALLEST} x {SMALLEST} pixels, got "
-            f"{image.shape[1]} x {image.shape[0]}"
-        )
-    return encoded, image
+def _open_model(config):
+    """The `Estimator` of the settings, and what a file of predictions says of
+    it; prints a warning, if there is one."""
+    model = estimator.Estimator(config.model, config.flip)
+    notes = provenance.notes(model.provenance)
+    if "warning" in notes:
+        print(f"Note: {notes['warning']}.")
+    return model, notes
 
 
-def check_box(box, image, path):
-    """The box as four floats; ValueError if it cannot hold a person."""
-    box = [float(value) for value in box]
-    height, width = image.shape[:2]
-    x, y, w, h = box
-    what = f"x, y, width, height, got {' '.join(f'{v:g}' for v in box)}"
-    if not np.isfinite(box).all():
-        raise ValueError(f"{path}: the box must be four numbers {what}")
-    if w <= 0 or h <= 0:
-        raise ValueError(f"{path}: the box must have an area: {what}")
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise ValueError(
-            f"{path}: the box lies outside the picture, which is "
-            f"{width} x {height}: {what}"
-        )
-    most = photograph.BOX_RATIO * max(width, height)
-    if not 1 <= max(w, h) <= most:
-        raise ValueError(
-            f"{path}: the box must have a longer side of 1 to {most:,} pixels: "
-            f"{what}"
-        )
-    return box
-
-
-def open_model(path, flip=False):
-    """Loads a model or an export as a function and its skeleton.
-
-    Returns:
-        function(encoded (B,) strings, boxes (B, 4)) -> dict of joints (B, K, 2)
-        x, y in the photographs' pixels, scores (B, K), missing (B, K) and, if
-        the model predicts it, occluded (B, K); the `Skeleton`; and what is
-        known of the model, see `keras_pose.provenance`.
-    """
-    path = Path(path)
-    if not path.is_dir() or (path / provenance.CONFIG).is_file():
-        model = models.load_model(path)
-        server = serving.Server(model, flip=flip)
-        # A bound method of a tf.function does not keep the server alive.
-        return (
-            lambda *inputs: server.encoded(*inputs),
-            server.skeleton,
-            provenance.of(model),
-        )
-    if not (path / export.SERVING).is_file():
-        raise ValueError(
-            f"{path} is neither a model nor an export: it has no "
-            f"{provenance.CONFIG} and no {export.SERVING}. Write one with "
-            "python -m keras_pose.export"
-        )
-    settings = untrusted.read_json(path / export.SERVING)
-    try:
-        skeleton = skeletons.find(settings["skeleton"])
-        has_flip = settings["flip"]
-        facts = settings.get("provenance", {})  # none: an earlier version
-        provenance.to_json(facts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path / export.SERVING} is not from an export: problem with "
-            f"{error}"
-        ) from None
-    if flip and not has_flip:
-        raise ValueError(
-            f"{path} was exported without --flip: export again with it, or "
-            "give the .keras file"
-        )
-    try:
-        loaded = tf.saved_model.load(str(path)).signatures
-        names = [name.decode() for name in loaded["names"]()["names"].numpy()]
-        encoded = loaded["encoded"]
-    except Exception as error:  # TensorFlow raises anything on a damaged one
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be used: {reason}") from None
-    if tuple(names) != skeleton.joints:
-        raise ValueError(
-            f"{path}: its graph finds {', '.join(names)}, but "
-            f"{export.SERVING} lists {', '.join(skeleton.joints)}"
-        )
-
-    def locate(photographs, boxes):
-        return encoded(encoded=photographs, boxes=boxes)
-
-    return locate, skeleton, facts
-
-
-def predict(function, path, box=None, boxes=None):
+def predict(model, path, box=None, boxes=None):
     """Predicts the people of one photograph.
 
     Args:
-        function: of `open_model`.
+        model: an `estimator.Estimator`.
         path: of the photograph.
         box: (x, y, width, height); None: the whole picture.
         boxes: list of N (x, y, width, height, score) instead.
@@ -217,55 +97,24 @@ def predict(function, path, box=None, boxes=None):
     Returns:
         the picture (H, W, 3), and the `Poses` of N people.
     """
-    encoded, image = read(path)
-    height, width = image.shape[:2]
-    rows = boxes or [(*(box or (0, 0, width, height)), 1.0)]
-    rows = [(*check_box(row[:4], image, path), row[4]) for row in rows]
-    boxes, certain = np.split(np.array(rows, "float64"), [4], axis=1)
-    parts = []
-    for start in range(0, len(boxes), BATCH):
-        few = boxes[start : start + BATCH].astype("float32")
-        parts.append(function(tf.constant([encoded] * len(few)), few))
-    outputs = {
-        name: np.concatenate([part[name].numpy() for part in parts])
-        for name in parts[0]
-    }
-    return image, Poses(
-        **outputs,
-        person=np.full(len(boxes), -1),
-        score=suppress.rescore(certain[:, 0], outputs["scores"]),
-        box=boxes,
-    )
-
-
-def draw(image, poses, skeleton):
-    """Draws all skeletons; missing or occluded joints are hollow.
-
-    A photograph with a side of more than DRAWN pixels is drawn smaller.
-    """
-    joints, size = poses.joints, image.shape[:2]
-    if max(size) > DRAWN:
-        target = [max(1, side * DRAWN // max(size)) for side in size]
-        image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
-        joints = geometry.move(joints, geometry.resize_matrix(size, target))
-    for person, points in enumerate(joints):
-        doubted = np.any([*_doubts(poses, person).values()], axis=0)
-        image = drawing.draw_skeleton(
-            image, points, skeleton, np.where(doubted, 1, 2)
-        )
-    return image
+    encoded, image = estimator.read(path)
+    boxes = boxes or (box and [box])
+    return image, model.locate(encoded, image, boxes, path)
 
 
 def main(config):
     """Checks all inputs, then predicts and writes what was asked for.
 
     Returns:
-        `Poses` of the people predicted by this start of the command.
+        `Poses` of the people predicted by this start of the command; of a
+        video the number of frames.
     """
+    if config.video:
+        return _predict_video(config)
     photos = photographs.find(config.photos)
     several = len(photos) > 1
     if not photos:
-        raise ValueError("no photograph given")
+        raise ValueError("no photograph given, and no --video")
     if config.box and (several or config.boxes):
         raise ValueError("--box is for one photograph, without --boxes")
     targets = _targets(photos, config.output)
@@ -275,10 +124,8 @@ def main(config):
         boxes = photographs.read_boxes(config.boxes, photos)
     for folder in {target.parent for target in targets if target}:
         folder.mkdir(parents=True, exist_ok=True)
-    function, skeleton, facts = open_model(config.model, config.flip)
-    notes = provenance.notes(facts)
-    if "warning" in notes:
-        print(f"Note: {notes['warning']}.")
+    model, notes = _open_model(config)
+    skeleton = model.skeleton
     whole = sum(photo not in boxes for photo in photos)
     if whole and not config.box:
         of = f" of {whole:,} photographs" if config.boxes else ""
@@ -297,7 +144,7 @@ def main(config):
         if str(path) in results and not (target and not target.exists()):
             continue
         try:
-            image, poses = predict(function, path, config.box, boxes.get(path))
+            image, poses = predict(model, path, config.box, boxes.get(path))
         except (FileNotFoundError, ValueError) as error:
             if not several:
                 raise
@@ -305,7 +152,7 @@ def main(config):
             continue
         everyone.append(poses)
         if target:
-            drawn = draw(image, poses, skeleton)
+            drawn = drawing.draw_poses(image, poses, skeleton)
             drawing.save(drawn, target)
             if drawn.shape != image.shape:
                 height, width = drawn.shape[:2]
@@ -325,6 +172,52 @@ def main(config):
     if not several:
         print(table(poses, skeleton))
     return poses
+
+
+def _predict_video(config):
+    """`main` of a video; returns the number of its frames."""
+    if config.photos:
+        raise ValueError("--video is without photographs")
+    if config.box and config.boxes:
+        raise ValueError("--box is without --boxes")
+    output = config.output
+    if output and (output.is_dir() or not output.suffix):
+        output = output / f"{config.video.stem}{videos.SUFFIX}"
+    elif output and output.suffix.lower() != videos.SUFFIX:
+        raise ValueError(
+            f"output of a video must be a {videos.SUFFIX} or a folder, got "
+            f"{output}"
+        )
+    _keep_inputs(config, [config.video], [output])
+    video = videos.Video(config.video)
+    boxes, known = config.box and [config.box], {}
+    if config.boxes:
+        boxes = known = photographs.read_frame_boxes(config.boxes)
+    for number, rows in known.items():
+        where = f"{config.boxes}, frame {number}"
+        estimator.check_boxes(rows, video.size, where)
+    estimator.check_boxes(config.box and boxes, video.size, config.video)
+    model, notes = _open_model(config)
+    if boxes is None:
+        print("No box: the whole picture is used as the box.")
+    if output and not video.rate:
+        print(
+            f"{untrusted.shown(config.video)} states no frame rate: it is "
+            f"drawn at {videos.USUAL:g} frames per second."
+        )
+    frames, people = predict_video.predict_video(
+        model, video, boxes, output, config.json, notes
+    )
+    print(f"{frames:,} frames, {people:,} people")
+    if video.problem():
+        raise ValueError(untrusted.shown(video.problem()))
+    late = sorted(number for number in known if number >= frames)
+    if late:
+        print(
+            f"Note: {config.boxes} has boxes for frame {late[0]}; the last is "
+            f"number {frames - 1}, counted from 0."
+        )
+    return frames
 
 
 def _finish(config, photos, results, skeleton, notes, journal):
@@ -351,7 +244,7 @@ def table(poses, skeleton):
         if len(poses) > 1:
             lines.append(f"person {person + 1} of {len(poses)}")
         lines.append(f"{'joint':<16}{'x':>9}{'y':>9}{'score':>8}")
-        doubts = _doubts(poses, person).items()
+        doubts = poses.doubts(person).items()
         rows = zip(poses.joints[person], poses.scores[person], strict=True)
         for number, ((x, y), score) in enumerate(rows):
             name = skeleton.joints[number]
@@ -359,12 +252,6 @@ def table(poses, skeleton):
             line = f"{name:<16}{x:>9.1f}{y:>9.1f}{score:>8.2f}"
             lines.append(line + "  ".join(words))
     return "\n".join(lines)
-
-
-def _doubts(poses, person):
-    """{"missing" or "occluded": (K,) bool}, of those predicted."""
-    doubts = {name: getattr(poses, name) for name in ("missing", "occluded")}
-    return {name: v[person] for name, v in doubts.items() if v is not None}
 
 
 def _targets(photos, output):

@@ -74,8 +74,10 @@ def is_name(name):
     )
 
 
-def read_file(path):
+def read_file(path, first=None):
     """The bytes of a regular file; never blocks on a pipe.
+
+    `first`: how many to read, of a file of any size; None: all.
 
     Raises:
         FileNotFoundError: no such file.
@@ -88,12 +90,12 @@ def read_file(path):
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise ValueError(f"{path} cannot be read: not a regular file")
             size = os.fstat(number).st_size
-            if size > FILE_BYTES:
+            if size > FILE_BYTES and first is None:
                 raise ValueError(
                     f"{path} must have at most {FILE_BYTES:,} bytes, got "
                     f"{size:,}"
                 )
-            return file.read()
+            return file.read(first)
     except OSError as error:
         if error.errno in OURS:
             raise
@@ -192,6 +194,11 @@ def is_number(value, low=-LARGEST, high=LARGEST):
 def is_count(value, low=0, high=2**53):
     """Whether `value` is a whole number in low ... high."""
     return isinstance(value, int) and is_number(value, low, high)
+
+
+def first_line(error):
+    """The first line of an error's message, or else its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def shown(text):

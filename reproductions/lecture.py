@@ -29,7 +29,7 @@ from keras_pose.data import annotations
 from keras_pose.inference import top_down
 from keras_pose.models import model as models
 from keras_pose.report import systems as page
-from keras_pose.training import folder
+from keras_pose.training import folder, hooks
 from reproductions import (
     cascaded_pyramid,
     convolutional_pose_machines,
@@ -145,6 +145,8 @@ class Config:
     smoke: bool = False
     """Two steps each on a few synthetic people, to test that everything
     runs."""
+    callbacks: str | None = None
+    """module:function, as of every paper: see docs/hooks.md."""
 
 
 def check(config):
@@ -160,6 +162,7 @@ def check(config):
         raise ValueError(f"minutes must be positive, got {config.minutes}")
     if config.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    hooks.find(config.callbacks)
 
 
 def plan(config, people):
@@ -210,6 +213,7 @@ def system_run(name, config, epochs=None):
         seed=config.seed,
         preset=config.preset,
         smoke=config.smoke,
+        callbacks=config.callbacks,
         epochs=epochs,
         **system.settings,
     )

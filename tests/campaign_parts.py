@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.io import savemat
 
-from keras_pose import console, evaluate, export, predict, serving
+from keras_pose import console, estimator, evaluate, export, predict
 from keras_pose.data import annotations, dataset, reading, records
 from keras_pose.models import model as models
 from keras_pose.report import history, write
@@ -240,7 +240,7 @@ class Photographs(Part):
     def prepare(self):
         self.oracle = Oracle()
         model = self.oracle.build()
-        self.server = serving.Server(model)
+        self.model = estimator.Estimator(model)
         picture, self.joints = self.oracle.draw(
             self.oracle.cells(), (16, 24), 8
         )
@@ -313,7 +313,7 @@ class Photographs(Part):
             sound = False
         return Case(
             f"{name!r} {how}, box {box}",
-            lambda: predict.predict(self.server.encoded, path, box),
+            lambda: predict.predict(self.model, path, box),
             name.split("\n")[0], self.look, may_refuse=not sound,
         )  # fmt: skip
 

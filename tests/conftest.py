@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -223,6 +224,18 @@ class Oracle:
         order = np.random.default_rng(seed).permutation(inner)[:16]
         rows, columns = np.divmod(order, shape[1] - 2)
         return np.stack([columns + 1, rows + 1], axis=-1)
+
+
+@pytest.fixture
+def handlers():
+    """Signals as a terminal has them; a background job ignores Ctrl-C."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ HEIGHTS = (
         *("files", "geometry", "people", "photographs", "provenance"),
         *("skeletons", "console"),
     },
-    {"drawing", "codecs", "data"},
+    {"drawing", "videos", "codecs", "data"},
     {"models", "losses", "metrics"},
     {"training"},
     {"inference", "evaluation"},
     {"report", "serving"},
     {
-        *("comparison", "conditional", "evaluate", "export"),
-        *("import_weights", "predict", "publish"),
+        *("comparison", "conditional", "estimator", "evaluate", "export"),
+        *("import_weights", "predict", "predict_video", "publish"),
     },
     {"samples", "stability"},
 )
@@ -46,7 +46,7 @@ TENSORFLOW = (
     "tfrecords",
     "keras_pose/export.py",
     "keras_pose/serving.py",
-    "keras_pose/predict.py",
+    "keras_pose/estimator.py",
     "keras_pose/models/normalization.py",  # one fused operation each, with
     "keras_pose/training/optimizers.py",  # Keras' own for other backends
 )

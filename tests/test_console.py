@@ -89,18 +89,6 @@ def test_an_epoch_is_a_line_of_a_log(epochs):
         assert line.endswith(", rate 0.25")
 
 
-@pytest.fixture
-def handlers():
-    """Signals as a terminal has them; a background job ignores Ctrl-C."""
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = [signal.getsignal(number) for number in numbers]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str
 )

@@ -14,6 +14,7 @@ from tfrecords import shards, synthetic
 
 ROOT = Path(__file__).parents[1]
 WRITES = {"write_text", "write_bytes", "to_csv", "savefig", "imwrite"}
+WRITES |= {"VideoWriter"}
 """Calls that write a file."""
 PREPARED = {
     ("keras_pose/files.py", "locked"),

@@ -6,6 +6,7 @@ import types
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -51,7 +52,12 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize(("page", "number"), ALONE)
-def test_an_example_runs(page, number, tmp_path, monkeypatch):
+def test_an_example_runs(page, number, tmp_path, monkeypatch, oracle_model):
+    """Beside a model and a photograph, which docs/predicting.md names."""
+    if named(page) == "docs/predicting.md":
+        oracle_model.save(tmp_path / "best.keras")
+        picture = np.zeros((520, 400, 3), "uint8")
+        cv2.imwrite(str(tmp_path / "photo.jpg"), picture)
     # a failing statement raises: that is the check
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType("example")

@@ -1,5 +1,6 @@
 """Every command answers --help at once, and refuses a flag it does not know."""
 
+import ast
 import dataclasses
 import re
 import subprocess
@@ -9,7 +10,7 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from keras_pose import console
+from keras_pose import console, training
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
@@ -18,6 +19,7 @@ COMMANDS = sorted(
     for path in (ROOT / top).rglob("*.py")
     if "__main__" in path.read_text()
     and path.stem not in ("console", "imports", "__init__")
+    and path != ROOT / "keras_pose" / "__main__.py"  # test_commands.py
 )
 ONE_PROCESS = """
 import contextlib, importlib.util, io, runpy, sys
@@ -86,6 +88,23 @@ def test_a_command_as_it_is_typed_imports_nothing_slow_for_help():
 def test_every_command_ends_bad_input_in_one_line(name):
     text = (ROOT / (name.replace(".", "/") + ".py")).read_text()
     assert "run(main, Config, __doc__)" in text
+
+
+def test_hints_of_a_training_name_flags_that_every_paper_has():
+    """The flags of converters, in the same sentences, are named here."""
+    shared = {f.name for f in dataclasses.fields(training.Config)}
+    others = {"whole_images", "help"}
+    hints = 0
+    for path in sorted((ROOT / "keras_pose" / "training").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) or "warn(" in ast.unparse(node)[:15]:
+                text = ast.unparse(node)
+                for flag in re.findall(r"--([a-z][a-z-]+)", text):
+                    hints += 1
+                    name = flag.replace("-", "_")
+                    own = path.stem == "config" and name == "weights"  # ResNets
+                    assert name in shared | others or own, (path.name, flag)
+    assert hints > 10
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose import predict
+from keras_pose import drawing, estimator, predict
 from keras_pose.data import photograph
 from keras_pose.inference import journal
 from keras_pose.models.model import PoseModel
@@ -35,7 +35,7 @@ def opened_once():
     """Whatever opens without an error: it takes a second or two."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            predict, "open_model", functools.cache(predict.open_model)
+            estimator, "Estimator", functools.cache(estimator.Estimator)
         )
         yield
 
@@ -180,11 +180,11 @@ def test_a_stopped_run_goes_on(oracle_export, photo, tmp_path, monkeypatch):
     def seen_by(config, stop=None):
         seen = []
 
-        def one(function, path, *rest):
+        def one(model, path, *rest):
             if path.name == stop:
                 raise KeyboardInterrupt
             seen.append(path.stem)
-            return real(function, path, *rest)
+            return real(model, path, *rest)
 
         monkeypatch.setattr(predict, "predict", one)
         try:
@@ -368,10 +368,10 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path, kind):
     path = tmp_path / "bomb.jpg"
     path.write_bytes(header(kind, 30_000, 30_000))
     with pytest.raises(ValueError, match="bomb.jpg: .* 200,000,000 pixels"):
-        predict.read(path)
+        estimator.read(path)
     path.write_bytes(header(kind, 16_000, 12_000))  # few enough, but not there
     with pytest.raises(ValueError, match="bomb.jpg is not an image"):
-        predict.read(path)
+        estimator.read(path)
 
 
 def test_a_gif_is_read_as_its_first_frame(tmp_path):
@@ -394,14 +394,14 @@ def test_a_gif_is_read_as_its_first_frame(tmp_path):
     path.write_bytes(
         b"GIF89a" + screen + bytes(3) + b"\xff" * 3 + frame(9, 8) * 2 + b";"
     )
-    encoded, image = predict.read(path)
+    encoded, image = estimator.read(path)
     assert image.shape == (8, 9, 3) and (image == 255).all()
     assert encoded.startswith(b"\x89PNG")
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(no_file):
     with pytest.raises(ValueError, match="bad.jpg cannot be read: "):
-        predict.read(no_file)
+        estimator.read(no_file)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(no_file):
 def test_a_box_of_another_order_than_the_picture_is_refused(box):
     image = np.zeros((128, 192, 3), "uint8")
     with pytest.raises(ValueError, match="longer side of 1 to 19,200 pixels"):
-        predict.check_box(box, image, "photo.jpg")
+        estimator.check_boxes([box], image.shape[:2], "photo.jpg")
     crop = (48, 32)
     with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100 "):
         photograph.crop(tf.constant(image), tf.constant(box, tf.float32), crop)
@@ -432,11 +432,12 @@ def test_a_box_far_larger_shows_the_picture_in_a_few_pixels(size, box):
 
 def test_a_large_photograph_is_drawn_smaller(monkeypatch):
     """150 x 90 pixels at 100 x 60: the joint at 1.5 (x + 0.5) - 0.5."""
-    monkeypatch.setattr(predict, "DRAWN", 100)
+    monkeypatch.setattr(drawing, "LARGEST", 100)
     joints = np.full((1, 16, 2), np.nan)
     joints[0, 0] = 1.5 * (np.array([40, 20]) + 0.5) - 0.5
     pose = Poses(joints, np.ones((1, 16)), missing=np.zeros((1, 16), bool))
-    drawn = predict.draw(np.zeros((90, 150, 3), "uint8"), pose, MPII)
+    image = np.zeros((90, 150, 3), "uint8")
+    drawn = drawing.draw_poses(image, pose, MPII)
     assert drawn.shape == (60, 100, 3)
     y, x = np.argwhere(drawn.any(axis=2)).mean(axis=0)
     assert (x, y) == (40, 20)
@@ -456,7 +457,7 @@ def test_an_export_without_its_description_is_refused(
 ):
     (tmp_path / "serving.json").write_text(content)
     with pytest.raises(ValueError, match=f"serving.json is .*{message}"):
-        predict.open_model(tmp_path)
+        estimator.Estimator(tmp_path)
 
 
 def test_an_export_whose_joints_were_renamed_is_refused(
@@ -470,4 +471,4 @@ def test_an_export_whose_joints_were_renamed_is_refused(
     said["skeleton"] = {"name": "mpii", "joints": joints}
     path.write_text(json.dumps(said))
     with pytest.raises(ValueError, match="finds right_ankle.* lists nose"):
-        predict.open_model(folder)
+        estimator.Estimator(folder)

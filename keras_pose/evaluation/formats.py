@@ -8,6 +8,7 @@ predictions.npz has the same as arrays, predictions.mat in MPII's layout.
 import io
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,33 @@ def save_results(path, results, skeleton, notes=None):
     Returns:
         path of the header.
     """
-    path = Path(path)
+    with stream_results(path) as add:
+        add(results)
+    return save_header(path, skeleton, notes)
+
+
+@contextmanager
+def stream_results(path):
+    """Yields a function that adds results of `as_results` to a .json.
+
+    None is kept in memory; the file is whole at the end of the block.
+    """
+    before = "["
+
+    with files.whole(path) as temporary, open(temporary, "w") as file:
+
+        def add(results):
+            nonlocal before
+            for result in results:
+                file.write(before + json.dumps(result))
+                before = ", "
+
+        yield add
+        file.write("[]" if before == "[" else "]")
+
+
+def save_header(path, skeleton, notes=None):
+    """Writes the header of a .json of results; returns its path."""
     header = header_of(path)
     content = {
         "skeleton": skeleton.described(),
@@ -82,9 +109,8 @@ def save_results(path, results, skeleton, notes=None):
         "missing, occluded": "of each joint, if the model predicts it",
         **(notes or {}),
     }
-    for name, value in ((header, content), (path, results)):
-        with files.whole(name) as temporary:
-            temporary.write_text(json.dumps(value))
+    with files.whole(header) as temporary:
+        temporary.write_text(json.dumps(content))
     return header
 
 

@@ -199,7 +199,7 @@ def load_whole(path):
         )
         stages_of(model)
     except Exception as error:  # Keras raises anything on a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = _reason(error)
         raise ValueError(f"{path} cannot be used: {reason}") from None
     return _without_xla(model)
 
@@ -243,7 +243,7 @@ def _download(name):
             library_name="keras",
         )
     except Exception as error:  # not found, no network, no permission ...
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = untrusted.first_line(error)
         raise ValueError(
             f"hf://{name} cannot be downloaded: {reason}"
         ) from None
@@ -358,6 +358,23 @@ KNOWN = {
     "JointlyTrained": PoseModel,
 }
 """Classes of saved models, which must be imported before loading."""
+
+
+def _reason(error):
+    """Why Keras could not build what a file describes, in one line.
+
+    Keras puts the reason behind the whole config, in the error that it was
+    handling.
+    """
+    while "could not be deserialized" in str(error) and error.__context__:
+        error = error.__context__
+    unknown = re.match(r"Could not \w+ (?:class )?'([^']+)'", str(error))
+    if unknown:
+        return (
+            f"it needs the class {unknown[1]}, which neither Keras nor this "
+            "version of keras_pose has: import what defines it first"
+        )
+    return untrusted.first_line(error)
 
 
 def _without_xla(model):

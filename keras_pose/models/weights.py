@@ -52,7 +52,7 @@ def read(path):
         layers, _ = networks.layers_of(source, found.tensors)
         return layers, {"source": source.name, "code": source.code}
     except Exception as error:  # h5py raises anything on a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = untrusted.first_line(error)
         reason = reason.removeprefix(f"{path}: ")
         raise ValueError(f"{path} cannot be used: {reason}") from None
 

@@ -101,8 +101,8 @@ class Guard(keras.callbacks.Callback):
             warnings.warn(
                 f"the heatmaps are empty (mean peak {peak:.3f} for "
                 f"{FADED_EPOCHS} epochs): the network predicts background "
-                "everywhere. Try a higher --learning-rate, a bias start nearer "
-                "to 0, a larger sigma, or --loss mse",
+                "everywhere. Try a higher --learning-rate, a larger --sigma, "
+                "or the squared error as the loss",
                 stacklevel=2,
             )
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from keras_pose import choices
 from keras_pose.data import augment, runtime
-from keras_pose.training import schedule
+from keras_pose.training import hooks, schedule
 
 PAPER = {"image_size": (256, 256), "rotation": 30.0, "zoom": 0.25}
 """What the papers' presets have in common; the augmentation is Newell's."""
@@ -136,6 +136,9 @@ class Run:
     """Start over instead of resuming the run in --output."""
     smoke: bool = False
     """Two steps on a few synthetic people, to test that everything runs."""
+    callbacks: str | None = None
+    """module:function, which is called with the settings and the folder of a
+    run and returns a list of Keras callbacks (docs/hooks.md)."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,7 @@ class Config(Training, Augmentation, Targets, FineTuning, Run):
                         "that were taken"
                     )
         schedule.check(self)
+        hooks.find(self.callbacks)
         augment.Augmentation.from_config(self)  # raises
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(

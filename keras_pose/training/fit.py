@@ -12,7 +12,7 @@ import pandas as pd
 from keras_pose import console, files, provenance, untrusted
 from keras_pose.data import joint_crops, pipeline
 from keras_pose.data.augment import Augmentation
-from keras_pose.training import callbacks, initial, schedule
+from keras_pose.training import callbacks, hooks, initial, schedule
 from keras_pose.training import folder as names
 
 SMOKE_STEPS = 2
@@ -31,7 +31,8 @@ def fit(model, run, extra=()):
         model: `models.model.PoseModel`, compiled with a metric of the name
             `run.metric`.
         run: a `Run`; its data has splits train and val.
-        extra: more callbacks; they run before the checkpoint is written.
+        extra: more callbacks; they and those of `config.callbacks` run before
+            the checkpoint is written.
 
     Returns:
         the history of all epochs, earlier ones included: a DataFrame.
@@ -122,6 +123,9 @@ def _fit(model, run, extra, folder, stop):
     elif run.starts_from:
         best = run.start()
         initial.take_all(model, run.read_weights(best)[0], best)
+    own = []
+    if done < config.epochs:
+        own = hooks.call(config.callbacks, config, folder)
     if done >= config.epochs:
         print(f"{folder} already has {done} epochs: nothing to train")
     elif checkpoint:
@@ -159,13 +163,14 @@ def _fit(model, run, extra, folder, stop):
             folder / names.TENSORBOARD, write_graph=False, profile_batch=0
         ),
         *extra,
+        *own,
         record,
     ]
     # The rest of an interrupted epoch is a call of model.fit of its own.
     parts = [(done, step, done + 1)] if step else []
     parts.append((done + len(parts), 0, config.epochs))
     for first, skipped, last in parts:
-        if first >= last:
+        if first >= last or model.stop_training:  # one of `own` may have
             continue
         train = pipeline.load(
             data,

@@ -35,6 +35,7 @@ CHECKPOINT, TENSORBOARD, SAVED = "checkpoint", "tensorboard", "saved_model"
 FILES = (BEST, UNTRAINED, HISTORY, JOINT_WEIGHTS, RESULTS, REPORT)
 """Files in the folder itself, except run.json, which each command rewrites."""
 FREE = {"epochs", "output", "restart", "data", "preset", "initial_weights"}
+FREE |= {"callbacks"}
 """Settings that may differ when a run is continued; data and initial weights
 are compared by their checksums."""
 START = "starts_from_sha256"

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pose import files, predict, provenance
+from keras_pose import estimator, files, provenance
 from keras_pose.losses import HeatmapMSE
 from keras_pose.metrics import PosePCK
 from keras_pose.models import model as models
@@ -158,9 +158,33 @@ def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
         models.load_model(tmp_path / "absent")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("PoseMaps", "PoseFields", "the class PoseFields, which neither K"),
+        ("Heatmaps", "Fields", "the class Fields, which neither Keras"),
+        ("PoseModel", "GraphModel", "the class GraphModel, which neither"),
+        ('"Concatenate"', '"Glue"', "the class keras.layers.Glue, which"),
+        ('"mpii"', '"horse"', "skeleton must be one of mpii, lsp, coco, flic"),
+        ('"stride": 4', '"pace": 4', "unexpected keyword argument 'pace'"),
+    ],
+)
+def test_what_a_file_needs_and_is_not_there_is_named(
+    folder, before, after, message
+):
+    path = folder / "config.json"
+    config = path.read_text()
+    assert before in config
+    path.write_text(config.replace(before, after))
+    with pytest.raises(ValueError, match=message) as error:
+        models.load_model(folder)
+    assert str(error.value).startswith(f"{folder} cannot be used: ")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
 def test_prediction_takes_a_folder(folder):
-    _, skeleton, facts = predict.open_model(folder)
-    assert (skeleton.name, facts) == ("mpii", FACTS)
+    model = estimator.Estimator(folder)
+    assert (model.skeleton.name, model.provenance) == ("mpii", FACTS)
 
 
 def test_what_belongs_beside_a_model_of_the_hub_needs_a_place():
