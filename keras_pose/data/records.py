@@ -249,11 +249,18 @@ def unusable(feature, joints):
     names = len(feature["people/name"].bytes_list.value)
     if names != people:
         return f" must have {people} values in people/name, got {names}"
+    kinds = {"ignore": "bytes", "clip": "bytes", "frame": "int64"}
+    for name, kind in kinds.items():
+        values = getattr(feature[f"image/{name}"], f"{kind}_list").value
+        if len(values) > 1:
+            return f" must have 1 value in image/{name}, got {len(values)}"
     for name, kind in (("area", "float"), ("track", "int64")):
         values = getattr(feature[f"people/{name}"], f"{kind}_list").value
         if len(values) not in (0, people):
             got = f"got {len(values)}"
             return f" must have {people} numbers in people/{name}, {got}"
+    if np.less(feature["people/area"].float_list.value, 0).any():
+        return ": people/area is negative"
     mask = first(feature["image/ignore"].bytes_list.value)
     if mask and png_size(mask) != size:
         return f": image/ignore must be a PNG of {size}, got {png_size(mask)}"

@@ -287,6 +287,7 @@ def test_grouping_finds_the_people_of_coco(codec, floors, numbers):
             scorer.evaluate()
             scorer.accumulate()
             scorer.summarize()
+        print(f"{split}: AP {scorer.stats[0]:.4f}, {len(results)} people")
         assert len(results) == number
         assert scorer.stats[0] >= floor
 

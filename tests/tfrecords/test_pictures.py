@@ -1,6 +1,7 @@
 """Records of whole pictures: who is in them, and what is ignored."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -223,6 +224,33 @@ def test_frames_and_tracks_come_back_beside_old_records():
     np.testing.assert_array_equal(batch["track"], [[-1, -1], [3, -1]])
     assert batch["clip"].numpy().tolist() == [b"", b"walk"]
     assert batch["frame"].numpy().tolist() == [-1, 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        (
+            "people/area",
+            [1.0, 2.0, 3.0, 4.0],
+            "3 numbers in people/area, got 4",
+        ),
+        ("people/area", [1.0, -2.0, 3.0], "people/area is negative"),
+        ("people/track", [1], "3 numbers in people/track, got 1"),
+        ("image/clip", [b"a", b"b"], "1 value in image/clip, got 2"),
+        ("image/ignore", [b"not a PNG"], "a PNG of .90, 120., got None"),
+    ],
+)
+def test_what_a_record_cannot_hold_is_named(converted, name, value, named):
+    path = dataset.open_dataset(converted()).shards("val")[0]
+    record = list(tf.data.TFRecordDataset(path))[1].numpy()
+    example = tf.train.Example.FromString(record)
+    feature = example.features.feature
+    assert records.unusable(feature, 17) == ""
+    kind = {float: "float_list", int: "int64_list", bytes: "bytes_list"}
+    values = getattr(feature[name], kind[type(value[0])]).value
+    del values[:]
+    values.extend(value)
+    assert re.search(named, records.unusable(feature, 17))
 
 
 def test_polygons_are_drawn_and_meet():
