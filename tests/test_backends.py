@@ -15,12 +15,10 @@ PROGRAM = """
 import json
 import keras
 import numpy as np
-from keras_pose.codecs import (Coordinates, Expectation, Heatmaps,
-                               WindowedHeatmaps, gaussians)
 from keras_pose.codecs import (Coordinates, Displacements, Expectation,
-                               Heatmaps, gaussians)
-from keras_pose.losses import (HSM, OHKM, HeatmapMSE, JointRegression,
-                                PerOutput, StructureAware)
+                               Fields, Heatmaps, WindowedHeatmaps, gaussians)
+from keras_pose.losses import (HSM, OHKM, FieldsMSE, HeatmapMSE,
+                               JointRegression, PerOutput, StructureAware)
 from keras_pose.metrics import PROTOCOLS, PeakHeight, PosePCK
 from keras_pose.models.alexnet import LocalResponseNorm
 from keras_pose.models.heads import PoseMaps
@@ -152,6 +150,19 @@ model.compile("adam", HeatmapMSE(codec, unlabelled="ignore"),
               jit_compile=False)
 history = model.fit(np.repeat(pixels, 2, 0), labels, verbose=0)
 out["windows step"] = float(history.history["loss"][0])
+fields = Fields("mpii", stride=4, sigma=1.5)
+crowd = rng.uniform((0, 0), (191, 127), (2, 3, 16, 2))
+crowd = np.concatenate([crowd, rng.integers(0, 3, (2, 3, 16, 1))], -1)
+crowd = crowd.astype("float32")
+outputs = np.zeros((2, 1, 32, 48, fields.channels), "float32")
+target, _ = fields.target(crowd, outputs)
+use = rng.integers(0, 20, (2, 128, 192)) > 0
+out["fields loss"] = float(FieldsMSE(fields)(crowd, outputs, use))
+found = fields.joints(fields.mirror(fields.seen(target)))
+for name in ("points", "scores", "person_scores", "count"):
+    values = keras.ops.convert_to_numpy(getattr(found, name))
+    out[f"fields {name}"] = np.asarray(values).ravel().tolist()
+assert min(out["fields count"]) > 1
 print(json.dumps(out))
 """
 

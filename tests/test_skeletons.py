@@ -59,7 +59,7 @@ def test_what_cannot_be_is_refused(settings, named):
 @pytest.mark.parametrize(
     ("described", "named"),
     [
-        ("cat", "skeleton must be one of mpii, lsp, coco, flic, got 'cat'"),
+        ("cat", "one of mpii, lsp, coco, flic, got 'cat'"),
         (
             {"name": "cat"},
             "has name, joints, limbs, sigmas, kind, pairs and torso: .*joints",

@@ -57,9 +57,8 @@ def main(config):
             earlier = len(failures)
             for shard in entry["shards"]:
                 for picture in _pictures(data, shard, failures):
-                    joints += np.bincount(
-                        picture[0].people[0].flags, minlength=3
-                    )
+                    for person in picture[0].counted:
+                        joints += np.bincount(person.flags, minlength=3)
                     if seen % step == 0:
                         tiles.append(draw_tile(*picture, data.skeleton))
                     people, seen = people + 1, seen + 1

@@ -28,6 +28,8 @@ Run      python -m tfrecords.coco --source coco --output records/coco
              --annotations test=annotations/image_info_test-dev2017.json
              --images coco/test2017
              --boxes COCO_test-dev2017_detections_AP_H_609_person.json
+         python -m tfrecords.coco --source coco --output records/pictures
+             --one-per-picture
 
 Expect   149,813 train and 6,352 val people with keypoints; the files list
          118,287 and 5,000 photographs, as logs of code based on that of Simple
@@ -68,7 +70,7 @@ from keras_pose import untrusted
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.skeletons import COCO
-from tfrecords import crops, keypoints
+from tfrecords import crops, keypoints, pictures
 from tfrecords.keypoints import DETECTED, TRAIN, VALIDATION
 
 EXPECTED = {
@@ -118,12 +120,19 @@ class Config(keypoints.AnySkeleton):
     """A detector's boxes in the photographs of val, in COCO's format of results
     (image_id, category_id, bbox, score): they become the split detected. In
     photographs without annotations: they become their split."""
+    one_per_picture: bool = False
+    """A record for each photograph, also those without people, with everybody
+    in it, and a mask of crowds and of people without labelled joints."""
+    picture_pixels: int = 640
+    """With --one-per-picture: largest side of the stored photograph."""
 
 
 def main(config):
     """Writes the shards and the truth; returns what dataset.json says."""
     if not config.aspect > 0:
         raise ValueError(f"aspect must be positive, got {config.aspect}")
+    if config.boxes and config.one_per_picture:
+        raise ValueError("--boxes are people, not --one-per-picture")
     paths = sources_of(config)
     read_files = {split: read(p, config.category) for split, p in paths.items()}
     named = _same_category(read_files, paths)
@@ -166,6 +175,10 @@ def main(config):
             expected = EXPECTED.get(paths[split].name)
             people = f"{len(tasks[split]):,} {skeleton.kinds}"
             print(_counts(split, truth, people, expected))
+            if config.one_per_picture:
+                tasks[split] = pictures.tasks(
+                    truth, _json(paths[split]), folders[split], skeleton
+                )
         if config.boxes and split in boxed:
             name = split if split in unlabelled else DETECTED
             folders[name] = folders[split]
@@ -187,6 +200,9 @@ def main(config):
         title="COCO keypoints" if skeleton == COCO else None,
         sources=[*sources, config.boxes] if config.boxes else sources,
         unplaced=unplaced,
+        **pictures.settings(config.picture_pixels)
+        if config.one_per_picture
+        else {},
     )
 
 

@@ -57,13 +57,14 @@ class Config:
     """Processes; one per core if not given."""
 
 
-def save(config, tasks, *, unplaced=(), **description):
+def save(config, tasks, *, make=None, unplaced=(), **description):
     """Writes the crops of `tasks`.
 
     Args:
         config: a `Config`.
         tasks: {split: [(path, people)]}, the first arguments of `cut`; source
             and size may follow.
+        make: another function that makes a `Picture` of a task.
         unplaced: names of annotated people without centre and scale; they are
             left out, printed and listed in dataset.json.
         **description: passed on to `shards.save`.
@@ -75,7 +76,8 @@ def save(config, tasks, *, unplaced=(), **description):
     if unplaced:
         print(f"{len(unplaced):,} people cannot be placed:")
         print(*unplaced, sep="\n")
-    make = partial(
+    whole = config.whole_images or make is not None
+    make = make or partial(
         _make,
         person_pixels=config.person_pixels,
         whole_images=config.whole_images,
@@ -87,7 +89,7 @@ def save(config, tasks, *, unplaced=(), **description):
         workers=config.workers,
         allow_missing=config.allow_missing,
         unplaced=list(unplaced),
-        context=None if config.whole_images else CONTEXT,
+        context=None if whole else CONTEXT,
         **description,
     )
 
@@ -131,7 +133,7 @@ def cut(path, people, person_pixels, whole_images=False, source="", size=None):
     matrix = geometry.resize_matrix((height, width), target)
     matrix[:, 2] -= matrix[:, :2] @ [left, top]
     if target != size or encoded is None:
-        encoded = _encode(image[top:bottom, left:right], target)
+        encoded = encode(image[top:bottom, left:right], target)
     subject, *others = (person.moved(matrix) for person in people)
     return Picture(
         encoded=encoded,
@@ -302,7 +304,8 @@ def _window(person, size):
     return left, top, right, bottom
 
 
-def _encode(image, target):
+def encode(image, target):
+    """The JPEG of an image, reduced to `target` (height, width)."""
     if image.shape[:2] != target:
         image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
     flags = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

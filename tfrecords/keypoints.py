@@ -500,9 +500,8 @@ def save(config, skeleton, tasks, truths, folders, **description):
         tasks,
         skeleton=skeleton,
         protocol=protocol_of(config, skeleton),
-        aspect=config.aspect,
         truth=described,
-        **description,
+        **{"aspect": config.aspect} | description,
     )
     for split, content in packed.items():
         with files.whole(config.output / described[split]["file"]) as temporary:

@@ -248,7 +248,8 @@ def _write_shard(path, mark, chunk, make, joints):
                 rows.append(row)
                 size += len(record) + sum(reading.FRAME)
                 sides += picture.size
-                flags += np.bincount(picture.people[0].flags, minlength=3)
+                for person in picture.counted:
+                    flags += np.bincount(person.flags, minlength=3)
         if temporary.stat().st_size != size:
             raise OSError(errno.ENOSPC, "not all of it was written")
     result = {

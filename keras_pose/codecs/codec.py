@@ -24,7 +24,9 @@ class Codec:
     mirror(seen)              undoes the mirroring of the picture
     merge(views, zooms, size) merges several views of a person in one frame
     joints(seen, decoding)    points (B, K, 2) in input pixels, scores (B, K),
-                              and occluded (B, K) or None
+                              and occluded (B, K) or None; of everybody in
+                              the picture, if it `finds_everybody`, a
+                              `grouping.Everybody`
     """
 
     skeleton: Skeleton = MPII
@@ -43,6 +45,8 @@ class Codec:
     refines = False
     """Whether these are outputs of a later stage of a cascade, which looks at
     crops around the joints of the outputs before: `displacements`."""
+    finds_everybody = False
+    """Whether `joints` finds everybody in a picture, not the one of a crop."""
     tells_occlusion = False
     """Whether `joints` predicts which joints are occluded."""
 

@@ -18,6 +18,8 @@ from keras_pose import choices
 ALIGNMENTS = ("center", "corner", "udp")
 QUARTER_PIXEL = 0.25
 """Step to the higher neighbour, cells (Newell et al. 2016, released code)."""
+TINY = 1e-10
+"""Least height whose logarithm is taken."""
 SECOND_BLUR = 3.5, 10
 """Deviation and radius, cells, of the blur before the decoding "second" (Chen
 et al., CVPR 2018, code: OpenCV's kernel of 21)."""
@@ -110,6 +112,61 @@ def decode(maps, method="quarter", sigma=1.0):
     step = DECODINGS[method](flat, *peaks, (height, width), sigma)
     cells = ops.cast(ops.stack(peaks, axis=-1), "float32")
     return cells + step, ops.max(flat, axis=-1)
+
+
+def peaks(maps, count, threshold=0.1):
+    """The highest local maxima of each map.
+
+    A cell is one if none of its 8 neighbours is higher; of equal neighbours,
+    the first in reading order. It is refined by the parabola through the
+    logarithms of three cells on each axis, which is exact for a Gaussian;
+    not at the border.
+
+    Args:
+        maps: (B, h, w, K), larger is more certain.
+        count: P, number of maxima; at most one for each cell.
+        threshold: a maximum is higher than this.
+
+    Returns:
+        points (B, K, P, 2) x, y in cells; scores (B, K, P), the values of the
+        cells, the highest first, 0 where there are fewer maxima.
+    """
+    maps = ops.transpose(ops.cast(maps, "float32"), (0, 3, 1, 2))
+    joints, height, width = maps.shape[1:]
+    edge = ((0, 0), (0, 0), (1, 1), (1, 1))
+    padded = ops.pad(maps, edge, constant_values=-np.inf)
+
+    def shifted(dx, dy):
+        rows = padded[:, :, 1 + dy : 1 + dy + height]
+        return rows[..., 1 + dx : 1 + dx + width]
+
+    highest = maps > threshold
+    for dx, dy in ((-1, -1), (0, -1), (1, -1), (-1, 0)):
+        before, after = shifted(dx, dy), shifted(-dx, -dy)
+        highest = highest & (maps > before) & (maps >= after)
+
+    def flat(values):
+        return ops.reshape(values, (-1, joints, height * width))
+
+    count = min(count, height * width)
+    scores, best = ops.top_k(flat(ops.where(highest, maps, 0.0)), count)
+    best = ops.cast(best, "int32")
+    cells = ops.mod(best, width), ops.floor_divide(best, width)
+    steps = []
+    for cell, last, (dx, dy) in zip(
+        cells, (width - 1, height - 1), ((1, 0), (0, 1)), strict=True
+    ):
+        low, middle, high = (
+            ops.log(ops.maximum(values, TINY))
+            for values in (shifted(-dx, -dy), maps, shifted(dx, dy))
+        )
+        curvature = 2 * middle - low - high
+        step = (high - low) / 2 / ops.maximum(curvature, TINY)
+        step = ops.take_along_axis(flat(step), best, axis=-1)
+        inside = (cell > 0) & (cell < last) & (scores > 0)
+        steps.append(ops.where(inside, ops.clip(step, -0.5, 0.5), 0.0))
+    points = ops.cast(ops.stack(cells, -1), "float32") + ops.stack(steps, -1)
+    return points, scores
 
 
 def _at(flat, column, row, size):
@@ -245,7 +302,7 @@ def _center_of_mass(flat, column, row, size, sigma):
 def _log_smoothed(flat, size, sigma):
     """Logarithm of the maps (B, K, H * W) after a Gaussian blur."""
     blurred = _blurred(flat, size, sigma, math.ceil(2 * sigma))
-    return ops.log(ops.maximum(blurred, 1e-10))
+    return ops.log(ops.maximum(blurred, TINY))
 
 
 def _blurred(flat, size, sigma, radius):

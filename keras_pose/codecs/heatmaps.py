@@ -50,13 +50,17 @@ class Maps(Codec):
             seen: of mirrored pictures.
             shift: 0 ... 1 cells to the right, in place of the exact one.
         """
-        seen = swap_sides(ops.flip(seen, axis=2), self.skeleton)
+        seen = self._swap_sides(ops.flip(seen, axis=2))
         if shift is None:
             shift = 1 - 1 / self.stride if self.alignment == "corner" else 0
         if shift:
             left = ops.concatenate([seen[:, :, :1], seen[:, :, :-1]], axis=2)
             seen = shift * left + (1 - shift) * seen
         return seen
+
+    def _swap_sides(self, seen):
+        """The channels of a mirrored picture with left and right swapped."""
+        return swap_sides(seen, self.skeleton)
 
     def merge(self, views, zooms, size):
         """Mean of views (B, h, w, C) in the frame of zoom 1.

@@ -57,7 +57,7 @@ def read_people(dataset, split):
     """`People` that a split is scored against: all annotated people.
 
     The subjects of the records come first, in their order; boxes of a detector
-    are left out.
+    and whole pictures are left out.
     """
     subjects = read_subjects(dataset, split)
     truth = read_truth(dataset, split)
@@ -69,7 +69,8 @@ def read_people(dataset, split):
         for row in truth["annotations"]
     }
     numbers = {number: i for i, number in enumerate(subjects.image_ids)}
-    first = [] if "boxes" in truth else subjects.names
+    whole = "boxes" in truth or dataset.whole_pictures
+    first = [] if whole else subjects.names
     _check_known(dataset, split, first, rows, "person")
     order = [*dict.fromkeys([*first, *rows])]  # each person once
     joints = len(dataset.skeleton.joints)

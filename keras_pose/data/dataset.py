@@ -62,6 +62,11 @@ class Dataset:
         return self.description.get("aspect")
 
     @property
+    def whole_pictures(self) -> bool:
+        """Whether a record is a picture and all people in it, not a person."""
+        return bool(self.description.get("whole_pictures"))
+
+    @property
     def title(self) -> str:
         """What people call the data set; without a title, the folder's name."""
         return self.description.get("title") or self.folder.resolve().name
@@ -234,6 +239,7 @@ OPTIONAL = {
     "truth": OBJECT,
     "title": TEXT,
     "drawn": (_is(bool), "true or false"),
+    "whole_pictures": (_is(bool), "true or false"),
 }
 """Required and optional values of dataset.json: {name: (test, words)}."""
 

@@ -26,6 +26,7 @@ from keras_pose.data import (
     augment,
     crop,
     half_body,
+    ignore,
     joint_crops,
     labels,
     masking,
@@ -56,8 +57,9 @@ def load(
     people=None,
     neighbours=0,
     around=None,
+    mask_stride=None,
 ):
-    """Batches of (images, labels).
+    """Batches of (images, labels), and of weights with a `mask_stride`.
 
     images is (B, H, W, 3) uint8, RGB. labels is (B, P, K, 4) float32: x, y in
     pixels of the crop, COCO's flag v, and the subject's head size in pixels of
@@ -83,6 +85,8 @@ def load(
             person; labels are (B, P, K, 5), the last is 1 for that joint and 0
             for the others. Each person is seen as often as it is in `people`;
             in a pass in order always the same joints and errors.
+        mask_stride: pixels per cell of the weights (B, h, w) uint8, which are 0
+            where the records say that unlabelled people are (`data.ignore`).
     """
     if training:
         crops = augmented(
@@ -97,6 +101,7 @@ def load(
             people=people,
             neighbours=neighbours,
             around=around,
+            mask_stride=mask_stride,
         )
     else:
         crops = _in_order(
@@ -107,9 +112,11 @@ def load(
             people=people,
             neighbours=neighbours,
             around=around,
+            mask_stride=mask_stride,
         )
-    pair = as_written(lambda crop: (crop["image"], crop["labels"]))
-    return crops.map(pair).prefetch(2)
+    names = ("image", "labels", "use")[: 3 if mask_stride else 2]
+    batch = as_written(lambda crop: tuple(crop[name] for name in names))
+    return crops.map(batch).prefetch(2)
 
 
 def augmented(
@@ -125,6 +132,7 @@ def augmented(
     people=None,
     neighbours=0,
     around=None,
+    mask_stride=None,
 ):
     """The training batches of `load`, as dicts with the augmentation.
 
@@ -155,7 +163,9 @@ def augmented(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo("int64").max)
     samples = epochs.flat_map(as_written(epoch)).skip(first_step)
-    return _crops(dataset, index, samples, size, neighbours, around)
+    return _crops(
+        dataset, index, samples, size, neighbours, around, mask_stride
+    )
 
 
 def choose(count, wanted):
@@ -217,6 +227,7 @@ def _in_order(
     people=None,
     neighbours=0,
     around=None,
+    mask_stride=None,
 ):
     """Batches of `_crops` in order; the arguments are those of `views`."""
     if not np.all(np.asarray(zoom) > 0):
@@ -234,14 +245,16 @@ def _in_order(
     samples = tf.data.Dataset.from_tensor_slices(
         {"index": rows} | chances
     ).batch(batch_size)
-    crops = _crops(dataset, index, samples, size, neighbours, around)
+    crops = _crops(
+        dataset, index, samples, size, neighbours, around, mask_stride
+    )
     length = -(-count // batch_size)
     return crops.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _crops(dataset, index, samples, size, neighbours, around=None):
-    """Batches of dicts of image, labels, back (crop -> photograph) and, with
-    keypoint masking, the values of `masking.place`.
+def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
+    """Batches of dicts of image, labels, back (crop -> photograph), with
+    `mask_stride` use, and with keypoint masking the values of `masking.place`.
 
     `samples` are batches of dicts of index and the values of `augment.draw`
     and, with `around`, of `joint_crops.draw`.
@@ -255,6 +268,7 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
         tuple(size),
         neighbours,
         around,
+        mask_stride,
         tuple(kinds),
     )
 
@@ -277,7 +291,7 @@ def _crops(dataset, index, samples, size, neighbours, around=None):
 
 
 @functools.lru_cache(maxsize=32)
-def _maker(skeleton, aspect, size, neighbours, around, kinds):
+def _maker(skeleton, aspect, size, neighbours, around, mask_stride, kinds):
     """The graph of `_crops`, (serialized, chances) -> dict, traced once for all
     splits and passes; `kinds` are the names, dtypes and shapes of the chances.
     """
@@ -336,6 +350,8 @@ def _maker(skeleton, aspect, size, neighbours, around, kinds):
             ),
             "back": geometry.compose(record["matrix"], back, xp=tnp),
         }
+        if mask_stride:
+            values["use"] = ignore.in_graph(record, back, size, mask_stride)
         if "patch" in sample:
             values |= masking.place(
                 sample,

@@ -2,9 +2,10 @@
 
 A record holds an encoded JPEG (a crop around a person or a whole photograph:
 the same kind of record), the affine matrix from its pixels to those of the
-published photograph, and its people; the first is the subject. All coordinates
-are in the record's own pixels, with pixel centres on whole numbers
-(`keras_pose.geometry`).
+published photograph, and its people; the first is the subject. The subject of a
+record of a whole picture is the picture itself, the people in it follow,
+and there may be none. All coordinates are in the record's own pixels,
+with pixel centres on whole numbers (`keras_pose.geometry`).
 """
 
 import math
@@ -23,6 +24,8 @@ RECORD_BYTES = 2**26
 """Most bytes of one record: a photograph and the people in it."""
 PEOPLE = 1_000
 """Most people in one record; a photograph of COCO has up to 20."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG; its size follows in the header."""
 START_OF_SCAN = b"\xda"
 FRAMES = {bytes([m]) for m in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
 """Second bytes of a JPEG's markers; the size follows one of FRAMES."""
@@ -56,6 +59,10 @@ class Person:
     """x, y, width, height; not padded."""
     name: str = ""
     """Identifies the person in the source: "im1.jpg#2"."""
+    area: float = UNKNOWN
+    """Pixels that the person covers."""
+    track: int = -1
+    """The person's number in a clip, -1 if unknown."""
 
     def moved(self, matrix):
         """This person after a similarity transform (2, 3)."""
@@ -70,6 +77,8 @@ class Person:
             head_size=self.head_size * zoom,
             box=(*corner, width * zoom, height * zoom),
             name=self.name,
+            area=self.area * zoom**2,
+            track=self.track,
         )
 
 
@@ -87,6 +96,24 @@ class Picture:
     """File name of the published photograph."""
     matrix: np.ndarray
     """(2, 3) affine matrix from this picture's pixels to the photograph's."""
+    ignore: bytes = b""
+    """PNG of one channel and the same size: 255 where nobody is labelled though
+    somebody is there, else 0; empty: no such place."""
+    clip: str = ""
+    """Name of the clip that it is a frame of."""
+    frame: int = -1
+    """Number of the frame in its clip."""
+
+    @property
+    def is_whole(self):
+        """Whether its subject is the picture itself: no joint is labelled."""
+        first = self.people[0]
+        return first.name == self.source and not np.any(first.flags)
+
+    @property
+    def counted(self):
+        """The people whom it is there for: the subject, or all in a whole."""
+        return self.people[1:] if self.is_whole else self.people[:1]
 
 
 def jpeg_damage(encoded):
@@ -118,6 +145,14 @@ def jpeg_size(encoded):
         else:
             at += 2 + length
     return None
+
+
+def png_size(encoded):
+    """(height, width) in the header of a PNG; None if it is not one."""
+    if not encoded.startswith(PNG) or len(encoded) < 24:
+        return None
+    width, height = encoded[16:20], encoded[20:24]
+    return tuple(int.from_bytes(n, "big") for n in (height, width))
 
 
 def too_large(size):
@@ -158,6 +193,17 @@ def write(picture):
         "people/box": _floats([p.box for p in picture.people]),
         "people/name": _bytes([p.name.encode() for p in picture.people]),
     }
+    area = np.array([p.area for p in picture.people])
+    track = np.array([p.track for p in picture.people])
+    if not np.isnan(area).all():
+        features["people/area"] = _floats(area)
+    if (track >= 0).any():
+        features["people/track"] = _ints(track)
+    if picture.ignore:
+        features["image/ignore"] = _bytes([picture.ignore])
+    if picture.clip:
+        features["image/clip"] = _bytes([picture.clip.encode()])
+        features["image/frame"] = _ints([picture.frame])
     return tf.train.Example(
         features=tf.train.Features(feature=features)
     ).SerializeToString(deterministic=True)
@@ -203,6 +249,21 @@ def unusable(feature, joints):
     names = len(feature["people/name"].bytes_list.value)
     if names != people:
         return f" must have {people} values in people/name, got {names}"
+    kinds = {"ignore": "bytes", "clip": "bytes", "frame": "int64"}
+    for name, kind in kinds.items():
+        values = getattr(feature[f"image/{name}"], f"{kind}_list").value
+        if len(values) > 1:
+            return f" must have 1 value in image/{name}, got {len(values)}"
+    for name, kind in (("area", "float"), ("track", "int64")):
+        values = getattr(feature[f"people/{name}"], f"{kind}_list").value
+        if len(values) not in (0, people):
+            got = f"got {len(values)}"
+            return f" must have {people} numbers in people/{name}, {got}"
+    if np.less(feature["people/area"].float_list.value, 0).any():
+        return ": people/area is negative"
+    mask = first(feature["image/ignore"].bytes_list.value)
+    if mask and png_size(mask) != size:
+        return f": image/ignore must be a PNG of {size}, got {png_size(mask)}"
     numbers = {}
     for name, shape in (NUMBERS | {"joints": (joints, 2)}).items():
         count = math.prod(shape) * (1 if name == "matrix" else people)
@@ -244,9 +305,11 @@ def read(serialized, joints):
     Returns:
         dict of encoded (), size (2,) int32, source (), matrix (2, 3) and, per
         person, joints (N, K, 2), flags (N, K) int32, center (N, 2), scale (N,),
-        head_size (N,), box (N, 4), name (N,); float32 unless noted. A batch has
-        an axis B in front; its N is that of the record with most people, and
-        other records are padded with 0.
+        head_size (N,), box (N, 4), area (N,), track (N,) int32, name (N,);
+        float32 unless noted; ignore (), clip () and frame () int32. What a
+        record lacks is NaN, -1 or empty. A batch has an axis B in front; its N
+        is that of the record with most people, and other records are padded
+        with 0, NaN in area and -1 in track.
     """
     row = tf.io.FixedLenSequenceFeature
     flat = tf.io.parse_example(
@@ -263,10 +326,23 @@ def read(serialized, joints):
             "people/head_size": row((), tf.float32, allow_missing=True),
             "people/box": row((4,), tf.float32, allow_missing=True),
             "people/name": row((), tf.string, allow_missing=True),
+            "people/area": row((), tf.float32, True, UNKNOWN),
+            "people/track": row((), tf.int64, True, -1),
+            "image/ignore": tf.io.FixedLenFeature((), tf.string, ""),
+            "image/clip": tf.io.FixedLenFeature((), tf.string, ""),
+            "image/frame": tf.io.FixedLenFeature((), tf.int64, -1),
         },
     )
     record = {name.split("/")[1]: value for name, value in flat.items()}
-    for name in ("size", "flags"):
+    people = tf.shape(record["scale"])[-1]
+    for name, absent in (("area", UNKNOWN), ("track", -1)):
+        values = record[name]
+        before = [[0, 0]] * (values.shape.rank - 1)
+        lacking = people - tf.shape(values)[-1]
+        record[name] = tf.pad(
+            values, [*before, [0, lacking]], constant_values=absent
+        )
+    for name in ("size", "flags", "track", "frame"):
         record[name] = tf.cast(record[name], tf.int32)
     return record
 
@@ -283,6 +359,8 @@ def parse(serialized, joints):
             head_size=float(record["head_size"][i]),
             box=tuple(record["box"][i].tolist()),
             name=record["name"][i].decode(),
+            area=float(record["area"][i]),
+            track=int(record["track"][i]),
         )
         for i in range(len(record["scale"]))
     )
@@ -292,6 +370,9 @@ def parse(serialized, joints):
         people=people,
         source=record["source"].decode(),
         matrix=record["matrix"],
+        ignore=record["ignore"],
+        clip=record["clip"].decode(),
+        frame=int(record["frame"]),
     )
 
 

@@ -1,5 +1,6 @@
 """Losses; labels (B, P, K, 3 or more) are x, y in input pixels, and flag."""
 
+from keras_pose.losses.fields_mse import FieldsMSE
 from keras_pose.losses.heatmap_mse import HeatmapMSE
 from keras_pose.losses.hsm import HSM
 from keras_pose.losses.joint_regression import JointRegression
@@ -11,6 +12,7 @@ from keras_pose.losses.structure_aware import StructureAware
 __all__ = [
     "HSM",
     "OHKM",
+    "FieldsMSE",
     "HeatmapMSE",
     "JointRegression",
     "JointWeighted",

@@ -38,9 +38,22 @@ from keras_pose.models import (
     msr_net,
     mss_net,
     multi_scale_stacked_hourglass,
+    openpose,
     resnet,
     resnet_fcn,
     simple_baselines,
+)
+from keras_pose.models.published_sizes import (
+    ALEXNETS,
+    BASELINES,
+    BODY_25,
+    DIRECT,
+    HOURGLASSES,
+    HRNETS,
+    LOCALIZERS,
+    MACHINES,
+    OPENPOSE,
+    PYRAMIDS,
 )
 from keras_pose.models.torch_weights import published
 
@@ -138,64 +151,21 @@ def localized(images, joints, fine):
     return maps, efficient_localization.fine_model(maps, features, size)
 
 
+def grouped(images, joints, limbs, **settings):
+    """OpenPose of the CVPR paper."""
+    return openpose.openpose(images, joints, limbs, **settings)
+
+
+def chained(images, joints, limbs):
+    """OpenPose's BODY_25."""
+    return openpose.chained(images, joints, limbs)
+
+
 def parallel(images, joints, width):
     """HRNet."""
     return hrnet.hrnet(images, joints, width=width)
 
 
-HOURGLASSES = {
-    1: (3_426_448, 5.150),
-    2: (6_570_400, 8.335),
-    4: (12_858_304, 14.703),
-    8: (25_434_112, 27.440),
-}
-"""Stacks: Newell's released graph, counted in the reference code."""
-BASELINES = {
-    ((256, 192), 17): {
-        50: (33_999_697, 5.426),
-        101: (52_991_825, 9.063),
-        152: (68_635_473, 12.699),
-    },
-    ((256, 256), 16): {
-        50: (33_999_440, 7.234),
-        101: (52_991_568, 12.083),
-        152: (68_635_216, 16.931),
-    },
-}
-"""Size and joints, depth: Simple Baselines, counted in the authors' code."""
-PYRAMIDS = {
-    (50, (256, 192)): (27_406_826, 7.316),
-    (50, (384, 288)): (27_406_826, 16.460),
-    (101, (256, 192)): (46_398_954, 10.952),
-}
-"""Depth and size: CPN, counted in the code whose weights are published."""
-DIRECT = {
-    ((256, 256), 16): {50: 23_573_600, 101: 42_565_728, 152: 58_209_376},
-    ((256, 192), 17): {50: 23_577_698, 101: 42_569_826, 152: 58_213_474},
-    ((224, 224), 14): {50: 23_565_404},
-}
-"""Size and joints, depth: mmpose's DeepPose; by hand, ResNet and 2 K x 2049."""
-ALEXNETS = {
-    (10, 1): (58_363_284, 1.131),
-    (14, 1): (58_396_060, 1.131),
-    (16, 1): (58_412_448, 1.131),
-    (10, 2): (56_950_164, None),
-    (14, 2): (56_982_940, None),
-    (16, 2): (56_999_328, None),
-}
-"""Joints and groups: one stage of DeepPose, counted by hand from its layers."""
-HRNETS = {32: (28_536_113, 7.645), 48: (63_595_745, 15.692)}
-"""Width: HRNet, counted in the authors' code."""
-MACHINES = {
-    ("authors", (368, 368), 14): (31_219_866, 175.438),
-    ("mmpose", (256, 192), 17): (31_304_166, 63.736),
-}
-"""Form, size and joints: CPM, counted by hand from the layers' table."""
-LOCALIZERS = {
-    "coarse": (18_615_568, 41.196),
-    "coarse and fine": (18_615_568 + 3_314_960, 41.196 + 27.227),
-}
-"""Tompson et al., counted by hand from our layers: the paper prints no size."""
 ROWS = (
     *(
         Row(
@@ -295,6 +265,32 @@ ROWS = (
             gmacs=gmacs,
         )
         for models, (count, gmacs) in LOCALIZERS.items()
+    ),
+    *(
+        Row(
+            f"OpenPose, {limbs} limbs, {stages} "
+            f"{'stage' if stages == 1 else 'stages'}",
+            partial(grouped, limbs=limbs, stages=stages),
+            (368, 368),
+            joints,
+            *figures,
+        )
+        for (joints, limbs, stages), figures in OPENPOSE.items()
+    ),
+    Row(
+        "OpenPose, 19 limbs, 6 stages",
+        partial(grouped, limbs=19),
+        (368, 656),
+        18,
+        52_311_446,
+        242.317,
+    ),
+    Row(
+        "OpenPose, BODY_25",
+        partial(chained, limbs=26),
+        (368, 368),
+        25,
+        *BODY_25,
     ),
 )
 

@@ -23,7 +23,7 @@ AT_OUTPUT = (
     JointMaps,
 )
 AT_INPUT = (layers.Conv1DTranspose, layers.Conv2DTranspose)
-FREE = (layers.BatchNormalization, layers.LayerNormalization)
+FREE = (layers.BatchNormalization, layers.LayerNormalization, layers.PReLU)
 """Layers with weights that are not counted."""
 
 

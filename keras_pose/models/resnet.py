@@ -35,13 +35,13 @@ both the strided convolution and the 1x1 that downsamples the shortcut.
 """
 
 import re
-from pathlib import Path
 
 import keras
 from keras import initializers, layers
 from keras.applications import resnet
 
 from keras_pose import choices
+from keras_pose.models import pretrained
 from keras_pose.models.normalization import (
     EPSILON,
     MOMENTUM,
@@ -58,7 +58,6 @@ MEAN = (123.68, 116.779, 103.939)
 """Mean R, G, B of ImageNet that keras.applications (and Caffe) subtract."""
 TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's R, G, B / 255, as in torchvision."""
-URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 
 def resnet_features(images, depth=50, **settings):
@@ -114,7 +113,8 @@ def resnet_stages(
         raise ValueError(
             f"weights {weights} need width 1, got {width}: use --weights none"
         )
-    source = _load(depth, weights)
+    name = f"ResNet-{depth}"
+    source = pretrained.load(DEPTHS[depth], name, weights, "resnet")
     pixels = caffe_pixels() if trained else pixels or torch_pixels()
     clone = _clone(source, images, width, pixels, strided_3x3=not trained)
     if trained:
@@ -124,40 +124,6 @@ def resnet_stages(
     blocks = [x for x in clone.layers if re.fullmatch(BLOCK, x.name)]
     last = {layer.name[:5]: layer.output for layer in blocks}
     return list(last.values())
-
-
-def _load(depth, weights):
-    """The library's model without its top.
-
-    Its download fails with a bare Exception without advice, its loader with
-    pages about layers; both become one short message.
-    """
-    build = DEPTHS[depth]
-    if str(weights) == "none":
-        return build(include_top=False, weights=None)
-    name = f"resnet{depth}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    if str(weights) == "imagenet":
-        try:
-            return build(include_top=False, weights="imagenet")
-        except Exception as error:
-            reason = str(error).splitlines()[0].rpartition(" -- ")[2]
-            raise OSError(
-                f"ImageNet weights: {name} could not be loaded ({reason}): "
-                f"download {URL}{name} to ~/.keras/models, pass the file with "
-                "--weights PATH, or start without it: --weights none"
-            ) from None
-    if not Path(weights).is_file():
-        raise FileNotFoundError(
-            f"weights must be none, imagenet or a file like {name}, got "
-            f"{weights}, which does not exist"
-        )
-    try:
-        return build(include_top=False, weights=str(weights))
-    except Exception as error:
-        raise ValueError(
-            f"{weights} has no weights of keras.applications' ResNet-{depth} "
-            f"without its top ({str(error).splitlines()[0]})"
-        ) from None
 
 
 def _clone(source, images, width, pixels, strided_3x3):
