@@ -82,6 +82,12 @@ def _open_saved_model(path, flip):
     skeleton, facts = _read(
         untrusted.read_json(description), description, flip, path
     )
+    if not (path / "saved_model.pb").is_file():
+        names = sorted(entry.name for entry in path.iterdir())
+        raise ValueError(
+            f"{path} is no SavedModel: expected one of the exports in it, "
+            f"{', '.join(names[:9])}"
+        )
     try:
         loaded = tf.saved_model.load(str(path)).signatures
         names = [name.decode() for name in loaded["names"]()["names"].numpy()]
