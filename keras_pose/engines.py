@@ -72,7 +72,7 @@ def _serve(model, flip):
 
 def _open_saved_model(path, flip):
     """`open_model` of a SavedModel."""
-    description = path / serving.DESCRIPTION
+    description = path / provenance.DESCRIPTION
     if not description.is_file():
         raise ValueError(
             f"{path} is neither a model nor an export: it has no "

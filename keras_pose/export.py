@@ -55,7 +55,7 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.models import model as models
 from keras_pose.people import MISSING_THRESHOLD
 
-SERVING = serving.DESCRIPTION
+SERVING = provenance.DESCRIPTION
 NAME = "pose"
 """Of the files, before their suffixes."""
 EXAMPLE = """\

@@ -10,8 +10,6 @@ import tensorflow as tf
 from keras_pose import portable
 from keras_pose.data import photograph
 
-DESCRIPTION = "serving.json"
-"""File beside an export that says what a client needs to know."""
 PARALLEL = 4
 """Photographs cropped in parallel; each may take about 100 MB."""
 
