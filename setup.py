@@ -48,6 +48,10 @@ setup(
             "mkdocs-material>=9.6,<10",
             "mkdocstrings-python>=2.0,<3",
         ],
+        "litert": ["ai-edge-litert>=2.1"],
+        "int8": ["ai-edge-litert>=2.1", "litert-quantizer>=0.11"],
+        "onnx": ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"],
+        "openvino": ["openvino>=2025.4"],
         "test": [
             "huggingface-hub>=0.34",
             "pytest>=8.3",

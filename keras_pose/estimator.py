@@ -11,21 +11,12 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import (
-    export,
-    photographs,
-    provenance,
-    serving,
-    skeletons,
-    untrusted,
-)
-from keras_pose.data import photograph
+from keras_pose import engines, photographs, untrusted
+from keras_pose.data import photograph, sampling
 from keras_pose.inference import suppress
-from keras_pose.models import model as models
 from keras_pose.people import Poses
 
 SMALLEST = 8
@@ -41,7 +32,8 @@ class Estimator:
 
     Args:
         model: path of a .keras file, of the folder of a published model or of
-            an export; hf://user/model; or a `models.model.PoseModel`.
+            an export (a SavedModel, .tflite, .onnx or .xml); hf://user/model;
+            or a `models.model.PoseModel`.
         flip: average with the mirrored picture; an export needs it as well.
 
     Attributes:
@@ -54,22 +46,9 @@ class Estimator:
     """
 
     def __init__(self, model, flip=False):
-        if isinstance(model, keras.Model) or not _is_export(model):
-            if not isinstance(model, keras.Model):
-                model = models.load_model(model)
-            # A bound method of a tf.function does not keep the server alive.
-            self.server = serving.Server(model, flip=flip)
-            self.skeleton = self.server.skeleton
-            self.provenance = provenance.of(model)
-            self.encoded, self.images = self.server.encoded, self.server.images
-            return
-        loaded, self.skeleton, self.provenance = _open_export(model, flip)
-        self.encoded = lambda encoded, boxes: loaded["encoded"](
-            encoded=encoded, boxes=boxes
-        )
-        self.images = lambda images, boxes: loaded["images"](
-            images=images, boxes=boxes
-        )
+        self.engine = engines.open_model(model, flip)
+        self.skeleton = self.engine.skeleton
+        self.provenance = self.engine.provenance
 
     def predict_photo(self, photo, boxes=None):
         """Finds the joints of people in a photograph.
@@ -92,9 +71,9 @@ class Estimator:
             ValueError: it cannot be read, or a box cannot hold a person.
         """
         if isinstance(photo, (str, Path)):
-            return self.locate(*read(photo), boxes, photo)
+            return self.locate(read(photo), boxes, photo)
         if isinstance(photo, bytes):
-            return self.locate(*decode(photo), boxes)
+            return self.locate(decode(photo), boxes)
         image = np.asarray(photo)
         if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -102,16 +81,15 @@ class Estimator:
                 f"got {_described(photo)}"
             )
         _check_size(image, "the photograph")
-        (poses,) = self.predict_frames([image], [boxes])
-        return poses
+        return self.locate(image, boxes)
 
-    def locate(self, encoded, image, boxes=None, path="the photograph"):
-        """`predict_photo` of what `read` or `decode` returned."""
+    def locate(self, image, boxes=None, path="the photograph"):
+        """`predict_photo` of upright pixels; `path` is what errors name."""
         rows = check_boxes(boxes, image.shape[:2], path)
         parts = []
         for start in range(0, len(rows), BATCH):
             few = rows[start : start + BATCH, :4].astype("float32")
-            parts.append(self.encoded(tf.constant([encoded] * len(few)), few))
+            parts.append(self.engine.locate(image, few))
         return self._poses(parts, rows)
 
     def predict_frames(self, images, boxes):
@@ -138,7 +116,8 @@ class Estimator:
         for start in range(0, len(rows), step):
             some = slice(start, start + step)
             few = np.stack([images[owner] for owner in owners[some]])
-            parts.append(self.images(few, rows[some, :4].astype("float32")))
+            inputs = few, rows[some, :4].astype("float32")
+            parts.append(self.engine.each(*inputs))
         poses = self._poses(parts, rows)
         numbers = np.split(np.arange(len(rows)), np.cumsum(counts)[:-1])
         return [poses.take(some) for some in numbers]
@@ -153,7 +132,7 @@ class Estimator:
         }
         if parts:
             outputs = {
-                name: np.concatenate([part[name].numpy() for part in parts])
+                name: np.concatenate([part[name] for part in parts])
                 for name in parts[0]
             }
         return Poses(
@@ -170,9 +149,7 @@ def at_once(size):
 
 
 def read(path):
-    """A photograph: its bytes, and its upright pixels (H, W, 3) uint8 RGB.
-
-    The bytes of a GIF are those of its first frame as a PNG.
+    """A photograph's upright pixels (H, W, 3) uint8 RGB; a GIF's first frame.
 
     Raises:
         FileNotFoundError: no such file.
@@ -193,8 +170,6 @@ def decode(encoded, path="the photograph"):
     try:
         photograph.check_frames(encoded)
         image = photograph.decode(tf.constant(encoded)).numpy()
-        if encoded.startswith(photograph.GIF):
-            encoded = tf.io.encode_png(image).numpy()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except tf.errors.OpError as error:
@@ -211,7 +186,7 @@ def decode(encoded, path="the photograph"):
             "complete JPEG, PNG, GIF or BMP"
         ) from None
     _check_size(image, path)
-    return encoded, image
+    return image
 
 
 def check_boxes(boxes, size, path):
@@ -257,7 +232,7 @@ def check_box(box, size, path):
             f"{path}: the box lies outside the picture, which is "
             f"{width} x {height}: {what}"
         )
-    most = photograph.BOX_RATIO * max(width, height)
+    most = sampling.BOX_RATIO * max(width, height)
     if not 1 <= max(w, h) <= most:
         raise ValueError(
             f"{path}: the box must have a longer side of 1 to {most:,} pixels: "
@@ -278,49 +253,3 @@ def _described(value):
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{tuple(value.shape)} {value.dtype}"
     return f"{value!r:.80}"
-
-
-def _is_export(path):
-    """Whether a path is that of a folder without a Keras model."""
-    path = Path(path)
-    return path.is_dir() and not (path / provenance.CONFIG).is_file()
-
-
-def _open_export(path, flip):
-    """Signatures, `Skeleton` and provenance of an export."""
-    path = Path(path)
-    if not (path / export.SERVING).is_file():
-        raise ValueError(
-            f"{path} is neither a model nor an export: it has no "
-            f"{provenance.CONFIG} and no {export.SERVING}. Write one with "
-            "python -m keras_pose.export"
-        )
-    settings = untrusted.read_json(path / export.SERVING)
-    try:
-        skeleton = skeletons.find(settings["skeleton"])
-        has_flip = settings["flip"]
-        facts = settings.get("provenance", {})  # none: an earlier version
-        provenance.to_json(facts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path / export.SERVING} is not from an export: problem with "
-            f"{error}"
-        ) from None
-    if flip and not has_flip:
-        raise ValueError(
-            f"{path} was exported without --flip: export again with it, or "
-            "give the .keras file"
-        )
-    try:
-        loaded = tf.saved_model.load(str(path)).signatures
-        names = [name.decode() for name in loaded["names"]()["names"].numpy()]
-        loaded["encoded"], loaded["images"]  # KeyError if damaged
-    except Exception as error:  # TensorFlow raises anything on a damaged one
-        reason = untrusted.first_line(error)
-        raise ValueError(f"{path} cannot be used: {reason}") from None
-    if tuple(names) != skeleton.joints:
-        raise ValueError(
-            f"{path}: its graph finds {', '.join(names)}, but "
-            f"{export.SERVING} lists {', '.join(skeleton.joints)}"
-        )
-    return loaded, skeleton, facts

@@ -1,39 +1,63 @@
-"""Writes a trained model as a SavedModel that takes photographs.
+"""Writes a trained model as files that take photographs.
 
     python -m keras_pose.export --model runs/hsm/best.keras
+    python -m keras_pose.export --model runs/hsm/best.keras \\
+        --format saved_model litert onnx openvino
 
-Reading the photograph, cropping, normalisation, the flip test and sub-pixel
-decoding are inside the graph: serving needs TensorFlow only. Two signatures
-take boxes (B, 4) float32, x, y, width, height in pixels of the upright
-photograph (a box of exactly the whole picture is not padded):
+Crop, normalisation, the flip test, sub-pixel decoding and the later stages of a
+cascade are inside. Each file is opened again and compared with the model before
+it gets its name. docs/exporting.md has a program of some lines for each.
+
+litert, onnx, openvino (pose.tflite, pose.onnx, pose.xml and .bin) are one
+function: image (H, W, 3) uint8 RGB of any size and box (4,) float32, x, y,
+width, height in its pixels (a box of exactly the whole picture is not padded),
+to joints (K, 2) x, y in its pixels, scores (K,) 0 ... 1, missing (K,) bool and,
+of a model that predicts occlusion, occluded (K,) bool. A box that cannot hold a
+person gives NaN.
+
+The SavedModel takes batches, and raises errors. Its signatures, B boxes:
 
     encoded (serving_default)   encoded (B,) strings, JPEG, PNG or BMP of any
-                                sizes up to 200,000,000 pixels
-    images                      images (B, H, W, 3) uint8 RGB
+                                sizes up to 200,000,000 pixels; boxes (B, 4)
+    images                      images (B, H, W, 3) uint8 RGB; boxes (B, 4)
+    encoded_people              encoded (P,), boxes (B, 4), photo_index (B,)
+    images_people               int32: the photograph, 0 ... P - 1, of each box;
+                                each is decoded once
+    image                       image and box of one person, as above
+    names                       nothing: returns the joints' names
 
-They return joints (B, K, 2) x, y in pixels of the given photograph, scores
-(B, K) 0 ... 1 and missing (B, K) bool; a model that predicts occlusion (MSSH
-with --occluded-amplitude -1) also occluded (B, K) bool. A third signature,
-`names`, takes nothing and returns the joints' names. EXIF orientation is
-applied to encoded photographs; images must be upright already. One bad
-photograph or box fails the whole batch. serving.json beside the graph describes
-the rest and holds an example of six lines.
+EXIF orientation is applied to encoded photographs; pixels must be upright. One
+bad photograph or box fails the whole batch. serving.json says the rest.
 """
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
-from keras_pose import files, provenance, serving
+from keras_pose import (
+    agreement,
+    choices,
+    converters,
+    engines,
+    files,
+    portable,
+    provenance,
+    serving,
+)
 from keras_pose.console import run
+from keras_pose.data.dataset import open_dataset
 from keras_pose.models import model as models
 from keras_pose.people import MISSING_THRESHOLD
 
-SERVING = "serving.json"
+SERVING = provenance.DESCRIPTION
+NAME = "pose"
+"""Of the files, before their suffixes."""
 EXAMPLE = """\
 import tensorflow as tf
 served = tf.saved_model.load("saved_model")
@@ -51,8 +75,22 @@ class Config:
     model: Path
     """A .keras file, for example runs/hsm/best.keras, the folder of a published
     model, or hf://user/model."""
+    format: tuple[Literal["saved_model", "litert", "onnx", "openvino"], ...] = (
+        "saved_model",
+    )
+    """What to write; all but saved_model need the extra of that name."""
     output: Path | None = None
-    """Folder of the SavedModel; default: saved_model beside the model."""
+    """Folder of the SavedModel; with other formats, the folder for all of them.
+    Default: saved_model, or exported, beside the model."""
+    half: bool = False
+    """Store the weights of litert, onnx and openvino in half precision, in
+    files of other names (pose_half): half the size."""
+    int8: Path | None = None
+    """Also write pose_int8.tflite, a quarter of the size: the network computes
+    in 8-bit integers. The folder of a data set: people of train set the ranges,
+    people of val judge."""
+    force: bool = False
+    """Write files that differ from the model, too."""
     flip: bool = False
     """Average with the mirrored picture: better, twice the time."""
     decoding: Literal["quarter", "argmax", "dark", "second", "soft"] = "quarter"
@@ -70,6 +108,7 @@ def export(
     flip=False,
     decoding="quarter",
     missing_threshold=MISSING_THRESHOLD,
+    check=None,
 ):
     """Writes a SavedModel atomically; replaces an earlier export.
 
@@ -77,6 +116,8 @@ def export(
         model: a Keras model that ends in `PoseMaps`.
         folder: where to write; must be new, empty or an export.
         flip, decoding, missing_threshold: see `Config`.
+        check: function of the folder before it gets its name; if it raises an
+            error, nothing is replaced.
 
     Returns:
         The folder as a Path.
@@ -88,19 +129,15 @@ def export(
         if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(f"{folder} exists and is not an export")
     server = serving.Server(model, flip, decoding, missing_threshold)
-    signatures = {
-        "serving_default": server.encoded,
-        "encoded": server.encoded,
-        "images": server.images,
-        "names": server.names,
-    }
     try:
         with files.scratch(folder.parent) as scratch, files.sentences(folder):
             temporary = scratch / folder.name
-            tf.saved_model.save(tf.Module(), str(temporary), signatures)
+            tf.saved_model.save(tf.Module(), str(temporary), server.signatures)
             (temporary / SERVING).write_text(
                 json.dumps(_serving(server, model), indent=2)
             )
+            if check:
+                check(temporary)
             files.flush(temporary)
             if folder.exists():
                 folder.rename(old)
@@ -118,26 +155,28 @@ def _restore(folder, old):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _serving(server, model):
+def _serving(locator, model):
     """Contents of serving.json: all that a client needs to know."""
-    height, width = server.size
+    height, width = locator.size
     facts = provenance.of(model)
     return {
         "model": model.name,
         "provenance": facts,
         **provenance.notes(facts),
-        "skeleton": server.skeleton.described(),
-        "joints": server.skeleton.joints,
-        "limbs": server.skeleton.limbs,
+        "licence": facts.get("licence", "unknown"),
+        "source": facts.get("source", "unknown"),
+        "skeleton": locator.skeleton.described(),
+        "joints": locator.skeleton.joints,
+        "limbs": locator.skeleton.limbs,
         "input": {"height": height, "width": width},
-        "outputs": {"codec": type(server.result).__name__}
-        | server.result.get_config(),
-        "stages": 1 + len(server.later),
-        "decoding": server.decoding,
-        "flip": server.flip,
-        "score": server.result.score_is,
-        "missing_threshold": server.missing_threshold,
-        "occluded": server.codec.tells_occlusion,
+        "outputs": {"codec": type(locator.result).__name__}
+        | locator.result.get_config(),
+        "stages": 1 + len(locator.later),
+        "decoding": locator.decoding,
+        "flip": locator.flip,
+        "score": locator.result.score_is,
+        "missing_threshold": locator.missing_threshold,
+        "occluded": locator.codec.tells_occlusion,
         "boxes": "x, y, width, height in pixels of the upright photograph; "
         "exactly 0, 0, W, H means all of it",
         "pixels": "the centre of the first pixel is (0, 0)",
@@ -145,20 +184,177 @@ def _serving(server, model):
     }
 
 
+def convert(locator, kind, folder, check, half=False):
+    """Writes a file of another runtime, and serving.json beside it, atomically.
+
+    Args:
+        locator: a `portable.Locator`.
+        kind: one of `converters.CONVERTERS`.
+        folder: for the file.
+        check: function of its path, before it gets its name.
+        half: whether weights have half precision.
+
+    Returns:
+        the file's Path.
+    """
+    choices.check("format", kind, converters.CONVERTERS)
+    name = f"{NAME}_half" if half else NAME
+    description = _serving(locator, locator.model)
+
+    def write(path):
+        converters.CONVERTERS[kind](locator, path, description, half)
+        check(path)
+
+    suffix = converters.SUFFIXES[kind]
+    return _write(folder / f"{name}{suffix}", write, description)
+
+
+def quantise(locator, source, dataset, check):
+    """Writes pose_int8.tflite beside the .tflite file `source`; as `convert`.
+
+    Args:
+        dataset: `data.dataset.Dataset`; its train split sets the ranges.
+    """
+    description = _serving(locator, locator.model)
+    pairs, _, _ = agreement.read_people(
+        dataset, "train", locator.size, agreement.CALIBRATED
+    )
+
+    def write(path):
+        converters.to_int8(source, path, locator.model.name, pairs)
+        check(path)
+
+    return _write(source.with_name(f"{NAME}_int8.tflite"), write, description)
+
+
+def _write(path, write, description):
+    """Calls `write` with a temporary path; renames all files that it made."""
+    with files.scratch(path.parent) as scratch, files.sentences(path):
+        write(scratch / path.name)
+        (scratch / SERVING).write_text(json.dumps(description, indent=2))
+        for made in sorted(scratch.iterdir()):
+            files.flush(made)
+            os.replace(made, path.with_name(made.name))
+        files.flush_entries(path.parent)
+    return path
+
+
 def main(config):
     """Loads and exports the model; prints how to use it."""
-    serving.need_tensorflow()
-    output = config.output or models.folder_of(config.model) / "saved_model"
-    folder = export(
-        models.load_model(config.model),
-        output,
-        flip=config.flip,
-        decoding=config.decoding,
-        missing_threshold=config.missing_threshold,
+    portable.need_tensorflow()
+    kinds = tuple(dict.fromkeys(config.format))
+    others = [kind for kind in kinds if kind != "saved_model"]
+    _check_settings(config, kinds, others)
+    dataset = open_dataset(config.int8) if config.int8 else None
+    beside = "exported" if others else "saved_model"
+    output = config.output or models.folder_of(config.model) / beside
+    model = models.load_model(config.model)
+    settings = {
+        "flip": config.flip,
+        "decoding": config.decoding,
+        "missing_threshold": config.missing_threshold,
+    }
+    locator = portable.Locator(model, **settings)
+    if dataset and dataset.skeleton != locator.skeleton:
+        raise ValueError(
+            f"{model.name} predicts joints of {locator.skeleton.name}, but "
+            f"{dataset.folder} has {dataset.skeleton.name}"
+        )
+
+    def check(path, half=False):
+        locate = engines.open_model(path).locate
+        try:
+            apart, differ = agreement.compare(locate, locator, half)
+        except ValueError as error:
+            _doubt(f"{path.name} finds other joints: {error}", config.force)
+        else:
+            print(
+                f"{path.name}: joints of drawn people as of the model, "
+                f"{100 * (1 - differ):.1f} % within "
+                f"{agreement.HALF_SAME if half else agreement.SAME:g} pixels, "
+                f"all within {apart:.4f}"
+            )
+
+    written = []
+    if "saved_model" in kinds:
+        folder = output / "saved_model" if others else output
+        written.append(export(model, folder, **settings, check=check))
+        print(f"{folder}: signatures {', '.join(SIGNATURES)}.")
+    for kind in others:
+        precise = kind == "litert" and config.int8
+        if not config.half or precise:
+            written.append(convert(locator, kind, output, check))
+        if config.half:
+            written.append(
+                convert(
+                    locator, kind, output, lambda p: check(p, half=True), True
+                )
+            )
+        if precise:
+            judge = _judge(locator, dataset, config.force)
+            source = output / f"{NAME}.tflite"
+            written.append(quantise(locator, source, dataset, judge))
+    print(f"Written: {', '.join(map(str, written))}")
+    print(f"Next: python -m keras_pose.predict --model {written[0]} photo.jpg")
+    if kinds == ("saved_model",):
+        print(f"or, with TensorFlow alone, the six lines in {folder / SERVING}")
+    else:
+        print("or, with the runtime alone, the lines of docs/exporting.md")
+
+
+SIGNATURES = (
+    *("encoded (serving_default)", "images", "encoded_people"),
+    *("images_people", "image", "names"),
+)
+
+
+def _check_settings(config, kinds, others):
+    """ValueError before the slow part."""
+    if not kinds:
+        raise ValueError("format must name one format or more, got none")
+    for kind in others:
+        converters.need(kind)
+    if config.half and not others:
+        raise ValueError("--half is for litert, onnx and openvino")
+    if config.int8 and "litert" not in others:
+        raise ValueError("--int8 is for --format litert")
+    if config.int8:
+        converters.need("int8")
+
+
+def _judge(locator, dataset, force):
+    """Function of a path that compares its score with that of the model."""
+    pairs, matrices, people = agreement.read_people(
+        dataset, "val", locator.size, agreement.JUDGED
     )
-    print(f"{folder}: signatures encoded (serving_default), images, names.")
-    print(f"Next: python -m keras_pose.predict --model {folder} photo.jpg")
-    print(f"or, with TensorFlow alone, the six lines in {folder / SERVING}")
+
+    def by_model(image, boxes):
+        found = locator.image(image, boxes[0])
+        return {name: np.array(value)[None] for name, value in found.items()}
+
+    def check(path):
+        locate = engines.open_model(path).locate
+        (full, title), (less, _) = (
+            agreement.score(function, pairs, matrices, people, dataset)
+            for function in (by_model, locate)
+        )
+        words = (
+            f"{title} {less:.1f} on {len(pairs)} people, the model has "
+            f"{full:.1f}"
+        )
+        if not less >= full - agreement.POINTS:
+            _doubt(f"{path.name} loses too much: {words}", force)
+        else:
+            print(f"{path.name}: {words}")
+
+    return check
+
+
+def _doubt(sentence, force):
+    """ValueError, or a line on the console if the file is wanted anyway."""
+    if not force:
+        raise ValueError(f"{sentence}. --force writes it all the same")
+    print(f"Warning: {sentence}")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,14 @@ def invert(matrix, xp=np):
     return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def pixel_sides(matrix, xp=np):
+    """Sides (...) of a square pixel after matrices (..., 2, 3)."""
+    (a, b), (c, d) = (
+        [matrix[..., row, column] for column in (0, 1)] for row in (0, 1)
+    )
+    return xp.sqrt(xp.absolute(a * d - b * c))
+
+
 def compose(second, first, xp=np):
     """The matrix (..., 2, 3) that applies `first`, then `second`."""
     linear = xp.matmul(second[..., :2], first[..., :2])

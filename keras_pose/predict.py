@@ -55,8 +55,9 @@ class Config:
     """Photographs (JPEG, PNG, GIF or BMP), folders, "patterns", or .txt files
     with a path per line."""
     model: Path
-    """A .keras file, the folder that python -m keras_pose.publish or
-    keras_pose.export wrote, or hf://user/model."""
+    """A .keras file, the folder that python -m keras_pose.publish wrote,
+    hf://user/model, or what keras_pose.export wrote: a SavedModel, a .tflite,
+    .onnx or .xml file."""
     video: Path | None = None
     """A video (MP4, MOV, WebM, AVI ...) in place of photographs."""
     box: tuple[float, float, float, float] | None = None
@@ -97,9 +98,9 @@ def predict(model, path, box=None, boxes=None):
     Returns:
         the picture (H, W, 3), and the `Poses` of N people.
     """
-    encoded, image = estimator.read(path)
+    image = estimator.read(path)
     boxes = boxes or (box and [box])
-    return image, model.locate(encoded, image, boxes, path)
+    return image, model.locate(image, boxes, path)
 
 
 def main(config):

@@ -21,6 +21,8 @@ MOST = 2**16
 """Largest number of characters of the facts as JSON."""
 CONFIG = "config.json"
 """File of a saved model that holds its config."""
+DESCRIPTION = "serving.json"
+"""File of an export that says what a client needs to know."""
 ON_PHOTOGRAPHS = (
     f"this model was trained on {DRAWN} only: its joints on photographs are "
     "not to be relied on"

@@ -2,169 +2,160 @@
 
 Reading the photograph, cropping, the flip test, sub-pixel decoding and the
 later stages of a cascade are inside. `keras_pose.export` writes it,
-`keras_pose.predict` calls it.
+`keras_pose.engines` calls it.
 """
 
-import keras
 import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 
-from keras_pose import choices, codecs, geometry
+from keras_pose import portable
 from keras_pose.data import photograph
-from keras_pose.models import cascade, folding, heads
-from keras_pose.people import MISSING_THRESHOLD
 
 PARALLEL = 4
 """Photographs cropped in parallel; each may take about 100 MB."""
 
 
-class Server:
-    """Maps photographs and boxes to joints in the photographs' pixels."""
+class Server(portable.Locator):
+    """Maps photographs and boxes to joints in the photographs' pixels.
 
-    def __init__(
-        self,
-        model,
-        flip=False,
-        decoding="quarter",
-        missing_threshold=MISSING_THRESHOLD,
-    ):
-        need_tensorflow()
-        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
-        if not 0 <= missing_threshold <= 1:
-            raise ValueError(
-                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
-            )
-        self.model = model
-        first, *later = cascade.stages_of(model)
-        self.codec, self.result = map(heads.codec_of, (first, model))
-        self.skeleton = self.codec.skeleton
-        self.flip = flip
-        self.decoding = decoding
-        self.missing_threshold = missing_threshold
-        self.seen = self._look(first)
-        self.later = [
-            (heads.codec_of(stage), self._look(stage)) for stage in later
-        ]
+    `signatures` are those of the SavedModel.
+    """
+
+    def __init__(self, *settings, **named):
+        super().__init__(*settings, **named)
+        encoded = tf.TensorSpec((None,), tf.string, "encoded")
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
         boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
-        self.encoded = tf.function(
-            self._encoded,
-            input_signature=[
-                tf.TensorSpec((None,), tf.string, "encoded"),
-                boxes,
-            ],
-            autograph=False,
+        index = tf.TensorSpec((None,), tf.int32, "photo_index")
+        self.encoded = _graph(self._encoded, encoded, boxes)
+        self.images = _graph(self._images, images, boxes)
+        self.encoded_people = _graph(
+            self._encoded_people, encoded, boxes, index
         )
-        self.images = tf.function(
-            self._images,
-            input_signature=[
-                tf.TensorSpec((None, None, None, 3), tf.uint8, "images"),
-                boxes,
-            ],
-            autograph=False,
-        )
-        self.names = tf.function(
-            self._names, input_signature=[], autograph=False
-        )
+        self.images_people = _graph(self._images_people, images, boxes, index)
+        self.image = _graph(self._one, *self.image.input_signature)
+        self.names = _graph(self._names)
+        self.signatures = {
+            "serving_default": self.encoded,
+            "encoded": self.encoded,
+            "images": self.images,
+            "encoded_people": self.encoded_people,
+            "images_people": self.images_people,
+            "image": self.image,
+            "names": self.names,
+        }
 
-    @property
-    def size(self):
-        """(height, width) of the network's input."""
-        return self.model.input_shape[1:3]
-
-    def _look(self, stage):
-        """The function from crops to what a stage sees, traced once for all
-        signatures."""
-        network, codec = folding.fold_norms(stage), heads.codec_of(stage)
-        # Constant kernels get their CPU layout once, not at each call.
-        values = [(weight, weight.numpy()) for weight in network.variables]
-
-        def seen(crops):
-            with keras.StatelessScope(values):
-                outputs = network(crops, training=False)
-            return codec.seen(outputs)
-
-        function = tf.function(
-            seen,
-            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
-            autograph=False,
-        )
-
-        def look(crops):
-            if not self.flip:
-                return function(crops)
-            # one batch of both is faster than two calls
-            both = tf.concat([crops, tf.reverse(crops, [2])], axis=0)
-            seen, mirrored = tf.split(function(both), 2)
-            return (seen + codec.mirror(mirrored)) / 2
-
-        return look
+    def _traced(self, seen):
+        """Traced once for all signatures."""
+        return _graph(seen, tf.TensorSpec((None, *self.size, 3), tf.uint8))
 
     def _encoded(self, encoded, boxes):
         """Files' bytes (B,) and boxes (B, 4)."""
-        crop = photograph.crop_encoded
-        return self._locate(encoded, boxes, crop, photograph.decode)
+        return self._one_each(
+            encoded, boxes, photograph.crop_encoded, photograph.decode_still
+        )
 
     def _images(self, images, boxes):
         """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
-        return self._locate(images, boxes, photograph.crop)
+        return self._one_each(images, boxes, photograph.crop)
+
+    def _encoded_people(self, encoded, boxes, photo_index):
+        """Files' bytes (P,), boxes (B, 4), and which file each box is of."""
+        return self._people(
+            encoded, boxes, photo_index, photograph.decode_still
+        )
+
+    def _images_people(self, images, boxes, photo_index):
+        """The same of upright pictures (P, H, W, 3)."""
+        return self._people(images, boxes, photo_index)
+
+    def _one(self, image, box):
+        """`Locator.image`, which here raises an error about a bad box."""
+        found = self._images(image[None], box[None])
+        return {name: value[0] for name, value in found.items()}
 
     def _names(self):
         """The joints' names (K,), in the order of every other output."""
         return {"names": tf.constant(self.skeleton.joints)}
 
-    def _locate(self, pictures, boxes, crop, decode=tf.identity):
+    def _one_each(self, pictures, boxes, crop, decode=tf.identity):
+        """A box for each photograph."""
+        count = tf.shape(pictures)[0]
         tf.debugging.assert_equal(
-            tf.shape(pictures)[0],
+            count,
             tf.shape(boxes)[0],
             "the number of boxes must be that of the photographs",
         )
+        if self.later:  # they read the photograph again: it is decoded once
+            return self._people(pictures, boxes, tf.range(count), decode)
         crops, matrices = tf.map_fn(
             lambda pair: crop(*pair, self.size),
             (pictures, boxes),
             parallel_iterations=PARALLEL,
-            fn_output_signature=(
-                tf.TensorSpec((*self.size, 3), tf.uint8),
-                tf.TensorSpec((2, 3), tf.float32),
+            fn_output_signature=self._cropped,
+        )
+        return self.find(None, crops, matrices)
+
+    def _people(self, pictures, boxes, photo_index, decode=tf.identity):
+        """Any number of boxes for each photograph, which is decoded once."""
+        people, photos = tf.shape(boxes)[0], tf.shape(pictures)[0]
+        inside = (photo_index >= 0) & (photo_index < photos)
+        checks = [
+            tf.debugging.assert_equal(
+                people,
+                tf.shape(photo_index)[0],
+                "photo_index must have a number for each box",
             ),
-        )
-        points, scores, occluded = self.codec.joints(
-            self.seen(crops), self.decoding
-        )
-        joints = geometry.move(points, matrices, xp=tnp)
-        shown = tf.sqrt(tf.abs(tf.linalg.det(matrices[:, :, :2])))
-        squares = self.size[0] * shown
-        for codec, look in self.later:
-            sides = codec.sides(joints, squares)
-            crops, backs = tf.map_fn(
-                lambda one: photograph.crop_around(
-                    decode(one[0]), *one[1:], self.size
-                ),
-                (pictures, joints, sides),
-                parallel_iterations=PARALLEL,
-                fn_output_signature=(
-                    tf.TensorSpec((codec.count, *self.size, 3), tf.uint8),
-                    tf.TensorSpec((codec.count, 2, 3), tf.float32),
-                ),
-            )
-            seen = look(tf.reshape(crops, (-1, *self.size, 3)))
-            seen = tf.reshape(seen, (-1, codec.count, codec.count, 3))
-            joints, scores = codec.step(seen, joints, backs, sides)
-        outputs = {
-            "joints": joints,
-            "scores": scores,
-            "missing": scores < self.missing_threshold,
+            tf.debugging.Assert(
+                tf.reduce_all(inside),
+                ["photo_index must be 0 ... photographs - 1, got", photo_index],
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            photo_index = tf.identity(photo_index)
+        count = self.codec.count
+        kinds = {
+            "joints": (tf.float32, (count, 2)),
+            "scores": (tf.float32, (count,)),
+            "missing": (tf.bool, (count,)),
         }
-        if occluded is not None:
-            outputs["occluded"] = occluded
-        return outputs
+        if self.codec.tells_occlusion:
+            kinds["occluded"] = (tf.bool, (count,))
 
+        def find(i, found):
+            image = decode(pictures[i])
+            rows = tf.reshape(tf.where(tf.equal(photo_index, i)), (-1,))
+            rows = tf.cast(rows, tf.int32)
+            crops, matrices = tf.map_fn(
+                lambda box: photograph.crop(image, box, self.size),
+                tf.gather(boxes, rows),
+                fn_output_signature=self._cropped,
+            )
+            new = self.find(image, crops, matrices)
+            return i + 1, {
+                name: array.scatter(rows, new[name])
+                for name, array in found.items()
+            }
 
-def need_tensorflow():
-    """Raises ValueError unless Keras runs on TensorFlow."""
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            "photographs are read by a TensorFlow graph: expected "
-            f"KERAS_BACKEND=tensorflow, got {backend}; it loads .keras files "
-            "of every backend"
+        empty = {
+            name: tf.TensorArray(kind, people, element_shape=shape)
+            for name, (kind, shape) in kinds.items()
+        }
+        _, found = tf.while_loop(
+            lambda i, _: i < photos,
+            find,
+            (0, empty),
+            parallel_iterations=PARALLEL,
         )
+        return {name: array.stack() for name, array in found.items()}
+
+    @property
+    def _cropped(self):
+        """Of a crop and its matrix."""
+        return (
+            tf.TensorSpec((*self.size, 3), tf.uint8),
+            tf.TensorSpec((2, 3), tf.float32),
+        )
+
+
+def _graph(function, *signature):
+    return tf.function(function, input_signature=signature, autograph=False)

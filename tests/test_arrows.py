@@ -26,7 +26,9 @@ HEIGHTS = (
     {"models", "losses", "metrics"},
     {"training"},
     {"inference", "evaluation"},
-    {"report", "serving"},
+    {"portable"},
+    {"converters", "report", "serving"},
+    {"agreement", "engines"},
     {
         *("comparison", "conditional", "estimator", "evaluate", "export"),
         *("import_weights", "predict", "predict_video", "publish"),
@@ -44,7 +46,11 @@ LEAVES = (
 TENSORFLOW = (
     "keras_pose/data",
     "tfrecords",
+    "keras_pose/agreement.py",
+    "keras_pose/converters.py",
+    "keras_pose/engines.py",
     "keras_pose/export.py",
+    "keras_pose/portable.py",
     "keras_pose/serving.py",
     "keras_pose/estimator.py",
     "keras_pose/models/normalization.py",  # one fused operation each, with

@@ -97,6 +97,11 @@ for method in gaussians.DECODINGS:
     points, scores = gaussians.decode(positive, method, sigma=1.5)
     points = np.asarray(keras.ops.convert_to_numpy(points))
     out[method] = points.ravel().tolist()
+ties = rng.integers(0, 3, (64, 3, 8)).astype("float32")  # few cells: many ties
+first, top = gaussians.highest(keras.ops.convert_to_tensor(ties))
+out["first of ties"] = np.asarray(
+    keras.ops.convert_to_numpy(first)).ravel().tolist()
+assert out["first of ties"] == ties.argmax(-1).ravel().tolist()
 images = keras.Input((64, 128, 3), dtype="uint8")
 outputs = stacked_hourglass(images, 16, filters=8)
 model = PoseModel(images, PoseMaps(logits)(outputs))

@@ -20,6 +20,8 @@ PREPARED = {
     ("keras_pose/files.py", "locked"),
     ("keras_pose/training/callbacks.py", "_seal"),
     ("keras_pose/export.py", "export"),
+    ("keras_pose/export.py", "_write"),
+    ("keras_pose/converters.py", "to_litert"),
     ("keras_pose/report/charts.py", "svg"),
     ("keras_pose/inference/journal.py", "add"),
 }

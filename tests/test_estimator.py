@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_pose
-from keras_pose import estimator, predict
+from keras_pose import engines, estimator, predict
 from keras_pose.skeletons import MPII
 
 
@@ -100,15 +100,13 @@ def test_later_calls_neither_build_nor_trace(model, photo, oracle, monkeypatch):
     pictures = [oracle.draw(oracle.cells(), size, 8)[0] for size in sizes]
     for kind in (photo, pictures[0]):
         model.predict_photo(kind)
-    monkeypatch.setattr(estimator.serving, "Server", refuse)
-    monkeypatch.setattr(estimator.models, "load_model", refuse)
-    functions = model.encoded, model.images
-    counts = [f.experimental_get_tracing_count() for f in functions]
+    monkeypatch.setattr(engines.serving, "Server", refuse)
+    monkeypatch.setattr(engines.models, "load_model", refuse)
+    # Python runs it only while a graph is traced.
+    monkeypatch.setattr(engines.serving.photograph, "crop", refuse)
     whole = 0, 0, 99, 99
     for kind in (photo, photo.read_bytes(), *pictures):
         model.predict_photo(kind, [whole] * 3)
-    assert counts == [1, 1]
-    assert [f.experimental_get_tracing_count() for f in functions] == counts
 
 
 def test_an_export_gives_the_same_joints(oracle_export, photo, picture):

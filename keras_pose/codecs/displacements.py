@@ -9,6 +9,7 @@ times the diagonal of the torso, as that stage found it.
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pose import geometry, untrusted
@@ -81,7 +82,8 @@ class Displacements(Coordinates):
         Returns:
             points (N, K, 2), and scores (N, K) from 0 to 1.
         """
-        own = ops.eye(self.count)[..., None]  # pair k of the crop around k
+        own = ops.convert_to_tensor(np.eye(self.count, dtype="float32"))
+        own = own[..., None]  # pair k of the crop around k
         own = ops.sum(ops.cast(seen, "float32") * own, axis=2)
         backs = ops.convert_to_tensor(backs, "float32")
         inside = self.to_pixels(own[..., None, :2])

@@ -107,11 +107,25 @@ def decode(maps, method="quarter", sigma=1.0):
     flat = ops.reshape(
         ops.transpose(maps, (0, 3, 1, 2)), (-1, joints, height * width)
     )
-    best = ops.argmax(flat, axis=-1)
+    best, scores = highest(flat)
     peaks = ops.mod(best, width), ops.floor_divide(best, width)
     step = DECODINGS[method](flat, *peaks, (height, width), sigma)
     cells = ops.cast(ops.stack(peaks, axis=-1), "float32")
-    return cells + step, ops.max(flat, axis=-1)
+    return cells + step, scores
+
+
+def highest(values):
+    """Indices and values (...) of the highest of values (..., N).
+
+    Of equal ones the first, on every backend, which `top_k` does not promise.
+    `argmax` does, but on TensorFlow it looks at bits, which no converter to
+    another format takes. Where a value is NaN, the index is the last.
+    """
+    top = ops.max(values, axis=-1)
+    count = values.shape[-1]
+    at_top = ops.equal(values, ops.expand_dims(top, -1))
+    index = ops.where(at_top, ops.arange(count, dtype="int32"), count - 1)
+    return ops.min(index, axis=-1), top
 
 
 def peaks(maps, count, threshold=0.1):
@@ -201,10 +215,11 @@ def _quarter_step(flat, column, row, size, sigma):
 def _second_step(flat, column, row, size, sigma):
     """To the blurred peak, a quarter cell to its second highest, (B, K, 2)."""
     blurred = _blurred(flat, size, *SECOND_BLUR)
-    # Of equal cells the first, which not every backend's `top_k` takes.
-    best = ops.argmax(blurred, axis=-1)
-    taken = ops.equal(ops.arange(size[0] * size[1]), best[..., None])
-    other = ops.argmax(ops.where(taken, -np.inf, blurred), axis=-1)
+    best, _ = highest(blurred)
+    taken = ops.equal(
+        ops.arange(size[0] * size[1], dtype="int32"), best[..., None]
+    )
+    other, _ = highest(ops.where(taken, -np.inf, blurred))
 
     def cell(index):
         x, y = ops.mod(index, size[1]), ops.floor_divide(index, size[1])

@@ -233,9 +233,10 @@ class Heatmaps(Maps):
 
 def _at_peaks(maps, values):
     """Values (B, h, w, K) where the maps (B, h, w, K) are highest: (B, K)."""
-    cells = maps.shape[1] * maps.shape[2]
+    cells, joints = maps.shape[1] * maps.shape[2], maps.shape[3]
     maps, values = (
-        ops.reshape(x, (-1, cells, maps.shape[-1])) for x in (maps, values)
+        ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, joints, cells))
+        for x in (maps, values)
     )
-    peaks = ops.argmax(maps, axis=1)[:, None]
-    return ops.take_along_axis(values, peaks, axis=1)[:, 0]
+    peaks, _ = gaussians.highest(maps)
+    return ops.take_along_axis(values, peaks[..., None], axis=2)[..., 0]
