@@ -162,7 +162,7 @@ def test_a_folder_without_a_model_says_what_is_wanted(tmp_path):
     ("before", "after", "message"),
     [
         ("PoseMaps", "PoseFields", "the class PoseFields, which neither K"),
-        ("Heatmaps", "Fields", "the class Fields, which neither Keras"),
+        ("Heatmaps", "Whiskers", "the class Whiskers, which neither Keras"),
         ("PoseModel", "GraphModel", "the class GraphModel, which neither"),
         ('"Concatenate"', '"Glue"', "the class keras.layers.Glue, which"),
         ('"mpii"', '"horse"', "skeleton must be one of mpii, lsp, coco, flic"),
