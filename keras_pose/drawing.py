@@ -16,6 +16,7 @@ LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 """RGB of the person's own left, right and middle; colour-blind safe."""
 OUTLINE = (18, 20, 24)
 WRONG = (235, 50, 75)
+IGNORED = (150, 60, 220)
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 pixel
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LARGEST = 4096
@@ -124,6 +125,12 @@ def _cut_hole(drawn, background, point, radius):
     weight = hole[part][..., None] / 255
     mixed = drawn[part] * (1 - weight) + background[part] * weight
     drawn[part] = np.rint(mixed)
+
+
+def draw_mask(image, mask):
+    """The picture (H, W, 3) uint8 RGB, violet where a mask (H, W) is not 0."""
+    tinted = (image // 2 + np.array(IGNORED) // 2).astype("uint8")
+    return np.where(mask[..., None] > 0, tinted, image)
 
 
 def draw_misses(image, joints, truth, wrong):

@@ -43,6 +43,8 @@ class People:
     """(N,) bool: a group, not one person; poses found there are ignored."""
     score: np.ndarray | None = None
     """(N,) the detector's score of the box; 1 if annotated."""
+    track: np.ndarray | None = None
+    """(N,) number of each person in a clip; -1 where unknown."""
 
     def __post_init__(self):
         number = len(self.joints)
@@ -54,6 +56,7 @@ class People:
             ("area", (number,), np.nan),
             ("crowd", (number,), False),
             ("score", (number,), 1.0),
+            ("track", (number,), -1),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(shape, value))
@@ -191,6 +194,21 @@ def crowd_index(joints, flags, box):
     if not counted.any():
         return 0.0
     return float((others.sum(axis=1)[counted] / own[counted]).mean())
+
+
+def crowd_indices(people):
+    """(P,) `crowd_index` of each photograph of `People`; crowds do not
+    count."""
+    alone = ~np.asarray(people.crowd)
+    return np.array(
+        [
+            crowd_index(
+                people.joints[rows], people.flags[rows], people.box[rows]
+            )
+            for number in range(len(people.pictures))
+            for rows in [alone & (people.picture == number)]
+        ]
+    )
 
 
 def _take(table, rows, whole):

@@ -96,17 +96,17 @@ def draw_sample(sample, skeleton):
     """One training sample, enlarged and annotated: (h, w, 3) uint8.
 
     Args:
-        sample: dict of image (H, W, 3) uint8, labels (1, K, 4) and, if patches
+        sample: dict of image (H, W, 3) uint8, labels (P, K, 4) and, if patches
             are copied, source (2,), target (2,) and side (), as
             `pipeline.augmented` gives them.
         skeleton: whose joints these are.
     """
-    image, (labels,) = sample["image"], sample["labels"]
+    image = sample["image"]
     zoom = -(-TILE // len(image))
-    joints = (labels[:, :2] + 0.5) * zoom - 0.5
-    drawn = drawing.draw_skeleton(
-        drawing.enlarge(image, zoom), joints, skeleton, labels[:, 2]
-    )
+    drawn = drawing.enlarge(image, zoom)
+    for labels in sample["labels"]:
+        joints = (labels[:, :2] + 0.5) * zoom - 0.5
+        drawn = drawing.draw_skeleton(drawn, joints, skeleton, labels[:, 2])
     if sample.get("side", 0):
         ends = []
         for name, color in (("source", SOURCE), ("target", drawing.WRONG)):

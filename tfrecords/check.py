@@ -3,8 +3,9 @@
 Checks the checksums of every shard and of COCO's ground truth, decodes every
 record, compares the index of each split with its shards, compares the counts of
 people and joints per split with dataset.json, and draws a contact sheet: people
-as a network sees them, in the square given by their centre and scale. Left
-limbs are orange, right limbs blue, others white; hollow joints are occluded.
+as a network sees them, in the square given by their centre and scale, or whole
+pictures with everybody in them, where violet is ignored. Left limbs are orange,
+right limbs blue, others white; hollow joints are occluded.
 
 Run      python -m tfrecords.check --data records/mpii
 """
@@ -18,11 +19,13 @@ import tensorflow as tf
 
 from keras_pose import drawing, files, geometry
 from keras_pose.console import progress, run
-from keras_pose.data import dataset, reading, records
+from keras_pose.data import dataset, ignore, reading, records
 from tfrecords import crops
 
 TILE, COLUMNS = 192, 8
 """Side of a tile on the contact sheet in pixels, and tiles per row."""
+WHOLE = 256, 6
+"""The same of whole pictures."""
 
 SHOWN = 20
 """Failures that are printed; the rest are counted."""
@@ -37,7 +40,8 @@ class Config:
     output: Path | None = None
     """Contact sheet; by default contact_sheet.png in the data's folder."""
     people: int = 48
-    """Number of people on the contact sheet, evenly spaced."""
+    """Number of people, or of whole pictures, on the contact sheet, evenly
+    spaced."""
 
 
 def main(config):
@@ -48,24 +52,29 @@ def main(config):
     """
     data = dataset.open_dataset(config.data)
     splits = data.description["splits"]
-    total = sum(entry["people"] for entry in splits.values())
+    total = sum(entry[data.unit] for entry in splits.values())
+    side, columns = WHOLE if data.whole_pictures else (TILE, COLUMNS)
     step = max(1, -(-total // max(1, config.people)))
     failures, tiles, counts, seen = [], [], {}, 0
-    with progress(total=total, unit=" people") as bar:
+    with progress(total=total, unit=f" {data.unit}") as bar:
         for split, entry in splits.items():
-            joints, people = np.zeros(3, int), 0  # by flag
+            joints, people = np.zeros(3, int), []  # by flag, by picture
             earlier = len(failures)
             for shard in entry["shards"]:
                 for picture in _pictures(data, shard, failures):
                     for person in picture[0].counted:
                         joints += np.bincount(person.flags, minlength=3)
                     if seen % step == 0:
-                        tiles.append(draw_tile(*picture, data.skeleton))
-                    people, seen = people + 1, seen + 1
+                        tiles.append(draw_tile(*picture, data.skeleton, side))
+                    people.append(len(picture[0].counted))
+                    seen += 1
                     bar.update()
             unlabelled, occluded, visible = joints.tolist()
-            counts[split] = {
-                "people": people,
+            counts[split] = {"people": sum(people)}
+            if data.whole_pictures:
+                most = max(people, default=0)
+                counts[split] |= {"pictures": len(people), "most": most}
+            counts[split] |= {
                 "joints": {
                     "visible": visible,
                     "occluded": occluded,
@@ -84,11 +93,10 @@ def main(config):
         if path and files.checksum(path) != truth["sha256"]:
             failures.append(f"{path}: wrong checksum")
     for split, count in counts.items():
-        text = ", ".join(f"{n:,} {k}" for k, n in count["joints"].items())
-        print(f"{split}: {count['people']:,} people; joints: {text}")
+        print(f"{split}: {dataset.describe_split(count)}")
     if tiles:
         path = config.output or config.data / "contact_sheet.png"
-        drawing.save(drawing.sheet(tiles, COLUMNS), path)
+        drawing.save(drawing.sheet(tiles, columns), path)
         print(f"Wrote the contact sheet {path}.")
     if failures:
         print(*failures[:SHOWN], sep="\n")
@@ -185,30 +193,34 @@ def inspect(record, data):
     return picture, image
 
 
-def draw_tile(picture, image, skeleton):
-    """The subject in its square with limbs and joints drawn (TILE, TILE, 3).
+def draw_tile(picture, image, skeleton, size=TILE):
+    """The subject in its square with limbs and joints drawn; of a whole picture
+    everybody, and the mask.
 
     Args:
         picture: the `records.Picture`.
         image: its pixels (H, W, 3), BGR.
         skeleton: names the joints.
+        size: side of the tile, pixels.
 
     Returns:
-        (TILE, TILE, 3) uint8 RGB.
+        (size, size, 3) uint8 RGB.
     """
-    person = picture.people[0]
-    side = person.scale * geometry.PERSON_PIXELS
+    subject = picture.people[0]
+    side = subject.scale * geometry.PERSON_PIXELS
     matrix = geometry.crop_matrix(
-        person.center.astype(float), side, 0.0, (TILE, TILE)
+        subject.center.astype(float), side, 0.0, (size, size)
     )
-    tile = cv2.warpAffine(
-        image[..., ::-1], matrix, (TILE, TILE), borderValue=(60,) * 3
-    )
-    joints = geometry.move(person.joints.astype(float), matrix)
-    tile = drawing.draw_skeleton(tile, joints, skeleton, person.flags)
-    name = person.name or picture.source
+    image = image[..., ::-1]
+    if picture.ignore:
+        image = drawing.draw_mask(image, ignore.decode(picture.ignore))
+    tile = cv2.warpAffine(image, matrix, (size, size), borderValue=(60,) * 3)
+    for person in picture.counted:
+        joints = geometry.move(person.joints.astype(float), matrix)
+        tile = drawing.draw_skeleton(tile, joints, skeleton, person.flags)
+    name = subject.name or picture.source
     for shift, color in ((1, (0, 0, 0)), (0, (255, 255, 255))):
-        start = (3 + shift, TILE - 5 + shift)
+        start = (3 + shift, size - 5 + shift)
         font = cv2.FONT_HERSHEY_SIMPLEX
         cv2.putText(tile, name, start, font, 0.35, color, 1, cv2.LINE_AA)
     return tile

@@ -72,6 +72,11 @@ def main(config):
     for name, data in sets.items():
         if data.folder.resolve() == config.output.resolve():
             raise ValueError(f"--output {config.output} is the set {name}")
+        if data.whole_pictures:
+            raise ValueError(
+                f"{data.folder} has records of whole pictures: only records of "
+                "people are combined"
+            )
     skeleton = _skeleton(config.skeleton, sets)
     same = _same(config.same, skeleton, sets)
     places = {

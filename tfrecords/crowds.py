@@ -2,18 +2,19 @@
 
 The people of `tfrecords.synthetic` on common ground: their size follows from
 their distance, nearer ones hide farther ones, and some stand behind boxes. A
-record is a whole picture with everybody in it. Joints, flags, areas and masks
-are read from the picture's depth buffer and its buffer of person numbers.
-People of whom fewer than 3 joints are visible, and small people far behind the
-crowd, are not labelled: they are covered by the ignore mask.
+record is a whole picture with everybody in it (`tfrecords.pictures`). Joints,
+flags, areas and masks are read from the picture's depth buffer and its buffer
+of person numbers. People of whom fewer than 3 joints are visible, and small
+people far behind the crowd, are not labelled: the record's mask covers them.
 
 The crowd index (Li et al., CrowdPose, CVPR 2019) tells how many joints of
 others lie in people's boxes; every tenth of its range gets equally many
-pictures. A picture depends only on seed, split and number, not on the number of
-workers or on other pictures.
+pictures. It follows from the labels (`people.crowd_indices`). A picture depends
+only on seed, split and number, not on the number of workers or on other
+pictures.
 
 With --clip 16, each 16 pictures are frames of a clip: people walk on crossing
-paths, the camera turns, names end with the same number in all frames. Some
+paths, the camera turns, and people keep their numbers (`people/track`). Some
 clips are also written as videos (VP9) into the folder clips of the output.
 
 Run      python -m tfrecords.crowds --output data/crowds
@@ -30,7 +31,8 @@ import numpy as np
 from keras_pose import console, files
 from keras_pose.data.records import Person
 from keras_pose.people import crowd_index
-from tfrecords import synthetic
+from keras_pose.skeletons import MPII
+from tfrecords import pictures, synthetic
 from tfrecords.drawn import crowd, figure, scene, walk
 from tfrecords.drawn.canvas import FINE
 
@@ -64,7 +66,8 @@ class Config:
     size: tuple[int, int] = (192, 256)
     """Height and width of the pictures in pixels."""
     people: tuple[int, int] = (1, 12)
-    """Fewest and most people of a crowd; some may be hidden."""
+    """Fewest and most people of a crowd; some may be hidden. 0: also pictures
+    without people, not with --clip."""
     crowd_index: tuple[float, float] = (0.0, 1.2)
     """Range of the crowd index, each tenth as often; not with --clip."""
     unlabelled: float = 0.1
@@ -233,7 +236,7 @@ def draw(
             ):
                 continue
             drawn = _draw(key, camera, cast[:count], places, unlabelled)
-            if drawn.people and bounds[0] <= drawn.index < bounds[1]:
+            if bounds[0] <= drawn.index < bounds[1]:
                 return drawn
     raise ValueError(
         f"{'-'.join(map(str, key))}: no crowd of {people[0]} to {people[1]} "
@@ -250,6 +253,8 @@ def _member(key, part, number):
 
 def _is_promising(camera, cast, places, bounds):
     """Whether the crowd index is in the bounds if everybody is labelled."""
+    if not cast:
+        return bounds[0] <= 0
     points, inside, boxes = crowd.outline(camera, cast, places)
     inside[inside.sum(axis=1) < SEEN] = False
     index = crowd_index(points[..., :2], inside, boxes)
@@ -285,7 +290,7 @@ def _photograph(key, film, stage, camera, cast, places, labelled, boxes):
         labelled: how many of the cast, from the first, may be labelled.
     """
     canvas, bodies = paint(stage, camera, cast, places, boxes)
-    _, _, outlines = crowd.outline(camera, cast, places)
+    outlines = crowd.outline(camera, cast, places)[2] if cast else ()
     people, ignore = read_truth(canvas, bodies, outlines, labelled, _name(key))
     film = np.random.default_rng((*film, FILM))
     grain = np.random.default_rng((*key, GRAIN))
@@ -335,22 +340,21 @@ def make(task, size, people, unlabelled, clip):
     if clip:
         key[-1], frame = divmod(key[-1], clip)
         drawn = draw_frame(tuple(key), frame, clip, size, people, unlabelled)
-        key.append(frame)
-    else:
-        drawn = draw(tuple(key), size, people, bounds, unlabelled)
+        source = _name([*key, frame])
+        return replace(to_picture(drawn, source), clip=_name(key), frame=frame)
+    drawn = draw(tuple(key), size, people, bounds, unlabelled)
     return to_picture(drawn, _name(key))
 
 
 def to_picture(drawn, source):
-    """The record's `Picture` of a `Crowd`.
-
-    Raises:
-        ValueError: nobody is labelled.
-    """
-    if not drawn.people:
-        raise ValueError(f"{source}: nobody is visible; try another seed")
-    people = [somebody.person for somebody in drawn.people]
-    return synthetic.to_picture(drawn.image, people, source)
+    """The record's `Picture` of a `Crowd`: itself, then everybody in it."""
+    people = [
+        replace(somebody.person, area=somebody.area, track=somebody.track)
+        for somebody in drawn.people
+    ]
+    frame = pictures.frame(drawn.image.shape[:2], len(MPII.joints), source)
+    picture = synthetic.to_picture(drawn.image, [frame, *people], source)
+    return replace(picture, ignore=pictures.encode_mask(drawn.ignore))
 
 
 def write_video(path, key, config):
@@ -396,6 +400,7 @@ def main(config):
         partial(make, **{name: getattr(config, name) for name in names}),
         max(config.size),
         "tfrecords.crowds",
+        **pictures.DESCRIPTION,
     )
     if config.clip:
         _write_videos(config, counts)
@@ -424,10 +429,11 @@ def _check(config, counts):
             f"sides must be at least {SIDE} pixels, got {config.size}"
         )
     fewest, most = config.people
-    if not 1 <= fewest <= most <= 100:
+    least = 1 if config.clip else 0
+    if not least <= fewest <= most <= 100 or not most:
         raise ValueError(
-            f"people must be from 1 to 100, the fewest first, got {fewest} "
-            f"{most}"
+            f"people must be from {least} to 100, the fewest first, got "
+            f"{fewest} {most}"
         )
     low, high = config.crowd_index
     if not 0 <= low < high < np.inf or (most == 1 and low > 0):

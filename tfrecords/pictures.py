@@ -18,6 +18,8 @@ from tfrecords import crops, keypoints
 
 ASPECT = 1.0
 """Width / height that the frame of a picture is fitted to."""
+DESCRIPTION = {"aspect": ASPECT, "whole_pictures": True}
+"""What dataset.json says of whole pictures."""
 
 
 def make(task, pixels):
@@ -93,7 +95,13 @@ def ignore_mask(ignored, size, target):
     mask = cv2.resize(
         255 * mask, target[::-1], interpolation=cv2.INTER_NEAREST_EXACT
     )
-    return cv2.imencode(".png", mask)[1].tobytes()
+    return encode_mask(mask)
+
+
+def encode_mask(mask):
+    """The PNG of a mask (H, W) uint8, 255 where it is ignored; empty if nowhere
+    is."""
+    return cv2.imencode(".png", mask)[1].tobytes() if mask.any() else b""
 
 
 def drawn(shape, size):
@@ -187,8 +195,4 @@ def tasks(truth, content, folder, skeleton):
 
 def settings(pixels):
     """What `crops.save` is told of whole pictures; `pixels` as in `make`."""
-    return {
-        "make": partial(make, pixels=pixels),
-        "aspect": ASPECT,
-        "whole_pictures": True,
-    }
+    return {"make": partial(make, pixels=pixels), **DESCRIPTION}

@@ -90,7 +90,9 @@ def save(
     """
     for split, items in tasks.items():
         if not items:
-            raise ValueError(f"split {split!r} holds no people")
+            raise ValueError(
+                f"split {split!r} holds no {dataset.unit_of(extra)}"
+            )
     output = Path(output)
     if not isinstance(sources, dict):
         sources = {Path(path).name: path for path in sources}
@@ -108,6 +110,7 @@ def save(
 
 def _save(output, tasks, make, description, workers, allow_missing):
     """`save`, once the folder is locked; completes the description."""
+    unit = dataset.unit_of(description)
     unfinished = output / UNFINISHED
     with files.sentences(unfinished):
         unfinished.mkdir(exist_ok=True)
@@ -124,16 +127,15 @@ def _save(output, tasks, make, description, workers, allow_missing):
     write = partial(_write_shard, make=make, joints=joints)
     finished = partial(_finished, joints=joints)
     written = dict(
-        zip(chunks, _run(jobs, write, finished, workers), strict=True)
+        zip(chunks, _run(jobs, write, finished, workers, unit), strict=True)
     )
 
     lost = [line for shard in written.values() for line in shard["lost"]]
     _write_list(output / MISSING, lost)
     if lost and not allow_missing:
-        raise _refusal(lost, output)
-    people = sum(shard["records"] for shard in written.values())
-    if not people:
-        raise _refusal(lost, output, hint="nothing is left to convert")
+        raise _refusal(lost, output, unit)
+    if not any(shard["records"] for shard in written.values()):
+        raise _refusal(lost, output, unit, hint="nothing is left to convert")
     largest = max(shard["max_side"] for shard in written.values())
     max_side = description["max_side"] or largest
     if largest > max_side:
@@ -143,7 +145,7 @@ def _save(output, tasks, make, description, workers, allow_missing):
         )
     description |= {
         "max_side": max_side,
-        "splits": {split: _split(split, written) for split in tasks},
+        "splits": {split: _split(split, written, unit) for split in tasks},
         "missing": len(lost),
     }
     _publish(output, written, description, joints)
@@ -151,14 +153,14 @@ def _save(output, tasks, make, description, workers, allow_missing):
     return description
 
 
-def _run(jobs, write, finished, workers):
+def _run(jobs, write, finished, workers, unit):
     """The results of all jobs, in order; finished shards are kept."""
     workers = workers or cores.count()
     done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
-        people = sum(len(chunk) for *_, chunk in jobs)
-        bar = console.progress(total=people, unit=" people")
+        count = sum(len(chunk) for *_, chunk in jobs)
+        bar = console.progress(total=count, unit=f" {unit}")
         stack.enter_context(bar)
         bar.update(sum(len(chunk) for p, _, chunk in jobs if done[p]))
         if min(workers, len(todo)) <= 1:
@@ -214,6 +216,7 @@ def _finished(path, mark, joints):
     try:
         result = json.loads(path.with_suffix(".json").read_text())
         whole = result["mark"] == mark and not result["lost"]
+        whole = whole and "most" in result  # not of an earlier version
         shard = path.with_suffix(".tfrecord")
         whole = whole and files.checksum(shard) == result["sha256"]
         return result if whole and _index(path, result, joints) else None
@@ -230,7 +233,7 @@ def _write_shard(path, mark, chunk, make, joints):
     """Writes path.tfrecord, path.index and path.json, the last one last."""
     shard = path.with_suffix(".tfrecord")
     flags = np.zeros(3, int)  # number of joints by flag
-    sides, rows, lost, size = [0], [], [], 0
+    sides, people, rows, lost, size = [0], [0], [], [], 0
     with files.whole(shard) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for task in chunk:
@@ -248,6 +251,7 @@ def _write_shard(path, mark, chunk, make, joints):
                 rows.append(row)
                 size += len(record) + sum(reading.FRAME)
                 sides += picture.size
+                people.append(len(picture.counted))
                 for person in picture.counted:
                     flags += np.bincount(person.flags, minlength=3)
         if temporary.stat().st_size != size:
@@ -255,6 +259,8 @@ def _write_shard(path, mark, chunk, make, joints):
     result = {
         "mark": mark,
         "records": len(rows),
+        "people": sum(people),
+        "most": max(people),
         "bytes": size,
         "sha256": files.checksum(shard),
         "joints": [int(count) for count in flags],
@@ -269,14 +275,22 @@ def _write_shard(path, mark, chunk, make, joints):
     return result
 
 
-def _split(split, written):
+def _split(split, written, unit):
     """The entry of one split in dataset.json."""
     shards = _shards(split, written)
+    columns = {
+        name: [written[key][name] for key, _ in shards]
+        for name in ("records", "people", "most")
+    }
+    counts = {"people": sum(columns["people"])}
+    if unit == "pictures":
+        counts["pictures"] = sum(columns["records"])
+        counts["most"] = max(columns["most"], default=0)
     unlabelled, occluded, visible = np.sum(
         [written[key]["joints"] for key, _ in shards] or [[0, 0, 0]], axis=0
     ).tolist()
     return {
-        "people": sum(written[key]["records"] for key, _ in shards),
+        **counts,
         "joints": {
             "visible": visible,
             "occluded": occluded,
@@ -343,7 +357,7 @@ def _write_list(path, lost):
         path.unlink(missing_ok=True)
 
 
-def _refusal(lost, output, hint="put them there or pass --allow-missing"):
+def _refusal(lost, output, unit, hint="put them there or pass --allow-missing"):
     """One error for everything that could not be converted."""
     missing = dict.fromkeys(what for kind, what in lost if kind == "missing")
     unusable = dict.fromkeys(what for kind, what in lost if kind != "missing")
@@ -353,19 +367,18 @@ def _refusal(lost, output, hint="put them there or pass --allow-missing"):
         parts.append(f"{len(missing):,} images are missing, first {first}")
     if unusable:
         first = next(iter(unusable))
-        parts.append(f"{len(unusable):,} people are unusable, first {first}")
+        parts.append(f"{len(unusable):,} {unit} are unusable, first {first}")
     kind = FileNotFoundError if missing else ValueError
     return kind(f"{'; '.join(parts)}. {output / MISSING} lists all; {hint}.")
 
 
 def _report(output, description, lost):
     for split, entry in description["splits"].items():
-        counts = ", ".join(f"{n:,} {k}" for k, n in entry["joints"].items())
-        print(f"{split}: {entry['people']:,} people; joints: {counts}")
+        print(f"{split}: {dataset.describe_split(entry)}")
     if lost:
         images = len({what for kind, what in lost if kind == "missing"})
         print(
-            f"left out {len(lost):,} people, {images:,} images are missing: "
-            f"{output / MISSING}"
+            f"left out {len(lost):,} {dataset.unit_of(description)}, "
+            f"{images:,} images are missing: {output / MISSING}"
         )
     print(f"next: python -m tfrecords.check --data {output}")

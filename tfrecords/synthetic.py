@@ -275,7 +275,7 @@ def main(config):
     return config.output
 
 
-def save(config, tasks, make, max_side, module="tfrecords.synthetic"):
+def save(config, tasks, make, max_side, module="tfrecords.synthetic", **extra):
     """`shards.save` of drawn people by the command `module`."""
     shards.save(
         config.output,
@@ -288,6 +288,7 @@ def save(config, tasks, make, max_side, module="tfrecords.synthetic"):
         max_side=max_side,
         workers=config.workers,
         command=command_of(config, module),
+        **extra,
     )
 
 

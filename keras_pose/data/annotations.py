@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_pose import geometry, untrusted
-from keras_pose.data import reading
+from keras_pose.data import ignore, reading, records
 from keras_pose.people import People, index_pictures
 from keras_pose.untrusted import is_count, is_number
 
@@ -57,10 +57,13 @@ def read_people(dataset, split):
     """`People` that a split is scored against: all annotated people.
 
     The subjects of the records come first, in their order; boxes of a detector
-    and whole pictures are left out.
+    and whole pictures are left out. Records of whole pictures without a file of
+    truth are read: each part of a mask is a crowd.
     """
     subjects = read_subjects(dataset, split)
     truth = read_truth(dataset, split)
+    if truth is None and dataset.whole_pictures:
+        return _read_pictures(dataset, split, subjects.pictures)
     if truth is None:
         return subjects
     names = {row["id"]: row["file_name"] for row in truth["images"]}
@@ -88,6 +91,37 @@ def read_people(dataset, split):
         box=np.array([rows[n]["bbox"] for n in order], float).reshape(-1, 4),
         area=np.array([rows[n]["area"] for n in order], float),
         crowd=np.array([bool(rows[n]["iscrowd"]) for n in order]),
+    )
+
+
+def _read_pictures(dataset, split, pictures):
+    """`People` in records of whole pictures, and what is masked in them."""
+    index = reading.open_split(dataset, split)
+    joints = len(dataset.skeleton.joints)
+    rows = []  # (picture, person, is a crowd)
+    for number in range(len(index)):
+        (record,) = index.read([number])
+        found = records.parse(record, joints)
+        for people, crowd in (
+            (found.counted, False),
+            (ignore.people(found.ignore, joints), True),
+        ):
+            rows += [(number, p.moved(found.matrix), crowd) for p in people]
+    numbers, people, crowd = zip(*rows, strict=True) if rows else ((), (), ())
+    flags = np.array([p.flags for p in people], int).reshape(-1, joints)
+    places = np.array([p.joints for p in people], float)
+    names = ("scale", "head_size", "area", "track")
+    columns = {n: np.array([getattr(p, n) for p in people]) for n in names}
+    return People(
+        joints=np.where(flags[..., None] > 0, places.reshape(-1, joints, 2), 0),
+        flags=flags,
+        picture=np.array(numbers, int),
+        pictures=pictures,
+        names=[person.name for person in people],
+        center=np.reshape([p.center for p in people], (-1, 2)),
+        box=np.array([p.box for p in people], float).reshape(-1, 4),
+        crowd=np.array(crowd, bool),
+        **columns,
     )
 
 

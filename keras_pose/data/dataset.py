@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_pose import choices, files, skeletons, untrusted
+from keras_pose.data.records import PEOPLE
 from keras_pose.skeletons import Skeleton
 from keras_pose.untrusted import is_count, is_number
 
@@ -40,7 +41,10 @@ class Dataset:
 
     @property
     def protocols(self) -> tuple:
-        """`protocol`, and OKS if all people in photographs are annotated."""
+        """`protocol`, and OKS if all people in photographs are annotated; OKS
+        alone if the pictures are whole."""
+        if self.whole_pictures:  # nothing says who is whom
+            return ("oks",)
         also = ("oks",) if "truth" in self.description else ()
         return (self.protocol, *also)
 
@@ -89,9 +93,23 @@ class Dataset:
         """Names of the splits."""
         return tuple(self.description["splits"])
 
+    @property
+    def unit(self) -> str:
+        """What a record is: people or pictures."""
+        return unit_of(self.description)
+
+    @property
+    def most_people(self) -> int:
+        """Most people in a whole picture of any split; 0: they are not whole.
+
+        Labels of all splits have room for as many.
+        """
+        entries = self.description["splits"].values()
+        return max(entry.get("most", 0) for entry in entries)
+
     def people(self, split) -> int:
-        """Number of records (subjects) in a split."""
-        return self._split(split)["people"]
+        """Number of records in a split: subjects, or whole pictures."""
+        return self._split(split)[self.unit]
 
     def is_labelled(self, split) -> bool:
         """Whether a split has labelled joints, as far as dataset.json says."""
@@ -126,8 +144,10 @@ class Dataset:
                 f"{self.folder} has no split {split!r}: it has {known}"
             )
         entry = self.description["splits"][split]
-        if not entry["people"]:
-            raise ValueError(f"{self.folder}: split {split!r} holds no people")
+        if not entry[self.unit]:
+            raise ValueError(
+                f"{self.folder}: split {split!r} holds no {self.unit}"
+            )
         return entry
 
 
@@ -165,11 +185,13 @@ def _check(description):
     _want(description, WANTED)
     given = {k for k in OPTIONAL if description.get(k) is not None}
     _want(description, {name: OPTIONAL[name] for name in given})
+    unit = unit_of(description)
+    members = SPLIT if unit == "people" else SPLIT | PICTURES
     for split, entry in description["splits"].items():
         if not untrusted.is_name(split):
             raise ValueError(f"expected a name of a split, got {split!r:.100}")
         where = f"split {split!r}: "
-        _want(entry, SPLIT, where)
+        _want(entry, members, where)
         for number, shard in enumerate(entry["shards"]):
             _want(shard, SHARD, f"{where}shard {number} (from 0): ")
             if shard["records"] * FEWEST_BYTES > shard["bytes"]:
@@ -178,9 +200,9 @@ def _check(description):
                     f"cannot hold {shard['records']:,} records"
                 )
         held = sum(shard["records"] for shard in entry["shards"])
-        if held != entry["people"]:
+        if held != entry[unit]:
             raise ValueError(
-                f"{where}{entry['people']:,} people, but shards hold {held:,}"
+                f"{where}{entry[unit]:,} {unit}, but shards hold {held:,}"
             )
     for split, entry in (description.get("truth") or {}).items():
         choices.check("truth of a split", split, description["splits"])
@@ -224,6 +246,13 @@ SHARD = FILE | {
     ),
 }
 SPLIT = {"people": COUNT, "shards": (_is(list), "a list")}
+PICTURES = {
+    "pictures": COUNT,
+    "most": (
+        lambda value: is_count(value, 0, PEOPLE),
+        f"0 to {PEOPLE:,} people",
+    ),
+}
 WANTED = {
     "protocol": TEXT,
     "max_side": (
@@ -242,6 +271,22 @@ OPTIONAL = {
     "whole_pictures": (_is(bool), "true or false"),
 }
 """Required and optional values of dataset.json: {name: (test, words)}."""
+
+
+def unit_of(description):
+    """What a record is by dataset.json, for messages: people or pictures."""
+    return "pictures" if description.get("whole_pictures") else "people"
+
+
+def describe_split(entry):
+    """Counts of a split as text: "2 pictures, 3 people, at most 2 in one;
+    joints: 5 visible, 1 occluded, 42 unlabelled"."""
+    text = f"{entry['people']:,} people"
+    if "pictures" in entry:
+        text = f"{entry['pictures']:,} pictures, {text}"
+        text += f", at most {entry['most']} in one"
+    joints = ", ".join(f"{n:,} {k}" for k, n in entry["joints"].items())
+    return f"{text}; joints: {joints}"
 
 
 def write_description(folder, description):

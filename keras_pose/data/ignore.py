@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from keras_pose import geometry
+from keras_pose.data import records
+
 HALF = 127
 """A pixel of a mask above this is ignored: 255 is."""
 
@@ -30,14 +33,47 @@ def weights(masks, matrices, size, stride):
     for row, mask, matrix in zip(use, masks, matrices, strict=True):
         if not mask:
             continue
-        pixels = np.frombuffer(mask, "uint8")
-        pixels = cv2.imdecode(pixels, cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise ValueError("the PNG of a record's ignored places is damaged")
+        pixels = decode(mask)
         crop = cv2.warpAffine(pixels, matrix, (width, height), flags=flags)
         cells = crop.reshape(height // stride, stride, -1, stride)
         row[:] = cells.max(axis=(1, 3)) <= HALF
     return use
+
+
+def decode(mask):
+    """(H, W) uint8 pixels of a `records.Picture.ignore`.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    pixels = cv2.imdecode(np.frombuffer(mask, "uint8"), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise ValueError("the PNG of a record's ignored places is damaged")
+    return pixels
+
+
+def people(mask, joints):
+    """A `records.Person` without labels for each part of a mask.
+
+    Args:
+        mask: PNG as in `records.Picture.ignore`.
+        joints: number of joints K.
+    """
+    if not mask:
+        return []
+    parts = np.uint8(decode(mask) > HALF)
+    _, _, boxes, centers = cv2.connectedComponentsWithStats(parts)
+    return [
+        records.Person(
+            joints=np.zeros((joints, 2)),
+            flags=np.zeros(joints, int),
+            center=center,
+            scale=float(max(box[2:4])) / geometry.PERSON_PIXELS,
+            box=tuple(box[:4].tolist()),
+            area=float(box[4]),
+        )
+        for box, center in zip(boxes[1:], centers[1:], strict=True)
+    ]
 
 
 def in_graph(record, matrices, size, stride):

@@ -55,7 +55,7 @@ def load(
     first_step=0,
     augmentation=None,
     people=None,
-    neighbours=0,
+    neighbours=None,
     around=None,
     mask_stride=None,
 ):
@@ -80,7 +80,7 @@ def load(
         augmentation: `Augmentation`; Newell's by default.
         people: (N,) indices of the people; all by default.
         neighbours: most other people in the labels, nearest to the middle of
-            the crop first.
+            the crop first; None: all in whole pictures, else none.
         around: `joint_crops.JointCrops`: crops are around one joint of each
             person; labels are (B, P, K, 5), the last is 1 for that joint and 0
             for the others. Each person is seen as often as it is in `people`;
@@ -130,7 +130,7 @@ def augmented(
     first_step=0,
     augmentation=None,
     people=None,
-    neighbours=0,
+    neighbours=None,
     around=None,
     mask_stride=None,
 ):
@@ -145,8 +145,8 @@ def augmented(
     count = len(rows)
     if count < batch_size:
         raise ValueError(
-            f"{dataset.folder}: split {split!r} holds {count} people, fewer "
-            f"than one batch of {batch_size}"
+            f"{dataset.folder}: split {split!r} holds {count} {dataset.unit}, "
+            f"fewer than one batch of {batch_size}"
         )
     augmentation = augmentation or Augmentation()
 
@@ -259,6 +259,8 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
     `samples` are batches of dicts of index and the values of `augment.draw`
     and, with `around`, of `joint_crops.draw`.
     """
+    if neighbours is None:
+        neighbours = dataset.most_people
     chances = samples.element_spec.copy()
     count = chances.pop("index").shape
     kinds = [(k, spec.dtype, spec.shape[1:]) for k, spec in chances.items()]

@@ -62,7 +62,7 @@ def _fit(model, run, extra, folder, stop):
     if config.train_people is not None:
         if config.train_people > people:
             raise ValueError(
-                f"train_people must be at most {people}, the people of "
+                f"train_people must be at most {people}, the {data.unit} of "
                 f"{data.folder}, got {config.train_people}"
             )
         chosen = pipeline.choose(people, config.train_people)
@@ -77,8 +77,8 @@ def _fit(model, run, extra, folder, stop):
     steps = SMOKE_STEPS if config.smoke else samples // config.batch_size
     if steps == 0:
         raise ValueError(
-            f"{data.folder}: {people} people in split train do not fill one "
-            f"batch of {config.batch_size}: choose a smaller --batch-size"
+            f"{data.folder}: {people} {data.unit} in split train do not fill "
+            f"one batch of {config.batch_size}: choose a smaller --batch-size"
         )
     done, step = 0, 0
     if checkpoint:
@@ -143,7 +143,7 @@ def _fit(model, run, extra, folder, stop):
             "the rest is black. Use a smaller --zoom or --rotation, or "
             "convert with --whole-images"
         )
-    neighbours = getattr(config, "neighbours", 0)
+    neighbours = getattr(config, "neighbours", None)
     held_out = pipeline.load(
         data,
         "val",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pose.data import records
+from keras_pose.data import annotations, ignore, pipeline, records
 from keras_pose.data.dataset import open_dataset
-from keras_pose.people import crowd_index
+from keras_pose.people import crowd_index, crowd_indices
 from keras_pose.skeletons import MPII
-from tfrecords import crowds
+from tfrecords import crowds, pictures, shards
 from tfrecords.drawn import clothes, crowd, figure, pose, walk
 from tfrecords.drawn.canvas import FINE, Canvas, panel
 
@@ -349,12 +349,19 @@ def test_records_hold_everybody(tmp_path):
         records.parse(record, 16) for record in tf.data.TFRecordDataset(paths)
     ]
     assert len(found) == 6
+    most = max(len(picture.counted) for picture in found)
+    assert data.most_people >= most > 1
     for index, picture in enumerate(found):
         bounds = index / 10, (index + 1) / 10
         drawn = crowds.draw((0, 0, index), (64, 80), bounds=bounds)
         names = [somebody.person.name for somebody in drawn.people]
-        assert [person.name for person in picture.people] == names
-        assert picture.size == (64, 80)
+        assert picture.is_whole and picture.size == (64, 80)
+        assert [person.name for person in picture.counted] == names
+        for person, somebody in zip(picture.counted, drawn.people, strict=True):
+            assert person.area == somebody.area
+            assert person.track == somebody.track
+        mask = ignore.decode(picture.ignore) if picture.ignore else 0
+        np.testing.assert_array_equal(drawn.ignore, mask)
         assert picture.source == f"drawn-0-0-{index}"
 
 
@@ -365,9 +372,14 @@ def test_clips_are_records_and_videos(tmp_path):
     found = [
         records.parse(record, 16) for record in tf.data.TFRecordDataset(paths)
     ]
-    assert [picture.source for picture in found] == [
-        f"drawn-0-0-{clip}-{frame}" for clip in range(2) for frame in range(4)
+    frames = [(clip, frame) for clip in range(2) for frame in range(4)]
+    assert [(p.source, p.clip, p.frame) for p in found] == [
+        (f"drawn-0-0-{clip}-{frame}", f"drawn-0-0-{clip}", frame)
+        for clip, frame in frames
     ]
+    for picture in found:
+        for person in picture.counted:
+            assert person.name == f"{picture.source}#{person.track}"
     videos = list((folder / "clips").iterdir())
     assert [path.name for path in videos] == ["train-00000.webm"]
     video = cv2.VideoCapture(str(videos[0]))
@@ -383,12 +395,162 @@ def test_clips_are_records_and_videos(tmp_path):
     assert not video.read()[0]
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Drawn pictures, some of them without people, and who is in them."""
+    folder = tmp_path_factory.mktemp("crowded")
+    change = {"train": 24, "val": 0, "people": (0, 4), "unlabelled": 0.3}
+    crowds.main(config(folder, **change))
+    data = open_dataset(folder)
+    found = [
+        records.parse(record, 16)
+        for record in tf.data.TFRecordDataset(data.shards("train"))
+    ]
+    return data, found
+
+
+def test_pictures_may_be_of_nobody(crowded):
+    data, found = crowded
+    counts = [len(picture.counted) for picture in found]
+    assert 0 in counts and max(counts) == data.most_people
+    assert data.people("train") == len(found)
+    entry = data.description["splits"]["train"]
+    assert entry["people"] == sum(counts)
+    assert entry["pictures"] == len(found)
+
+
+def test_the_people_of_a_split_are_those_of_its_pictures(crowded):
+    """What is masked is a crowd: poses found there are ignored."""
+    data, found = crowded
+    people = annotations.read_people(data, "train")
+    assert people.pictures == [picture.source for picture in found]
+    alone = people.take(np.flatnonzero(~people.crowd))
+    each = [person for picture in found for person in picture.counted]
+    assert alone.names == [person.name for person in each]
+    assert alone.area.tolist() == [person.area for person in each]
+    assert alone.track.tolist() == [person.track for person in each]
+    np.testing.assert_array_equal(
+        alone.joints,
+        np.stack([p.joints * (p.flags[:, None] > 0) for p in each]),
+    )
+    masked = people.take(np.flatnonzero(people.crowd))
+    assert len(masked) and not masked.flags.any()
+    for number, picture in enumerate(found):
+        mask = np.zeros((64, 80))
+        for x, y, width, height in masked.box[masked.picture == number].astype(
+            int
+        ):
+            mask[y : y + height, x : x + width] = 255
+        covered = ignore.decode(picture.ignore) if picture.ignore else mask
+        assert (mask >= covered).all()
+        rows = masked.picture == number
+        assert masked.area[rows].sum() == (covered > 0).sum()
+    assert data.protocols == ("oks",)
+
+
+def test_the_crowd_index_of_a_record_is_that_of_its_drawing(crowded):
+    data, found = crowded
+    people = annotations.read_people(data, "train")
+    for number, index in enumerate(crowd_indices(people)):
+        rows = np.flatnonzero((people.picture == number) & ~people.crowd)
+        assert (index > 0) <= (len(rows) > 1)
+        low = number % 12 / 10
+        assert low - 1e-6 <= index < low + 0.1 + 1e-6
+
+
+def as_it_is(picture):
+    return picture
+
+
+STRAIGHT = pipeline.augment.Augmentation(
+    rotation=0.0, zoom=0.0, flip_chance=0.0, color=0.0
+)
+TURNED = dataclasses.replace(
+    STRAIGHT, rotation=40.0, rotation_chance=1.0, zoom=0.3, flip_chance=0.5
+)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [STRAIGHT, TURNED], ids=["straight", "turned"]
+)
+def test_people_and_mask_move_with_the_picture(tmp_path, augmentation):
+    """Each joint is a green dot, what is ignored is red; of 48 x 80 pixels in
+    64 x 96."""
+    folder = tmp_path / "out"
+    size, stride = (48, 80), 4
+    dots = np.array([(14, 10), (40, 30), (66, 12)])
+    image, ignored = np.zeros((*size, 3), "uint8"), np.zeros(size, "uint8")
+    ignored[26:46, 56:76] = 255
+    image[ignored > 0] = 255, 0, 0
+    people = []
+    for track, dot in enumerate(dots):
+        cv2.circle(image, tuple(dot.tolist()), 3, (0, 255, 0), -1)
+        flags = np.zeros(16, int)
+        flags[[0, 5]] = (2, 0) if track else (0, 1)  # right and left ankle
+        joints = np.tile(dot, (16, 1))
+        person = records.Person(joints, flags, dot, 0.1, name=f"x#{track}")
+        people.append(crowds.Somebody(person, 9.0, (0, 0, 3, 3), track))
+    picture = crowds.to_picture(
+        crowds.Crowd(image, tuple(people), ignored, np.zeros((0, 0))), "x"
+    )
+    shards.save(
+        folder,
+        {"train": [picture] * 8},
+        as_it_is,
+        skeleton="mpii",
+        protocol="pckh",
+        workers=1,
+        **pictures.DESCRIPTION,
+    )
+    data = open_dataset(folder)
+    batches = pipeline.augmented(
+        data,
+        "train",
+        (64, 96),
+        8,
+        augmentation=augmentation,
+        mask_stride=stride,
+    )
+    batch = {k: v.numpy() for k, v in next(iter(batches)).items()}
+    assert batch["labels"].shape == (8, 4, 16, 4)
+    flips = np.linalg.det(batch["back"][:, :, :2]) < 0
+    assert flips.any() == (augmentation is TURNED) and not flips.all()
+    for image, labels, use, back, flipped in zip(
+        *(batch[k] for k in ("image", "labels", "use", "back")),
+        flips,
+        strict=True,
+    ):
+        assert not labels[0, :, 2].any()
+        places = []
+        for row in labels[1:]:
+            (joint,) = np.flatnonzero(row[:, 2])
+            point = row[joint, :2]
+            original = np.rint(back[:, :2] @ point + back[:, 2]).astype(int)
+            places.append(tuple(original.tolist()))
+            first = places[-1] == tuple(dots[0])
+            assert joint == (5 if first != flipped else 0)
+            assert row[joint, 2] == (1 if first else 2)
+            if ((point >= 2) & (point < (94, 62))).all():
+                x, y = np.rint(point).astype(int)
+                around = image[y - 1 : y + 2, x - 1 : x + 2].mean(axis=(0, 1))
+                assert around[1] > 150 > 100 > around[0]
+        assert sorted(places) == sorted(map(tuple, dots.tolist()))
+        red = (image[..., 0] > 128) & (image[..., 1] < 128)
+        cells = red.reshape(64 // stride, stride, 96 // stride, stride)
+        share = cells.mean(axis=(1, 3))
+        assert not use[share > 0.3].any()
+        assert use[share == 0].mean() > 0.95  # those that touch its border
+        assert (use == 0).any()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"train": 0, "val": 0}, "at least one picture"),
         ({"size": (40, 80)}, "sides must be at least 48"),
-        ({"people": (4, 2)}, "people must be from 1 to 100"),
+        ({"people": (4, 2)}, "people must be from 0 to 100"),
+        ({"people": (0, 0)}, "people must be from 0 to 100"),
+        ({"people": (0, 2), "clip": 2}, "people must be from 1 to 100"),
         ({"crowd_index": (0.5, 0.5)}, "crowd_index must be from 0"),
         ({"people": (1, 1), "crowd_index": (0.5, 1.0)}, "more than one person"),
         ({"unlabelled": 1.0}, "unlabelled must be from 0 to below 1"),

@@ -100,7 +100,10 @@ def test_a_record_is_a_picture_and_everybody_in_it(converted):
     assert described.whole_pictures and described.context is None
     counts = check.main(check.Config(folder))
     joints = {"visible": 1, "occluded": 1, "unlabelled": 32}
-    assert counts == {"val": {"people": 2, "joints": joints}}
+    assert counts == {
+        "val": {"people": 2, "pictures": 2, "most": 2, "joints": joints}
+    }
+    assert described.people("val") == 2 and described.most_people == 2
 
 
 def test_crowds_and_people_without_labels_are_ignored(converted):
@@ -307,7 +310,7 @@ def test_the_subset_of_coco_has_the_pictures_it_should(tmp_path):
     for split, people in (("train", 57), ("val", 46)):
         folder = SHARED / f"{split}2017"
         there = [p for p in folder.iterdir() if p.suffix == ".jpg"]
-        assert found["splits"][split]["people"] == len(there)
+        assert found["splits"][split]["pictures"] == len(there)
         whole = [
             records.parse(row, 17)
             for row in tf.data.TFRecordDataset(data.shards(split))

@@ -247,7 +247,7 @@ def random_places(rng, camera, count):
     while len(places) < count and len(free):
         places.append(free[0])
         free = free[np.hypot(*(free - free[0]).T) > ROOM]
-    return np.array(places) if len(places) == count else None
+    return np.reshape(places, (-1, 2)) if len(places) == count else None
 
 
 def distant_places(rng, camera, count):
