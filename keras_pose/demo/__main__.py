@@ -4,9 +4,9 @@
     python -m keras_pose.export --model runs/hsm/best.keras --web page
     python -m keras_pose.demo page
 
-Open the address that it prints, drop a photograph and draw a box. Only this
-computer can reach it, and no picture leaves the browser. Any web server can
-publish the folder: it needs no program behind it.
+Open the address that it prints, drop a picture and draw a box. Only this
+computer can reach it, it needs no network, and no picture leaves the browser.
+Any web server can publish the folder: it needs no program behind it.
 """
 
 import http.server
