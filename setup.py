@@ -22,6 +22,7 @@ setup(
         include=["keras_pose*", "reproductions*", "tfrecords*"]
     ),
     entry_points={"console_scripts": ["keras-pose = keras_pose.__main__:main"]},
+    package_data={"keras_pose.demo": ["index.html", "page.js"]},
     install_requires=[
         "tensorflow>=2.20,<2.23",
         "keras>=3.12,<4",

@@ -52,6 +52,7 @@ from keras_pose import (
 )
 from keras_pose.console import run
 from keras_pose.data.dataset import open_dataset
+from keras_pose.demo import page
 from keras_pose.models import model as models
 from keras_pose.people import MISSING_THRESHOLD
 
@@ -89,6 +90,11 @@ class Config:
     """Also write pose_int8.tflite, a quarter of the size: the network computes
     in 8-bit integers. The folder of a data set: people of train set the ranges,
     people of val judge."""
+    web: Path | None = None
+    """Folder for a page that finds joints in the browser (extra onnx); see
+    python -m keras_pose.demo --help."""
+    runtime: Path = page.NEXT_TO_IT
+    """For --web: the folder dist of npm's onnxruntime-web."""
     force: bool = False
     """Write files that differ from the model, too."""
     flip: bool = False
@@ -227,6 +233,31 @@ def quantise(locator, source, dataset, check):
     return _write(source.with_name(f"{NAME}_int8.tflite"), write, description)
 
 
+def write_page(locator, folder, runtime, check):
+    """Writes the folder of `keras_pose.demo`, atomically.
+
+    Args:
+        locator: a `portable.Locator` with maps.
+        folder: new, empty, or a page.
+        runtime: of `page.find_runtime`.
+        check: function of the .onnx file's path.
+    """
+    names = {*page.OWN, *runtime, SERVING, f"{NAME}.onnx"}
+    if folder.exists():
+        there = [each.name for each in folder.iterdir()]
+        if there and not names.issuperset(there):
+            raise ValueError(f"{folder} exists and is not a page")
+    description = _serving(locator, locator.model)
+    with files.whole(folder) as temporary:
+        temporary.mkdir()
+        path = temporary / f"{NAME}.onnx"
+        converters.to_onnx(locator, path, description)
+        check(path)
+        (temporary / SERVING).write_text(json.dumps(description))
+        page.copy(temporary, runtime)
+    return folder
+
+
 def _write(path, write, description):
     """Calls `write` with a temporary path; renames all files that it made."""
     with files.scratch(path.parent) as scratch, files.sentences(path):
@@ -245,6 +276,7 @@ def main(config):
     kinds = tuple(dict.fromkeys(config.format))
     others = [kind for kind in kinds if kind != "saved_model"]
     _check_settings(config, kinds, others)
+    runtime = page.find_runtime(config.runtime) if config.web else None
     dataset = open_dataset(config.int8) if config.int8 else None
     beside = "exported" if others else "saved_model"
     output = config.output or models.folder_of(config.model) / beside
@@ -261,7 +293,7 @@ def main(config):
             f"{dataset.folder} has {dataset.skeleton.name}"
         )
 
-    def check(path, half=False):
+    def check(path, half=False, locator=locator):
         locate = engines.open_model(path).locate
         try:
             apart, differ = agreement.compare(locate, locator, half)
@@ -294,6 +326,12 @@ def main(config):
             judge = _judge(locator, dataset, config.force)
             source = output / f"{NAME}.tflite"
             written.append(quantise(locator, source, dataset, judge))
+    if config.web:
+        shown = portable.Locator(model, **settings, maps=True)
+        write_page(
+            shown, config.web, runtime, lambda path: check(path, locator=shown)
+        )
+        print(f"{config.web}: python -m keras_pose.demo {config.web}")
     print(f"Written: {', '.join(map(str, written))}")
     print(f"Next: python -m keras_pose.predict --model {written[0]} photo.jpg")
     if kinds == ("saved_model",):
@@ -312,7 +350,7 @@ def _check_settings(config, kinds, others):
     """ValueError before the slow part."""
     if not kinds:
         raise ValueError("format must name one format or more, got none")
-    for kind in others:
+    for kind in others + ["onnx"] * bool(config.web):
         converters.need(kind)
     if config.half and not others:
         raise ValueError("--half is for litert, onnx and openvino")

@@ -24,6 +24,8 @@ class Locator:
         flip: average with the mirrored crops.
         decoding: one of `gaussians.DECODINGS`.
         missing_threshold: joints with a lower score are missing.
+        maps: also return heatmaps, where the model has some: maps (K, h, w),
+            and place (2, 3), the matrix from their cells to the photograph.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Locator:
         flip=False,
         decoding="quarter",
         missing_threshold=MISSING_THRESHOLD,
+        maps=False,
     ):
         need_tensorflow()
         choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
@@ -46,6 +49,7 @@ class Locator:
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold
+        self.maps = maps and isinstance(self.codec, codecs.Heatmaps)
         self.seen = self._look(first)
         self.later = [
             (heads.codec_of(stage), self._look(stage)) for stage in later
@@ -106,6 +110,14 @@ class Locator:
         back = sampling.place(box, shape, self.size)
         crop = sampling.sample(image, back, self.size, plain=True)
         found = self.find(image, crop[None], back[None], plain=True)
+        if self.maps:
+            size = found["maps"].shape[2:]
+            cells = tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+            ends = self.codec.to_pixels(cells, size)[None]
+            ends = geometry.move(ends, back[None], xp=tnp)[0]
+            first, right, low = tf.unstack(ends)
+            place = tf.stack([right - first, low - first, first], axis=1)
+            found["place"] = place[None]
         for name in ("joints", "scores"):
             found[name] = tf.where(good, found[name], float("nan"))
         return {name: value[0] for name, value in found.items()}
@@ -123,9 +135,8 @@ class Locator:
             dict of joints (N, K, 2) in pixels of the photographs, scores
             (N, K), missing (N, K) bool and, if the codec tells it, occluded.
         """
-        points, scores, occluded = self.codec.joints(
-            self.seen(crops), self.decoding
-        )
+        seen = self.seen(crops)
+        points, scores, occluded = self.codec.joints(seen, self.decoding)
         joints = geometry.move(points, matrices, xp=tnp)
         squares = self.size[0] * geometry.pixel_sides(matrices, xp=tnp)
         for codec, look in self.later:
@@ -136,9 +147,9 @@ class Locator:
                 self.size,
             )
             backs = tf.reshape(backs, (-1, codec.count, 2, 3))
-            seen = look(self._crop(image, backs, plain))
-            seen = tf.reshape(seen, (-1, codec.count, codec.count, 3))
-            joints, scores = codec.step(seen, joints, backs, sides)
+            steps = look(self._crop(image, backs, plain))
+            steps = tf.reshape(steps, (-1, codec.count, codec.count, 3))
+            joints, scores = codec.step(steps, joints, backs, sides)
         outputs = {
             "joints": joints,
             "scores": scores,
@@ -146,6 +157,9 @@ class Locator:
         }
         if occluded is not None:
             outputs["occluded"] = occluded
+        if self.maps:
+            maps = seen[..., : self.codec.count]
+            outputs["maps"] = tf.transpose(maps, (0, 3, 1, 2))
         return outputs
 
     def _crop(self, image, backs, plain):

@@ -28,7 +28,7 @@ HEIGHTS = (
     {"inference", "evaluation"},
     {"portable"},
     {"converters", "report", "serving"},
-    {"agreement", "engines"},
+    {"agreement", "demo", "engines"},
     {
         *("comparison", "conditional", "estimator", "evaluate", "export"),
         *("import_weights", "predict", "predict_video", "publish"),

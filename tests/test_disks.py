@@ -21,6 +21,8 @@ PREPARED = {
     ("keras_pose/training/callbacks.py", "_seal"),
     ("keras_pose/export.py", "export"),
     ("keras_pose/export.py", "_write"),
+    ("keras_pose/export.py", "write_page"),
+    ("keras_pose/demo/page.py", "copy"),
     ("keras_pose/converters.py", "to_litert"),
     ("keras_pose/report/charts.py", "svg"),
     ("keras_pose/inference/journal.py", "add"),
