@@ -90,12 +90,8 @@ def choose(words):
     if name in commands:
         return commands[name], words[count:]
     ends = {each.split()[-1]: each for each in commands}
-    close = difflib.get_close_matches(name, commands, 1)
-    close = close or [
-        ends[end]
-        for end in difflib.get_close_matches(name.split()[-1], ends, 1)
-    ]
-    hint = f", did you mean {close[0]}?" if close else ";"
+    close = difflib.get_close_matches(name.split()[-1], ends, 1)
+    hint = f", did you mean {ends[close[0]]}?" if close else ";"
     raise ValueError(
         f"there is no command {typed!r}{hint} keras-pose --help lists all"
     )

@@ -129,8 +129,9 @@ def main(config):
     skeleton = model.skeleton
     whole = sum(photo not in boxes for photo in photos)
     if whole and not config.box:
-        of = f" of {whole:,} photographs" if config.boxes else ""
-        print(f"No box{of}: the whole picture is used as the box.")
+        many = f"{whole:,} of {len(photos):,} photographs have no box"
+        missing = many if config.boxes else "No box"
+        print(f"{missing}: the whole picture is used as the box.")
     journal = journals.Journal(config) if several and config.json else None
     results = journal.read() if journal else {}
     done = sum(str(photo) in results for photo in photos)

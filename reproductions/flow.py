@@ -108,8 +108,8 @@ class Paper:
         print(f"Next: {words}")
         if config.data is None:
             print(
-                "These people are drawn: python -m tfrecords.mpii --help (or "
-                "lsp, coco, flic) converts photographs for --data"
+                "These people are drawn: python -m tfrecords.coco --help (or "
+                "csv, yolo, mpii, lsp, flic) converts photographs for --data"
             )
         return history
 
@@ -417,9 +417,10 @@ def finish(run, start="untrained", decoding="quarter"):
     folder.seal(output)
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
-        f"\n{table.columns[0]} of {results['counted']:,} people of {split} "
-        f"({results['people']:,} in all): {first.measures(before)['mean']:.3f} "
-        f"{start}, {results['trained']:.3f} trained.\n"
+        f"\n{table.columns[0]} of {results['counted']:,} {data.subjects} "
+        f"of {split} ({results['people']:,} in all): "
+        f"{first.measures(before)['mean']:.3f} {start}, "
+        f"{results['trained']:.3f} trained.\n"
         f"In {output}: {', '.join(written)}"
     )
     return results

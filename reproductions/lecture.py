@@ -142,6 +142,8 @@ class Config:
     """First seed of weights, order and augmentation."""
     preset: Literal["auto", "laptop", "paper"] = "auto"
     """laptop, paper (a GPU's), or auto: paper with a GPU."""
+    restart: bool = False
+    """Start over instead of resuming the runs in --output."""
     smoke: bool = False
     """Two steps each on a few synthetic people, to test that everything
     runs."""
@@ -177,6 +179,8 @@ def plan(config, people):
         "minutes"}}, as `PLAN` keeps it.
     """
     path = config.output / PLAN
+    if config.restart:
+        path.unlink(missing_ok=True)
     known = {"minutes": config.minutes, "people": people, "systems": {}}
     if path.is_file():
         kept = json.loads(path.read_text())
@@ -184,7 +188,7 @@ def plan(config, people):
             if kept[name] != known[name]:
                 raise ValueError(
                     f"{path} is of {kept[name]:g} {name}, not of "
-                    f"{known[name]:g}: choose another --output"
+                    f"{known[name]:g}: choose another --output or --restart"
                 )
         known = kept
     for name in config.systems:
@@ -212,6 +216,7 @@ def system_run(name, config, epochs=None):
         data=config.data,
         seed=config.seed,
         preset=config.preset,
+        restart=config.restart,
         smoke=config.smoke,
         callbacks=config.callbacks,
         epochs=epochs,

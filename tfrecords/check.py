@@ -56,7 +56,7 @@ def main(config):
     side, columns = WHOLE if data.whole_pictures else (TILE, COLUMNS)
     step = max(1, -(-total // max(1, config.people)))
     failures, tiles, counts, seen = [], [], {}, 0
-    with progress(total=total, unit=f" {data.unit}") as bar:
+    with progress(total=total, unit=f" {data.subjects}") as bar:
         for split, entry in splits.items():
             joints, people = np.zeros(3, int), []  # by flag, by picture
             earlier = len(failures)
@@ -93,7 +93,8 @@ def main(config):
         if path and files.checksum(path) != truth["sha256"]:
             failures.append(f"{path}: wrong checksum")
     for split, count in counts.items():
-        print(f"{split}: {dataset.describe_split(count)}")
+        text = dataset.describe_split(count, data.skeleton.kinds)
+        print(f"{split}: {text}")
     if tiles:
         path = config.output or config.data / "contact_sheet.png"
         drawing.save(drawing.sheet(tiles, columns), path)

@@ -94,7 +94,7 @@ def main(config):
                 sets[name], part, name, places[name]
             )
             tasks[split] += rows
-            line = f"{split}: {len(rows):,} people of {name}:{part}"
+            line = f"{split}: {len(rows):,} {skeleton.kinds} of {name}:{part}"
             if unlabelled:
                 line += f"; {unlabelled:,} left out, none of whose joints"
                 line += f" is in {skeleton.name}"

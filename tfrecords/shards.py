@@ -110,7 +110,6 @@ def save(
 
 def _save(output, tasks, make, description, workers, allow_missing):
     """`save`, once the folder is locked; completes the description."""
-    unit = dataset.unit_of(description)
     unfinished = output / UNFINISHED
     with files.sentences(unfinished):
         unfinished.mkdir(exist_ok=True)
@@ -123,19 +122,19 @@ def _save(output, tasks, make, description, workers, allow_missing):
         (unfinished / f"{split}-{index:05d}", _fingerprint(make, chunk), chunk)
         for (split, index), chunk in chunks.items()
     ]
-    joints = len(skeletons.find(description["skeleton"]).joints)
+    data = dataset.Dataset(output, description)
+    joints = len(data.skeleton.joints)
     write = partial(_write_shard, make=make, joints=joints)
     finished = partial(_finished, joints=joints)
-    written = dict(
-        zip(chunks, _run(jobs, write, finished, workers, unit), strict=True)
-    )
+    results = _run(jobs, write, finished, workers, data.subjects)
+    written = dict(zip(chunks, results, strict=True))
 
     lost = [line for shard in written.values() for line in shard["lost"]]
     _write_list(output / MISSING, lost)
     if lost and not allow_missing:
-        raise _refusal(lost, output, unit)
+        raise _refusal(lost, data)
     if not any(shard["records"] for shard in written.values()):
-        raise _refusal(lost, output, unit, hint="nothing is left to convert")
+        raise _refusal(lost, data, hint="nothing is left to convert")
     largest = max(shard["max_side"] for shard in written.values())
     max_side = description["max_side"] or largest
     if largest > max_side:
@@ -145,22 +144,22 @@ def _save(output, tasks, make, description, workers, allow_missing):
         )
     description |= {
         "max_side": max_side,
-        "splits": {split: _split(split, written, unit) for split in tasks},
+        "splits": {split: _split(split, written, data.unit) for split in tasks},
         "missing": len(lost),
     }
     _publish(output, written, description, joints)
-    _report(output, description, lost)
+    _report(data, lost)
     return description
 
 
-def _run(jobs, write, finished, workers, unit):
+def _run(jobs, write, finished, workers, subjects):
     """The results of all jobs, in order; finished shards are kept."""
     workers = workers or cores.count()
     done = {path: finished(path, mark) for path, mark, _ in jobs}
     todo = [job for job in jobs if done[job[0]] is None]
     with ExitStack() as stack:
         count = sum(len(chunk) for *_, chunk in jobs)
-        bar = console.progress(total=count, unit=f" {unit}")
+        bar = console.progress(total=count, unit=f" {subjects}")
         stack.enter_context(bar)
         bar.update(sum(len(chunk) for p, _, chunk in jobs if done[p]))
         if min(workers, len(todo)) <= 1:
@@ -357,7 +356,7 @@ def _write_list(path, lost):
         path.unlink(missing_ok=True)
 
 
-def _refusal(lost, output, unit, hint="put them there or pass --allow-missing"):
+def _refusal(lost, data, hint="put them there or pass --allow-missing"):
     """One error for everything that could not be converted."""
     missing = dict.fromkeys(what for kind, what in lost if kind == "missing")
     unusable = dict.fromkeys(what for kind, what in lost if kind != "missing")
@@ -367,18 +366,22 @@ def _refusal(lost, output, unit, hint="put them there or pass --allow-missing"):
         parts.append(f"{len(missing):,} images are missing, first {first}")
     if unusable:
         first = next(iter(unusable))
-        parts.append(f"{len(unusable):,} {unit} are unusable, first {first}")
+        count = f"{len(unusable):,} {data.subjects}"
+        parts.append(f"{count} are unusable, first {first}")
     kind = FileNotFoundError if missing else ValueError
-    return kind(f"{'; '.join(parts)}. {output / MISSING} lists all; {hint}.")
+    return kind(
+        f"{'; '.join(parts)}. {data.folder / MISSING} lists all; {hint}."
+    )
 
 
-def _report(output, description, lost):
-    for split, entry in description["splits"].items():
-        print(f"{split}: {dataset.describe_split(entry)}")
+def _report(data, lost):
+    for split, entry in data.description["splits"].items():
+        text = dataset.describe_split(entry, data.skeleton.kinds)
+        print(f"{split}: {text}")
     if lost:
         images = len({what for kind, what in lost if kind == "missing"})
         print(
-            f"left out {len(lost):,} {dataset.unit_of(description)}, "
-            f"{images:,} images are missing: {output / MISSING}"
+            f"left out {len(lost):,} {data.subjects}, "
+            f"{images:,} images are missing: {data.folder / MISSING}"
         )
-    print(f"next: python -m tfrecords.check --data {output}")
+    print(f"next: python -m tfrecords.check --data {data.folder}")

@@ -99,6 +99,11 @@ class Dataset:
         return unit_of(self.description)
 
     @property
+    def subjects(self) -> str:
+        """What to call its records: people, hands, pictures."""
+        return "pictures" if self.whole_pictures else self.skeleton.kinds
+
+    @property
     def most_people(self) -> int:
         """Most people in a whole picture of any split; 0: they are not whole.
 
@@ -146,7 +151,7 @@ class Dataset:
         entry = self.description["splits"][split]
         if not entry[self.unit]:
             raise ValueError(
-                f"{self.folder}: split {split!r} holds no {self.unit}"
+                f"{self.folder}: split {split!r} holds no {self.subjects}"
             )
         return entry
 
@@ -164,8 +169,10 @@ def open_dataset(folder) -> Dataset:
         is_folder = folder.is_dir()
         what = f"has no {DESCRIPTION}" if is_folder else "is not a folder"
         raise FileNotFoundError(
-            f"{folder} {what}. Make it with python -m tfrecords.mpii, lsp, "
-            "flic, coco, csv, yolo or synthetic (each answers --help)."
+            f"{folder} {what}. Make it with python -m tfrecords.coco, csv or "
+            "yolo (your own annotations), mpii, lsp, flic or coco (published "
+            "ones), synthetic (drawn people) or combine (several sets); each "
+            "answers --help."
         )
     description = untrusted.read_json(path)
     is_object = isinstance(description, dict)
@@ -274,14 +281,14 @@ OPTIONAL = {
 
 
 def unit_of(description):
-    """What a record is by dataset.json, for messages: people or pictures."""
+    """What a record is by dataset.json: people or pictures."""
     return "pictures" if description.get("whole_pictures") else "people"
 
 
-def describe_split(entry):
+def describe_split(entry, kinds):
     """Counts of a split as text: "2 pictures, 3 people, at most 2 in one;
-    joints: 5 visible, 1 occluded, 42 unlabelled"."""
-    text = f"{entry['people']:,} people"
+    joints: 5 visible, 1 occluded, 42 unlabelled"; `kinds` as of a skeleton."""
+    text = f"{entry['people']:,} {kinds}"
     if "pictures" in entry:
         text = f"{entry['pictures']:,} pictures, {text}"
         text += f", at most {entry['most']} in one"

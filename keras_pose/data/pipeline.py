@@ -145,8 +145,8 @@ def augmented(
     count = len(rows)
     if count < batch_size:
         raise ValueError(
-            f"{dataset.folder}: split {split!r} holds {count} {dataset.unit}, "
-            f"fewer than one batch of {batch_size}"
+            f"{dataset.folder}: split {split!r} holds {count} "
+            f"{dataset.subjects}, fewer than one batch of {batch_size}"
         )
     augmentation = augmentation or Augmentation()
 

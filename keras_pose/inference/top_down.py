@@ -110,8 +110,8 @@ def predict_people(
         for step in zooms
     ]
     joints, scores, kept, occluded, crops = [], [], [], [], []
-    title = f"predict {split}"
-    with console.progress(total=count, desc=title, unit=" people") as bar:
+    title, unit = f"predict {split}", f" {dataset.subjects}"
+    with console.progress(total=count, desc=title, unit=unit) as bar:
         for batch in zip(*views, strict=True):
             looks = [
                 look(model, images, flip, min(batch_size, count), flip_shift)

@@ -62,8 +62,8 @@ def _fit(model, run, extra, folder, stop):
     if config.train_people is not None:
         if config.train_people > people:
             raise ValueError(
-                f"train_people must be at most {people}, the {data.unit} of "
-                f"{data.folder}, got {config.train_people}"
+                f"train_people must be at most {people}, the "
+                f"{data.subjects} of {data.folder}, got {config.train_people}"
             )
         chosen = pipeline.choose(people, config.train_people)
         people = config.train_people
@@ -77,8 +77,9 @@ def _fit(model, run, extra, folder, stop):
     steps = SMOKE_STEPS if config.smoke else samples // config.batch_size
     if steps == 0:
         raise ValueError(
-            f"{data.folder}: {people} {data.unit} in split train do not fill "
-            f"one batch of {config.batch_size}: choose a smaller --batch-size"
+            f"{data.folder}: {people} {data.subjects} in split train do not "
+            f"fill one batch of {config.batch_size}: choose a smaller "
+            "--batch-size"
         )
     done, step = 0, 0
     if checkpoint:

@@ -70,6 +70,15 @@ def test_a_plan_is_kept_and_grows(tmp_path, seconds):
         lecture.plan(config, 99)
 
 
+def test_a_restart_forgets_the_plan_and_reaches_every_system(tmp_path, seconds):
+    config = config_of(tmp_path)
+    lecture.plan(config, 100)
+    again = replace(config, minutes=5, restart=True)
+    assert lecture.plan(again, 99)["HRNet"]["minutes"] > 0.5
+    assert seconds == ["hsm_loss", "hrnet"] * 2
+    assert lecture.system_run("HRNet", again)[1].restart
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -37,8 +37,9 @@ def convert(tmp_path, photograph):
     return make
 
 
-def test_rows_become_people(convert, tmp_path):
+def test_rows_become_people(convert, tmp_path, capsys):
     convert(f"{HEADER}\n{ROWS}\n", kind="cat")
+    assert "train: 3 cats; joints: 6 visible, 1 occ" in capsys.readouterr().out
     data = dataset.open_dataset(tmp_path / "out")
     assert data.skeleton.joints == ("nose", "left_ear", "right_ear")
     assert data.skeleton.kind == "cat"
