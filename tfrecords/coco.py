@@ -200,9 +200,10 @@ def main(config):
         title="COCO keypoints" if skeleton == COCO else None,
         sources=[*sources, config.boxes] if config.boxes else sources,
         unplaced=unplaced,
+        protocol=keypoints.protocol_of(config, skeleton),
         **pictures.settings(config.picture_pixels)
         if config.one_per_picture
-        else {},
+        else {"aspect": config.aspect},
     )
 
 

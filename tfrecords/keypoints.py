@@ -499,9 +499,8 @@ def save(config, skeleton, tasks, truths, folders, **description):
         config,
         tasks,
         skeleton=skeleton,
-        protocol=protocol_of(config, skeleton),
         truth=described,
-        **{"aspect": config.aspect} | description,
+        **description,
     )
     for split, content in packed.items():
         with files.whole(config.output / described[split]["file"]) as temporary:
@@ -571,4 +570,6 @@ def convert(config, skeleton, truths, folder, sources):
         folders,
         sources=sources,
         unplaced=unplaced,
+        protocol=protocol_of(config, skeleton),
+        aspect=config.aspect,
     )

@@ -18,6 +18,8 @@ from tfrecords import crops, keypoints
 
 ASPECT = 1.0
 """Width / height that the frame of a picture is fitted to."""
+COVERED = 0.53
+"""Share of a box that a person covers, as in CrowdPose's evaluation."""
 DESCRIPTION = {"aspect": ASPECT, "whole_pictures": True}
 """What dataset.json says of whole pictures."""
 
@@ -48,6 +50,10 @@ def make(task, pixels):
     if target != size or encoded is None:
         encoded = crops.encode(image, target)
     matrix = geometry.resize_matrix(size, target)
+    try:
+        mask = ignore_mask(ignored, size, target)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
     return records.Picture(
         encoded=encoded,
         size=target,
@@ -57,7 +63,7 @@ def make(task, pixels):
         ),
         source=source,
         matrix=geometry.invert(matrix),
-        ignore=ignore_mask(ignored, size, target),
+        ignore=mask,
     )
 
 
@@ -158,11 +164,17 @@ def box_shape(box):
     return [[x, y, right, y, right, low, x, low]]
 
 
+def box_area(box):
+    """Pixels that a person covers, by the box x, y, width, height."""
+    return COVERED * max(0, box[2]) * max(0, box[3])
+
+
 def tasks(truth, content, folder, skeleton):
     """The tasks of a split's photographs, those without people among them.
 
     Args:
-        truth: of the split, in COCO's form (`keypoints`).
+        truth: of the split, in COCO's form (`keypoints`). Annotations may have
+            track and head_size, images shapes that are ignored.
         content: the file of its annotations, whose `segmentation`s are drawn.
         folder: of the photographs.
         skeleton: the order of the joints.
@@ -175,13 +187,16 @@ def tasks(truth, content, folder, skeleton):
     }
     names = {row["id"]: row["file_name"] for row in truth["images"]}
     people = {image: [] for image in names}
-    ignored = {image: [] for image in names}
+    ignored = {row["id"]: [*row.get("ignored", ())] for row in truth["images"]}
     for row in truth["annotations"]:
         image = row["image_id"]
         if not row["iscrowd"] and keypoints.has_extent(row["bbox"]):
             name = f"{names[image]}#{row['id']}"
             person = keypoints.person_of(row, name, ASPECT)
-            people[image].append(replace(person, area=float(row["area"])))
+            known = {k: row[k] for k in ("track", "head_size") if k in row}
+            people[image].append(
+                replace(person, area=float(row["area"]), **known)
+            )
         if row["iscrowd"] or not any(row["keypoints"][2::3]):
             shape = shapes.get(row["id"]) or box_shape(row["bbox"])
             ignored[image].append(shape)

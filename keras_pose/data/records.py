@@ -259,8 +259,9 @@ def unusable(feature, joints):
         if len(values) not in (0, people):
             got = f"got {len(values)}"
             return f" must have {people} numbers in people/{name}, {got}"
-    if np.less(feature["people/area"].float_list.value, 0).any():
-        return ": people/area is negative"
+    area = feature["people/area"].float_list.value
+    if np.less(area, 0).any() or np.isinf(area).any():
+        return ": people/area is negative or infinite"
     mask = first(feature["image/ignore"].bytes_list.value)
     if mask and png_size(mask) != size:
         return f": image/ignore must be a PNG of {size}, got {png_size(mask)}"

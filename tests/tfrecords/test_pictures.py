@@ -238,6 +238,7 @@ def test_frames_and_tracks_come_back_beside_old_records():
             "3 numbers in people/area, got 4",
         ),
         ("people/area", [1.0, -2.0, 3.0], "people/area is negative"),
+        ("people/area", [1.0, 2.0, float("inf")], "negative or infinite"),
         ("people/track", [1], "3 numbers in people/track, got 1"),
         ("image/clip", [b"a", b"b"], "1 value in image/clip, got 2"),
         ("image/ignore", [b"not a PNG"], "a PNG of .90, 120., got None"),
