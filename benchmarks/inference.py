@@ -1,26 +1,34 @@
-"""Photograph to joints, one at a time: the SavedModel beside eager PyTorch.
+"""Photograph to joints, one at a time: exports beside eager PyTorch.
 
     python -m benchmarks.inference
     python -m benchmarks.inference --size 128 --filters 64
 
 All take the bytes of a JPEG and a box and return joints in pixels: reading,
 crop, normalisation, the same 2-stack hourglass with the same weights, and the
-quarter-cell decoding. The peer reads and crops with OpenCV. Each lives in a
-process of its own; they are called in turns, the others rest. TensorFlow splits
-every operation over the cores; the last peer is told not to.
+quarter-cell decoding. The peer reads and crops with OpenCV; LiteRT, ONNX
+Runtime and OpenVINO, where installed, read with OpenCV and crop inside. Each
+lives in a process of its own; they are called in turns, the others rest.
+TensorFlow splits every operation over the cores; one peer is told not to.
+
+In the end each file is opened by its runtime alone, in turns: size, and time
+from after the interpreter's start to the first joints (PyTorch: to the maps).
 """
 
+import importlib.util
 import os
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from benchmarks import machine, turns
-from keras_pose import export, geometry
+from benchmarks import machine, runtimes, turns
+from keras_pose import converters, export, geometry, portable
 from keras_pose.console import run
 
 PHOTOGRAPHS = {
@@ -32,6 +40,8 @@ PHOTOGRAPHS = {
 JOINTS = 16
 WARM = 3
 """Calls before the clock starts."""
+STARTS = 3
+"""Times that each runtime is started."""
 WEIGHTS = "weights.npz"
 
 
@@ -72,6 +82,7 @@ def torch_pose(config, folder):
     network = torch_hourglass.StackedHourglass(config.filters, JOINTS).eval()
     np.savez(
         folder / WEIGHTS,
+        sizes=[config.filters, JOINTS, config.size],
         **{
             f"{name}/{i}": weight
             for name, module in torch_hourglass.layers(network)
@@ -111,10 +122,9 @@ def torch_pose(config, folder):
     return pose
 
 
-def served_pose(config, folder):
-    """Exports the same network and returns (jpeg, box) -> joints."""
+def build_model(config, folder):
+    """The same network in Keras, with the same weights."""
     import keras
-    import tensorflow as tf
 
     from keras_pose.codecs import Heatmaps
     from keras_pose.models.heads import PoseMaps
@@ -129,6 +139,14 @@ def served_pose(config, folder):
             layer.set_weights(
                 [weights[f"{layer.name}/{i}"] for i in range(count)]
             )
+    return model
+
+
+def served_pose(config, folder):
+    """Exports the same network and returns (jpeg, box) -> joints."""
+    import tensorflow as tf
+
+    model = build_model(config, folder)
     exported = folder / f"saved_model-{os.getpid()}"
     export.export(model, exported)
     loaded = tf.saved_model.load(str(exported))
@@ -143,12 +161,86 @@ def served_pose(config, folder):
     return pose
 
 
+def converted_pose(kind, config, folder):
+    """`served_pose` of a file of another runtime."""
+    locator = portable.Locator(build_model(config, folder))
+    path = folder / f"pose{converters.SUFFIXES[kind]}"
+    converters.CONVERTERS[kind](locator, path, {})
+    locate = runtimes.OPEN[kind](str(path))
+
+    def pose(jpeg, box):
+        image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), cv2.IMREAD_COLOR)
+        return locate(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), box)
+
+    return pose
+
+
 PEERS = {
     "PyTorch": (torch_pose, {}),  # its weights are the others', too
     "SavedModel": (served_pose, {}),
     "SavedModel, not split": (served_pose, {"TF_NUM_INTRAOP_THREADS": "1"}),
 }
 """What makes (jpeg, box) -> joints, and in which environment."""
+TITLES = {"litert": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+def find_peers():
+    """PEERS, and those of the runtimes that are installed."""
+    peers = dict(PEERS)
+    for kind, title in TITLES.items():
+        absent = [
+            name
+            for name in sorted(converters.NEEDED[kind])
+            if importlib.util.find_spec(name) is None
+        ]
+        if absent:
+            print(f"{title} is left out: {', '.join(absent)} not installed")
+        else:
+            peers[title] = (partial(converted_pose, kind), {})
+    return peers
+
+
+def measure_starts(folder, titles):
+    """Table of the files' sizes and their runtimes' start-up."""
+    places = {
+        "PyTorch": ("torch", WEIGHTS),
+        "SavedModel": ("saved_model", "saved_model-*"),
+    }
+    for kind, title in TITLES.items():
+        places[title] = (kind, f"pose{converters.SUFFIXES[kind]}")
+    chosen = {
+        title: (kind, next(folder.glob(pattern)))
+        for title, (kind, pattern) in places.items()
+        if title in titles
+    }
+    found = {title: [] for title in chosen}
+    for _ in range(STARTS):
+        for title, (kind, path) in chosen.items():
+            command = [sys.executable, "-m", "benchmarks.runtimes", kind]
+            done = subprocess.run(
+                [*command, str(path)],
+                check=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            found[title].append([float(x) for x in done.stdout.split()[-2:]])
+    table = pd.DataFrame(
+        {title: np.median(times, axis=0) for title, times in found.items()},
+        index=["start s", "start CPU s"],
+    ).T
+    ratios = table / table.loc["PyTorch"]
+    table = table.join(ratios.add_suffix(" to PyTorch's"))
+    table["MB"] = [_megabytes(path) for _, path in chosen.values()]
+    return table
+
+
+def _megabytes(path):
+    """Of a folder, or of a file and an OpenVINO file's weights beside it."""
+    files = [path, *path.rglob("*")]
+    if path.suffix == ".xml":
+        files.append(path.with_suffix(".bin"))
+    return sum(each.stat().st_size for each in files if each.is_file()) / 1e6
 
 
 def serve(make, settings, config, folder, connection):
@@ -167,17 +259,23 @@ def serve(make, settings, config, folder, connection):
 
 
 def main(config):
-    """Prints a row per photograph."""
+    """Prints a row per photograph, and the start-up."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     print(machine.describe())
     print(f"2-stack hourglass, {config.filters} features, input {config.size}")
     with tempfile.TemporaryDirectory() as folder:
         peers = {}
-        for name, (make, settings) in PEERS.items():
+        for name, (make, settings) in find_peers().items():
             peers[name] = turns.start(
                 serve, make, settings, config, Path(folder)
             )
             peers[name].recv()  # it is ready
+        print(measure_calls(config, peers).round(2).to_string())
+        print(measure_starts(Path(folder), peers).round(2).to_string())
+
+
+def measure_calls(config, peers):
+    """Table of a row for each photograph and peer."""
     rows = {}
     for title, shape in PHOTOGRAPHS.items():
         jpeg, box = draw_photograph(*shape), box_in(*shape)
@@ -201,7 +299,7 @@ def main(config):
             name: np.median(np.abs(f).max(axis=1)) for name, f in far.items()
         }
         rows[title] = times
-    print(pd.concat(rows).round(2).to_string())
+    return pd.concat(rows)
 
 
 if __name__ == "__main__":

@@ -300,11 +300,15 @@ def main(config):
         except ValueError as error:
             _doubt(f"{path.name} finds other joints: {error}", config.force)
         else:
+            near = (
+                f"{agreement.HALF_SAME:.0%} of the box"
+                if half
+                else f"{agreement.SAME:g} pixels"
+            )
             print(
                 f"{path.name}: joints of drawn people as of the model, "
-                f"{100 * (1 - differ):.1f} % within "
-                f"{agreement.HALF_SAME if half else agreement.SAME:g} pixels, "
-                f"all within {apart:.4f}"
+                f"{100 * (1 - differ):.1f} % within {near}, all within "
+                f"{apart:.4f} pixels"
             )
 
     written = []
