@@ -356,6 +356,8 @@ def _dots(epochs):
 
 def _title(metric):
     """A metric's name in a title: "PCKh"."""
+    if metric == "fit":
+        return "Fit of maps and fields"
     return metric.upper().replace("PCKH", "PCKh").replace("_", " ")
 
 
