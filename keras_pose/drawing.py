@@ -110,10 +110,11 @@ def draw_people(image, joints, skeleton, flags=None):
     return image
 
 
-def draw_poses(image, poses, skeleton):
+def draw_poses(image, poses, skeleton, by_person=False):
     """Draws all `people.Poses` of a picture (H, W, 3) uint8 RGB.
 
-    Missing and occluded joints are hollow. A picture with a side of more than
+    The colours are those of the sides, or of each person. Missing and occluded
+    joints are hollow. A picture with a side of more than
     LARGEST pixels is drawn smaller.
     """
     joints, size = poses.joints, image.shape[:2]
@@ -121,10 +122,14 @@ def draw_poses(image, poses, skeleton):
     if target != size:
         image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
         joints = geometry.move(joints, geometry.resize_matrix(size, target))
-    for row, points in enumerate(joints):
+    flags = np.full(joints.shape[:2], 2)
+    for row in range(len(joints)):
         doubted = np.any([*poses.doubts(row).values()], axis=0)
-        flags = np.where(doubted, 1, 2)
-        image = draw_skeleton(image, points, skeleton, flags)
+        flags[row] = np.where(doubted, 1, 2)
+    if by_person:
+        return draw_people(image, joints, skeleton, flags)
+    for points, own in zip(joints, flags, strict=True):
+        image = draw_skeleton(image, points, skeleton, own)
     return image
 
 

@@ -1,5 +1,6 @@
 """Bottom-up inference: everybody in whole pictures, without boxes."""
 
+import cv2
 import numpy as np
 from keras import ops
 
@@ -98,6 +99,42 @@ def poses_of(codec, seen, matrices, pictures):
     chosen = picture, row
     numbers = np.asarray(pictures)[picture]
     return joints[chosen], scores[chosen], total[chosen], numbers
+
+
+def find(model, image, flip=False):
+    """Everybody in a photograph, which is scaled into the network's input.
+
+    Args:
+        model: ends in `PoseMaps` of `codecs.Fields`.
+        image: (H, W, 3) uint8, RGB, upright.
+        flip: average with the mirrored picture.
+
+    Returns:
+        `people.Poses` in pixels of the photograph, as of `predict_pictures`.
+    """
+    size = model.input_shape[1:3]
+    fitted, matrix = _fit(image, size)
+    seen = look(model, fitted[None], flip, 1)
+    return _poses(*poses_of(codec_of(model), seen, matrix[None], [0]))
+
+
+def _fit(image, size):
+    """A picture in the middle of one of `size` (height, width), beside black;
+    and the matrix (2, 3) from its pixels to those of the picture."""
+    zoom = min(side / own for side, own in zip(size, image.shape, strict=False))
+    target = tuple(
+        min(side, max(1, round(own * zoom)))
+        for side, own in zip(size, image.shape, strict=False)
+    )
+    method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    top, left = ((s - t) // 2 for s, t in zip(size, target, strict=True))
+    fitted = np.zeros((*size, 3), "uint8")
+    inside = fitted[top : top + target[0], left : left + target[1]]
+    inside[:] = cv2.resize(image, target[::-1], interpolation=method)
+    matrix = geometry.resize_matrix(target, image.shape[:2])
+    return fitted, geometry.compose(
+        matrix, np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
+    )
 
 
 def _poses(joints, scores, score, picture):
