@@ -1,7 +1,7 @@
 """OpenPose: confidence maps and part affinity fields, grouped into people.
 
-Z. Cao, T. Simon, S.-E. Wei, Y. Sheikh, "Realtime Multi-Person 2D Pose
-Estimation using Part Affinity Fields", CVPR 2017,
+Z. Cao, T. Simon, S.-E. Wei, Y. Sheikh,
+"Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields", CVPR 2017
 https://arxiv.org/abs/1611.08050. Code by the authors (Caffe):
 https://github.com/ZheC/Realtime_Multi-Person_Pose_Estimation
 

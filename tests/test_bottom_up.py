@@ -28,8 +28,7 @@ CODEC = Fields(MPII, stride=4, sigma=1.75, width=2.0, people=5)
 
 @keras.saving.register_keras_serializable("keras_pose_tests")
 class Rendered(layers.Layer):
-    """Gives the same maps for every picture; mirrored for a mirrored one, which
-    is brighter on the other side."""
+    """Gives the same maps for every picture."""
 
     def build(self, shape):
         shape = SIZE[0] // 4, SIZE[1] // 4, CODEC.channels

@@ -356,8 +356,6 @@ def _dots(epochs):
 
 def _title(metric):
     """A metric's name in a title: "PCKh"."""
-    if metric == "fit":
-        return "Fit of maps and fields"
     return metric.upper().replace("PCKH", "PCKh").replace("_", " ")
 
 
