@@ -14,6 +14,11 @@ from keras_pose.skeletons import side
 
 LEFT, RIGHT, MIDDLE = (255, 138, 41), (64, 168, 255), (243, 240, 228)
 """RGB of the person's own left, right and middle; colour-blind safe."""
+PEOPLE = (
+    *((255, 138, 41), (64, 168, 255), (72, 200, 120), (240, 90, 170)),
+    *((250, 220, 70), (160, 120, 255), (0, 205, 205), (200, 140, 90)),
+)
+"""RGB of the people in a picture with several, in turn."""
 OUTLINE = (18, 20, 24)
 WRONG = (235, 50, 75)
 IGNORED = (150, 60, 220)
@@ -31,7 +36,7 @@ def colors(skeleton):
     return np.array([sides[side(joint)] for joint in skeleton.joints], "uint8")
 
 
-def draw_skeleton(image, joints, skeleton, flags=None):
+def draw_skeleton(image, joints, skeleton, flags=None, color=None):
     """A copy of the picture with limbs and joints coloured by side.
 
     Line widths scale with the person, so photographs and crops look alike.
@@ -42,6 +47,7 @@ def draw_skeleton(image, joints, skeleton, flags=None):
         skeleton: names the joints.
         flags: (K,) 0 is not drawn, 1 (occluded or missing) is hollow with thin
             limbs, 2 is filled. None fills all.
+        color: RGB of all limbs and joints instead.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -64,6 +70,7 @@ def draw_skeleton(image, joints, skeleton, flags=None):
     shifted = np.clip(np.nan_to_num(joints), -limit, limit) * 2**SUBPIXEL_BITS
     points = [tuple(map(int, point)) for point in shifted.round()]
     paint = colors(skeleton).tolist()
+    paint = [color] * len(paint) if color else paint
     options = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
     limbs = [(a, b) for a, b in skeleton.limb_indices if shown[a] and shown[b]]
     for under in (True, False):
@@ -87,10 +94,27 @@ def draw_skeleton(image, joints, skeleton, flags=None):
     return drawn
 
 
-def draw_poses(image, poses, skeleton):
+def draw_people(image, joints, skeleton, flags=None):
+    """A copy of the picture with people, each in a colour.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        joints: (N, K, 2) x, y; NaN is not drawn.
+        skeleton: names the joints.
+        flags: (N, K), see `draw_skeleton`.
+    """
+    for number, points in enumerate(joints):
+        color = PEOPLE[number % len(PEOPLE)]
+        own = None if flags is None else flags[number]
+        image = draw_skeleton(image, points, skeleton, own, color)
+    return image
+
+
+def draw_poses(image, poses, skeleton, by_person=False):
     """Draws all `people.Poses` of a picture (H, W, 3) uint8 RGB.
 
-    Missing and occluded joints are hollow. A picture with a side of more than
+    The colours are those of the sides, or of each person. Missing and occluded
+    joints are hollow. A picture with a side of more than
     LARGEST pixels is drawn smaller.
     """
     joints, size = poses.joints, image.shape[:2]
@@ -98,10 +122,14 @@ def draw_poses(image, poses, skeleton):
     if target != size:
         image = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
         joints = geometry.move(joints, geometry.resize_matrix(size, target))
-    for row, points in enumerate(joints):
+    flags = np.full(joints.shape[:2], 2)
+    for row in range(len(joints)):
         doubted = np.any([*poses.doubts(row).values()], axis=0)
-        flags = np.where(doubted, 1, 2)
-        image = draw_skeleton(image, points, skeleton, flags)
+        flags[row] = np.where(doubted, 1, 2)
+    if by_person:
+        return draw_people(image, joints, skeleton, flags)
+    for points, own in zip(joints, flags, strict=True):
+        image = draw_skeleton(image, points, skeleton, own)
     return image
 
 

@@ -7,6 +7,7 @@ which need the extras of these names.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -15,7 +16,9 @@ import tensorflow as tf
 
 from keras_pose import provenance, serving, skeletons, untrusted
 from keras_pose.converters import KEY, need
+from keras_pose.inference import bottom_up
 from keras_pose.models import model as models
+from keras_pose.models.heads import codec_of
 from keras_pose.skeletons import Skeleton
 
 
@@ -35,6 +38,9 @@ class Engine:
     skeleton: Skeleton
     provenance: dict
     """What is known of the model, see `keras_pose.provenance`."""
+    find: Callable | None = None
+    """image (H, W, 3) -> `people.Poses` of everybody: the only function of a
+    model that needs no boxes."""
 
 
 def open_model(model, flip=False):
@@ -60,6 +66,15 @@ def open_model(model, flip=False):
 
 
 def _serve(model, flip):
+    codec = codec_of(model)
+    if codec.finds_everybody:
+        return Engine(
+            None,
+            None,
+            codec.skeleton,
+            provenance.of(model),
+            partial(bottom_up.find, model, flip=flip),
+        )
     server = serving.Server(model, flip=flip)
     # A bound method of a tf.function does not keep the server alive.
     return Engine(

@@ -30,6 +30,8 @@ PIXELS = 2**25
 class Estimator:
     """Finds the joints of people in boxes, with a model that is built once.
 
+    A model that finds everybody needs no boxes.
+
     Args:
         model: path of a .keras file, of the folder of a published model or of
             an export (a SavedModel, .tflite, .onnx or .xml); hf://user/model;
@@ -39,6 +41,7 @@ class Estimator:
     Attributes:
         skeleton: the `skeletons.Skeleton`, whose `joints` are their names.
         provenance: what is known of the model, see `keras_pose.provenance`.
+        finds_everybody: whether it takes no boxes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -49,6 +52,7 @@ class Estimator:
         self.engine = engines.open_model(model, flip)
         self.skeleton = self.engine.skeleton
         self.provenance = self.engine.provenance
+        self.finds_everybody = self.engine.find is not None
 
     def predict_photo(self, photo, boxes=None):
         """Finds the joints of people in a photograph.
@@ -58,11 +62,12 @@ class Estimator:
                 applied; its bytes; or upright pixels (H, W, 3) uint8 RGB.
             boxes: (N, 4) x, y, width, height in pixels of the upright
                 photograph, or (N, 5) with the detector's score of each box.
-                None: one person, who fills the picture.
+                None: one person, who fills the picture; or everybody.
 
         Returns:
             `people.Poses` of the N people: joints (N, K, 2) x, y in pixels,
-            (0, 0) being the centre of the first pixel; scores (N, K); missing
+            (0, 0) being the centre of the first pixel, NaN for those that a
+            model that finds everybody has not found; scores (N, K); missing
             (N, K) bool; score (N,) of each person; box (N, 4); and occluded
             (N, K) bool if the model predicts it, else None.
 
@@ -85,6 +90,12 @@ class Estimator:
 
     def locate(self, image, boxes=None, path="the photograph"):
         """`predict_photo` of upright pixels; `path` is what errors name."""
+        if self.finds_everybody:
+            if boxes is not None:
+                raise ValueError(
+                    f"{path}: the model finds everybody and takes no boxes"
+                )
+            return self.engine.find(image)
         rows = check_boxes(boxes, image.shape[:2], path)
         parts = []
         for start in range(0, len(rows), BATCH):
@@ -102,6 +113,13 @@ class Estimator:
         Returns:
             list of the `people.Poses` in each picture.
         """
+        if self.finds_everybody:
+            return [
+                self.locate(image, some, f"picture {number}")
+                for number, (image, some) in enumerate(
+                    zip(images, boxes, strict=True)
+                )
+            ]
         rows = [
             check_boxes(some, image.shape[:2], f"picture {number}")
             for number, (image, some) in enumerate(

@@ -13,7 +13,7 @@ only the predictions are written.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +24,9 @@ from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluation import formats
-from keras_pose.inference import suppress, top_down
+from keras_pose.inference import bottom_up, suppress
 from keras_pose.models import model as models
+from keras_pose.models.heads import codec_of
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together (LSP: MSSH's tables 2 and 3)."""
@@ -115,8 +116,20 @@ def describe_occlusion(occluded, flags):
     return f"{text}; balanced {balanced} % (a guess: 50 %)."
 
 
-def protocols_of(dataset, split, asked=None):
-    """Names of a split's protocols: the one asked for, or its own."""
+def protocols_of(dataset, split, asked=None, everybody=False):
+    """Names of a split's protocols: the one asked for, or its own; of people
+    that were found without boxes, OKS alone.
+
+    Raises:
+        ValueError: an unknown protocol, or one that needs to know who is whom.
+    """
+    if everybody:
+        if asked not in (None, "oks"):
+            raise ValueError(
+                "a model that finds everybody is scored by --protocol oks, got "
+                f"{asked}: nothing says whose pose is whose"
+            )
+        return ("oks",)
     names = BENCHMARKS.get(asked, (asked,)) if asked else dataset.protocols
     for name in names:
         metrics.find(name)
@@ -140,7 +153,7 @@ def score(poses, people, skeleton, protocols):
     scored = {}
     for name in protocols:
         chosen, kept = metrics.find(name), poses
-        if chosen.suppresses:
+        if chosen.suppresses and poses.area is not None:  # with boxes
             kept = suppress.suppress_poses(poses, skeleton)
         scored[name] = chosen.table(kept, people, skeleton), kept
     return scored
@@ -171,7 +184,7 @@ def save(folder, scored, poses, people, skeleton, notes=None):
         names of the tables' files.
     """
     tables, remaining = {}, poses
-    if not scored and (poses.person < 0).all():
+    if not scored and (poses.person < 0).all() and poses.area is not None:
         remaining = suppress.suppress_poses(poses, skeleton)
     for name, (table, kept) in scored.items():
         tables[f"table-{name}.csv" if tables else "table.csv"] = table
@@ -195,6 +208,10 @@ def main(config):
         protocols = ()
     thresholds = _thresholds(config, skeleton)
     model = models.load_model(config.model, config.part)
+    if codec_of(model).finds_everybody:
+        own = protocols_of(dataset, config.split, config.protocol, True)
+        protocols = own if protocols else ()
+        _check_pictures(config)
     for name in protocols:  # fails before the slow part
         metrics.find(name).countable(people, skeleton)
     settings = {
@@ -209,7 +226,7 @@ def main(config):
             model, dataset, config.split, thresholds, **settings
         )
     else:
-        poses = top_down.predict_people(
+        poses = bottom_up.predict(
             model, dataset, config.split, scales=config.scales, **settings
         )
     scored = score(poses, people, skeleton, protocols)
@@ -241,6 +258,17 @@ def main(config):
         following = f"keras_pose.predict --model {config.model} photo.jpg"
     print(f"Next: python -m {following}")
     return {name: table for name, (table, _) in scored.items()}
+
+
+def _check_pictures(config):
+    """ValueError for settings that need a person's box."""
+    default = {field.name: field.default for field in fields(config)}
+    for name in ("scales", "conditional", "flip_shift", "decoding"):
+        if getattr(config, name) != default[name]:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for the person in a box: "
+                f"{config.model} finds everybody in a picture"
+            )
 
 
 def _flip_shift(config):

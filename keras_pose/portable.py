@@ -46,6 +46,11 @@ class Locator:
         first, *later = cascade.stages_of(model)
         self.codec, self.result = map(heads.codec_of, (first, model))
         self.skeleton = self.codec.skeleton
+        if self.codec.finds_everybody:
+            raise ValueError(
+                f"{model.name} finds everybody in a picture: such a model has "
+                "no export yet; predict with the .keras file"
+            )
         self.flip = flip
         self.decoding = decoding
         self.missing_threshold = missing_threshold

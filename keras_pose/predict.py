@@ -11,7 +11,8 @@ The model is a .keras file, the folder of a published model or of an export, or
 hf://user/model. Photographs are files, folders, patterns ("*.jpg") or .txt
 files with a path per line. --box is the person's box: x, y, width, height in
 pixels; --boxes a file of boxes, also of several people per photograph. Without
-a box the whole picture is taken, which works where one person fills it. The
+a box the whole picture is taken, which works where one person fills it; a model
+that finds everybody (OpenPose) takes whole pictures alone, without boxes. The
 EXIF orientation is applied, as in every viewer, and coordinates are those of
 the upright picture, from the centre of its first pixel.
 
@@ -80,6 +81,10 @@ def _open_model(config):
     """The `Estimator` of the settings, and what a file of predictions says of
     it; prints a warning, if there is one."""
     model = estimator.Estimator(config.model, config.flip)
+    if model.finds_everybody and (config.box or config.boxes):
+        raise ValueError(
+            f"{config.model} finds everybody: leave out --box and --boxes"
+        )
     notes = provenance.notes(model.provenance)
     if "warning" in notes:
         print(f"Note: {notes['warning']}.")
@@ -128,7 +133,7 @@ def main(config):
     model, notes = _open_model(config)
     skeleton = model.skeleton
     whole = sum(photo not in boxes for photo in photos)
-    if whole and not config.box:
+    if whole and not config.box and not model.finds_everybody:
         many = f"{whole:,} of {len(photos):,} photographs have no box"
         missing = many if config.boxes else "No box"
         print(f"{missing}: the whole picture is used as the box.")
@@ -154,7 +159,8 @@ def main(config):
             continue
         everyone.append(poses)
         if target:
-            drawn = drawing.draw_poses(image, poses, skeleton)
+            each = model.finds_everybody  # a colour for each person
+            drawn = drawing.draw_poses(image, poses, skeleton, each)
             drawing.save(drawn, target)
             if drawn.shape != image.shape:
                 height, width = drawn.shape[:2]
@@ -172,7 +178,7 @@ def main(config):
         )
     poses = join(everyone) if everyone else None
     if not several:
-        print(table(poses, skeleton))
+        print(table(poses, skeleton) or "Nobody is found.")
     return poses
 
 
@@ -200,7 +206,7 @@ def _predict_video(config):
         estimator.check_boxes(rows, video.size, where)
     estimator.check_boxes(config.box and boxes, video.size, config.video)
     model, notes = _open_model(config)
-    if boxes is None:
+    if boxes is None and not model.finds_everybody:
         print("No box: the whole picture is used as the box.")
     if output and not video.rate:
         print(

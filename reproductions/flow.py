@@ -19,15 +19,16 @@ from keras_pose.comparison import describe as describe_comparison
 from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
-from keras_pose.inference.top_down import predict_people
+from keras_pose.inference.bottom_up import predict
 from keras_pose.models import cascade, macs, weights
 from keras_pose.models import model as models
 from keras_pose.report import charts
 from keras_pose.report.write import write_report
 from keras_pose.training import folder, stages
-from tfrecords import synthetic
+from tfrecords import crowds, synthetic
 
 DRAWN = Path("runs") / "data" / "synthetic"
+CROWDS = DRAWN.with_name("crowds")
 """Where the embedded default data is kept for the next run."""
 EVALUATED = "python -m keras_pose.evaluate --model {model} --data {data} --flip"
 """What follows a run: with flip, as papers test."""
@@ -38,15 +39,24 @@ WARM, TIMED = 2, 10
 SMOKE = {"train": 32, "val": 16, "test": 0}
 
 
-def open_data(folder, smoke=False):
-    """The named records, or the embedded default: people drawn on the spot."""
+def open_data(folder, smoke=False, whole=False):
+    """The named records, or the embedded default: people drawn on the spot,
+    whole pictures of them or one by one.
+
+    Raises:
+        ValueError: records of the other kind.
+    """
     if folder is None:
-        folder = DRAWN.with_name("smoke") if smoke else DRAWN
+        folder, draw = (CROWDS, crowds) if whole else (DRAWN, synthetic)
+        if smoke:
+            folder = folder.with_name("smoke-crowds" if whole else "smoke")
         if not (folder / DESCRIPTION).is_file():
             print(f"No --data: drawing people into {folder}")
             counts = SMOKE if smoke else {}
-            synthetic.main(synthetic.Config(str(folder), **counts))
-    return open_dataset(folder)
+            draw.main(draw.Config(str(folder), **counts))
+    data = open_dataset(folder)
+    data.check_pictures(whole)
+    return data
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class Paper:
     """How its maps become points in tables and exports."""
     chart: Callable | None = None
     """(config, table of a comparison) -> a figure of its claim, or None."""
+    finds_everybody: bool = False
+    """Whether it needs records of whole pictures, and no boxes."""
     draw: Callable | None = None
     """`training.Run` -> None: writes pictures into the folder of the best
     network; the last run's, once it is trained."""
@@ -130,7 +142,7 @@ class Paper:
         policy = "mixed_float16" if config.mixed_precision else "float32"
         keras.mixed_precision.set_global_policy(policy)
         runtime.prepare(config.seed, config.image_size)
-        data = open_data(config.data, config.smoke)
+        data = self.open_data(config)
         if self.check:
             self.check(config, data)
         title = self.doc.splitlines()[0].rstrip(".")
@@ -139,19 +151,27 @@ class Paper:
             config,
             origin,
             data,
-            score_name(data),
+            "fit" if self.finds_everybody else score_name(data),
             read_weights=weights.read,
         )
+
+    def open_data(self, config):
+        """The records of a run: `open_data` of its kind."""
+        return open_data(config.data, config.smoke, self.finds_everybody)
 
     def compiled(self, run):
         """The model of a `Run`, and the callbacks that `watch` wants."""
         config, data = run.config, run.data
         model = self.build_model(config, data.skeleton)
         loss = self.build_loss(config, model)
-        scores = [
-            metrics.PosePCK(model.codec, data.protocol, name=run.metric),
-            metrics.PeakHeight(model.codec),
-        ]
+        if self.finds_everybody:
+            check_room(data, model.codec)
+            scores = [metrics.FieldsFit(model.codec, name=run.metric)]
+        else:
+            scores = [
+                metrics.PosePCK(model.codec, data.protocol, name=run.metric),
+                metrics.PeakHeight(model.codec),
+            ]
         more, callbacks = [], []
         if self.watch:
             more, callbacks = self.watch(config, model, loss)
@@ -246,7 +266,7 @@ class Paper:
             for variant, settings in variants.items()
         }
         runs = train_all(plans, output, seeds)
-        data = open_data(config.data, config.smoke)
+        data = self.open_data(config)
         tables = Path(tables or output)
         table = compare(runs, data, held_out(data), tables, score_name(data))
         if self.costs:
@@ -342,6 +362,15 @@ def train_all(plans, output, seeds):
     return runs
 
 
+def check_room(data, codec):
+    """ValueError if a picture has more people than a codec finds."""
+    if data.most_people > codec.people:
+        raise ValueError(
+            f"{data.folder} has pictures with {data.most_people} people: "
+            f"people must be at least {data.most_people}, got {codec.people}"
+        )
+
+
 def score_name(data):
     """What the data set's score is called in logs and curves."""
     return "pckh" if data.protocol.startswith("pckh") else "pck"
@@ -373,9 +402,14 @@ def finish(run, start="untrained", decoding="quarter"):
     settings["decoding"] = decoding
     untrained, best = output / folder.UNTRAINED, output / folder.BEST
     model = models.load_whole(untrained)
-    first = metrics.find(data.protocol)
+    everybody = model.codec.finds_everybody
+    protocols = data.protocols
+    if everybody:
+        protocols = evaluate.protocols_of(data, split, everybody=True)
+    main = "AP" if everybody else "mean"
+    first = metrics.find(protocols[0])
     before = first.table(
-        predict_people(model, data, **settings), people, data.skeleton
+        predict(model, data, **settings), people, data.skeleton
     )
     # To build and to trace a network takes as long as 500 people.
     if models.same_network(untrained, best):
@@ -383,31 +417,38 @@ def finish(run, start="untrained", decoding="quarter"):
         model.provenance = provenance.read(best)
     else:
         model = models.load_whole(best)
-    poses = predict_people(model, data, **settings)
-    scored = evaluate.score(poses, people, data.skeleton, data.protocols)
+    poses = predict(model, data, **settings)
+    scored = evaluate.score(poses, people, data.skeleton, protocols)
     notes = provenance.notes(provenance.of(model), data.is_drawn)
     evaluate.save(output, scored, poses, people, data.skeleton, notes)
-    table, _ = scored[data.protocol]
+    table, _ = scored[protocols[0]]
+    counted = first.countable(people, data.skeleton).any(axis=1).sum()
+    if not everybody:
+        counted = table["people"].iloc[-1]
     results = {
         "split": split,
         "chosen_on": "val",
-        "people": len(poses),
-        "counted": int(table["people"].iloc[-1]),
-        "protocol": data.protocol,
-        start.replace(" ", "_"): round(first.measures(before)["mean"], 4),
-        "trained": round(first.measures(table)["mean"], 4),
+        "people": len(people) if everybody else len(poses),
+        "counted": int(counted),
+        "protocol": protocols[0],
+        start.replace(" ", "_"): round(first.measures(before)[main], 4),
+        "trained": round(first.measures(table)[main], 4),
     }
+    if everybody:
+        results |= {"measure": main, "poses": len(poses)}
     if poses.occluded is not None:
         rates = evaluate.occlusion(poses.occluded, people.flags[poses.person])
         rates = {k: round(v, 4) for k, v in rates.items() if v == v}
         results["occlusion"] = rates
-    for name in data.protocols[1:]:
+    for name in protocols[1:]:
         measures = metrics.find(name).measures(scored[name][0])
         results[name] = {k: round(v, 4) for k, v in measures.items()}
     with files.whole(output / folder.RESULTS) as temporary:
         temporary.write_text(json.dumps(results, indent=2))
     written = [folder.REPORT, folder.BEST]
-    if keras.backend.backend() == "tensorflow":
+    if everybody:
+        print("No saved_model/: a model that finds everybody has no export yet")
+    elif keras.backend.backend() == "tensorflow":
         result = models.last_output(model)
         export(result, output / folder.SAVED, decoding=decoding)
         written.append(f"{folder.SAVED}/")
@@ -417,10 +458,10 @@ def finish(run, start="untrained", decoding="quarter"):
     folder.seal(output)
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
     print(
-        f"\n{table.columns[0]} of {results['counted']:,} {data.subjects} "
-        f"of {split} ({results['people']:,} in all): "
-        f"{first.measures(before)['mean']:.3f} {start}, "
-        f"{results['trained']:.3f} trained.\n"
+        f"\n{'AP' if everybody else table.columns[0]} of "
+        f"{results['counted']:,} {data.subjects} of {split} "
+        f"({results['people']:,} in all): {first.measures(before)[main]:.3f} "
+        f"{start}, {results['trained']:.3f} trained.\n"
         f"In {output}: {', '.join(written)}"
     )
     return results

@@ -32,6 +32,7 @@ AUGMENTATIONS = {
     "integral_regression": ((0.75, 1.25), 60, 0.6, 0.2),  # code
     "multi_scale_stacked_hourglass": NEWELLS,  # section 5.1.3
     "multi_scale_structure_aware": ((0.75, 1.25), 30, 1, 0.4),  # section 4.1
+    "openpose": ((0.7, 1.3), 40, 1, 0),  # code's angles; ours of zooms
     "resnet_fcn": ((0.75, 1.25), 30, 1, 0),  # section 3
     "simple_baselines": ((0.75, 1.25), 60, 0.6, 0),  # code, MPII
 }
@@ -52,6 +53,10 @@ def drawn(tmp_path_factory):
         patch.setattr(flow.synthetic, "Config", alone)
         patch.setattr(flow, "SMOKE", {"train": 8, "val": 6, "test": 0})
         flow.open_data(None, smoke=True)
+        few = {"size": (48, 64), "people": (1, 2), "crowd_index": (0, 0.1)}
+        few = partial(flow.crowds.Config, workers=1, **few)
+        patch.setattr(flow.crowds, "Config", few)
+        flow.open_data(None, smoke=True, whole=True)
     return folder / flow.DRAWN.parent
 
 
@@ -116,10 +121,10 @@ def test_paper_trains_reports_and_exports(
         # three stages: reproductions/test_multi_scale_structure_aware.py
         small["method"] = "mss"
         request.getfixturevalue("shallow")
-    if name in ("hrnet", "hsm_loss"):
+    if name in ("hrnet", "hsm_loss", "openpose"):
         two_layers = request.getfixturevalue("two_layers")
         settings = {"stacks": 1, "filters": 8, "bias": 0.0}
-        if name == "hsm_loss":
+        if name in ("hsm_loss", "openpose"):
             monkeypatch.setattr(
                 paper.hourglass, "stacked_hourglass", two_layers
             )
@@ -147,14 +152,17 @@ def test_paper_trains_reports_and_exports(
     written = {path.name for path in run.iterdir()}
     assert written >= {
         *("best.keras", "history.csv", "report.html", "results.json"),
-        *("run.json", "saved_model", "table.csv", "predictions.npz"),
+        *("run.json", "table.csv", "predictions.npz"),
         "SHA256SUMS",  # it is finished
     }
+    assert ("saved_model" in written) == (name != "openpose")
     assert ("windows.png" in written) == (name == "efficient_localization")
     assert (name == "deep_pose") == ("cascade.png" in written)
     header = json.loads((run / "predictions-header.json").read_text())
     assert header["trained_on"] == ["drawn people"]
     assert "warning" not in header  # these people are drawn as well
+    if name == "openpose":  # no export yet
+        return
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
     assert serving["provenance"]["trained_on"] == ["drawn people"]
     assert "drawn people only" in serving["warning"]

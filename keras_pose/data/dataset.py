@@ -70,6 +70,20 @@ class Dataset:
         """Whether a record is a picture and all people in it, not a person."""
         return bool(self.description.get("whole_pictures"))
 
+    def check_pictures(self, whole):
+        """ValueError unless records are whole pictures, or people."""
+        if whole and not self.whole_pictures:
+            raise ValueError(
+                f"{self.folder} has a record for each person, but a model that "
+                "finds everybody needs whole pictures (tfrecords.crowds, or "
+                "tfrecords.coco --one-per-picture)"
+            )
+        if self.whole_pictures and not whole:
+            raise ValueError(
+                f"{self.folder} has records of whole pictures, but a model of "
+                "single people needs one for each person"
+            )
+
     @property
     def title(self) -> str:
         """What people call the data set; without a title, the folder's name."""

@@ -132,7 +132,8 @@ def as_results(poses, people, names=None):
         is the source's id of the photograph, or its file name.
     """
     keypoints = np.dstack([poses.joints, poses.scores])
-    keypoints = keypoints.astype("float64").round(3)  # 133.195, no more digits
+    # 133.195, no more digits; 0, 0, 0: a joint that was not found
+    keypoints = np.nan_to_num(keypoints.astype("float64").round(3))
     ids = people.image_ids or people.pictures
     results = []
     for number, picture in enumerate(pictures_of(poses, people)):

@@ -1,6 +1,7 @@
 """Metrics; labels (..., K, 4) are x, y, flag, head size, all in pixels."""
 
 from keras_pose.metrics import oks, pck, pcp
+from keras_pose.metrics.fields_fit import FieldsFit
 from keras_pose.metrics.oks import AveragePrecision
 from keras_pose.metrics.pck import AUC_THRESHOLDS, PCK, PosePCK
 from keras_pose.metrics.pcp import PCP
@@ -25,6 +26,7 @@ __all__ = [
     "PCP",
     "PROTOCOLS",
     "AveragePrecision",
+    "FieldsFit",
     "PeakHeight",
     "PosePCK",
     "find",

@@ -154,6 +154,7 @@ class AveragePrecision:
             for number in range(len(people))
         ]
         keypoints = np.dstack([poses.joints, poses.scores]).round(3)
+        keypoints = np.nan_to_num(keypoints)  # a joint that was not found
         results = [
             {
                 "image_id": int(poses.picture[number]),
@@ -172,7 +173,8 @@ class AveragePrecision:
                 "categories": [{"id": 1, "name": "person"}],
             }
             truth.createIndex()
-            scorer = COCOeval(truth, truth.loadRes(results), "keypoints")
+            found = truth.loadRes(results) if results else COCO()
+            scorer = COCOeval(truth, found, "keypoints")
             scorer.params.kpt_oks_sigmas = sigmas(skeleton)
             scorer.evaluate()
             scorer.accumulate()

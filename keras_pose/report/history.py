@@ -13,8 +13,8 @@ SMOOTHING = 5
 LONG = 5
 """Stages shorter than this many windows are not smoothed: their ends, which
 average half a window, would differ from the tables."""
-SCORES = ("pckh", "pck")
-"""Names of the data set's metric in history.csv."""
+SCORES = ("pckh", "pck", "fit")
+"""Names of the metric in history.csv: the data set's, or that of fields."""
 
 
 def read_history(folder, later=()):

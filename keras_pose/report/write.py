@@ -11,7 +11,7 @@ import pandas as pd
 from keras_pose import files, metrics
 from keras_pose.data import annotations
 from keras_pose.evaluation import failures
-from keras_pose.inference import top_down
+from keras_pose.inference import bottom_up
 from keras_pose.models import model as models
 from keras_pose.models.heads import codec_of
 from keras_pose.people import People
@@ -21,6 +21,7 @@ from keras_pose.report import (
     learning,
     page,
     pictures,
+    several,
     stages,
 )
 from keras_pose.report import history as runs
@@ -77,11 +78,19 @@ def write_report(
         curves += page.section(
             "Joint weights", learning.joint_weights(folder / JOINT_WEIGHTS)
         )
-    if dataset.description["splits"].get(split, {}).get("people"):
+    held_out = dataset.description["splits"].get(split, {}).get("people")
+    if held_out:
         model = model or models.load_whole(folder / BEST)
-        predictions = predictions or top_down.predict_people(
-            model, dataset, split, batch_size=batch_size
-        )
+        if predictions is None:
+            predictions = bottom_up.predict(
+                model, dataset, split, batch_size=batch_size
+            )
+    result = None
+    if held_out and codec_of(model).finds_everybody:
+        found = several.show(dataset, split, model, predictions)
+        sections = [page.section(*part) for part in found.items()]
+        sections.insert(1, curves)
+    elif held_out:
         result = _judge(dataset, split, predictions)
         skeleton = dataset.skeleton
         seen = dataset, split, model, result, batch_size
@@ -106,7 +115,6 @@ def write_report(
             page.section("Missing joints", _missing(result, codec_of(model))),
         ]
     else:
-        result = None
         absent = page.notice(
             f"{dataset.folder} has no {dataset.skeleton.kinds} in a split "
             f"{split!r} (its splits: {', '.join(dataset.splits)}), so there "

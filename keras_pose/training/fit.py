@@ -144,15 +144,17 @@ def _fit(model, run, extra, folder, stop):
             "the rest is black. Use a smaller --zoom or --rotation, or "
             "convert with --whole-images"
         )
-    neighbours = getattr(config, "neighbours", None)
+    labels = {"neighbours": getattr(config, "neighbours", None)}
+    if model.codec.finds_everybody:
+        labels["mask_stride"] = model.codec.stride
     held_out = pipeline.load(
         data,
         "val",
         size,
         batch,
-        neighbours=neighbours,
         people=tested,
         around=around,
+        **labels,
     )
     watched = console.is_terminal(sys.stdout)
     lines = callbacks.EpochLine(run.metric, config.epochs)
@@ -184,8 +186,8 @@ def _fit(model, run, extra, folder, stop):
             first_step=skipped,
             augmentation=augmentation,
             people=chosen,
-            neighbours=neighbours,
             around=around,
+            **labels,
         )
         model.fit(
             train,
