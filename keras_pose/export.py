@@ -300,11 +300,8 @@ def main(config):
         except ValueError as error:
             _doubt(f"{path.name} finds other joints: {error}", config.force)
         else:
-            near = (
-                f"{agreement.HALF_SAME:.0%} of the box"
-                if half
-                else f"{agreement.SAME:g} pixels"
-            )
+            box = f"{agreement.HALF_SAME:.0%} of the box"
+            near = box if half else f"{agreement.SAME:g} pixels"
             print(
                 f"{path.name}: joints of drawn people as of the model, "
                 f"{100 * (1 - differ):.1f} % within {near}, all within "
