@@ -49,8 +49,12 @@ setup(
             "mkdocs-material>=9.6,<10",
             "mkdocstrings-python>=2.0,<3",
         ],
-        "litert": ["ai-edge-litert>=2.1"],
-        "int8": ["ai-edge-litert>=2.1", "litert-quantizer>=0.11"],
+        "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24.3"],
+        "int8": [
+            "ai-edge-litert>=2.1",
+            "flatbuffers>=24.3",
+            "litert-quantizer>=0.11",
+        ],
         "onnx": ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"],
         "openvino": ["openvino>=2025.4"],
         "test": [

@@ -42,6 +42,11 @@ WARM = 3
 """Calls before the clock starts."""
 STARTS = 3
 """Times that each runtime is started."""
+START = """\
+import sys
+from benchmarks import runtimes
+runtimes.main(*sys.argv[1:])
+"""
 WEIGHTS = "weights.npz"
 
 
@@ -216,9 +221,8 @@ def measure_starts(folder, titles):
     found = {title: [] for title in chosen}
     for _ in range(STARTS):
         for title, (kind, path) in chosen.items():
-            command = [sys.executable, "-m", "benchmarks.runtimes", kind]
             done = subprocess.run(
-                [*command, str(path)],
+                [sys.executable, "-c", START, kind, str(path)],
                 check=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,11 +1,9 @@
 """Exported files opened by their runtimes alone: start-up to the first joints.
 
-    python -m benchmarks.runtimes litert pose.tflite
-
-Nothing of keras_pose is imported, as in a program that only uses an export.
+`benchmarks.inference` calls `main` in a new process for each. Nothing of
+keras_pose is imported, as in a program that only uses an export.
 """
 
-import sys
 import time
 
 import numpy as np
@@ -92,7 +90,3 @@ def main(kind, path):
     start = time.perf_counter()
     OPEN[kind](path)(np.zeros((*SHAPE, 3), "uint8"), box)
     print(time.perf_counter() - start, time.process_time())
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -25,8 +25,8 @@ from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluation import formats
 from keras_pose.inference import bottom_up, suppress
+from keras_pose.models import heads
 from keras_pose.models import model as models
-from keras_pose.models.heads import codec_of
 
 BENCHMARKS = {"lsp": ("pck-torso", "pcp-strict")}
 """Protocols that papers report together (LSP: MSSH's tables 2 and 3)."""
@@ -208,7 +208,7 @@ def main(config):
         protocols = ()
     thresholds = _thresholds(config, skeleton)
     model = models.load_model(config.model, config.part)
-    if codec_of(model).finds_everybody:
+    if heads.codec_of(model).finds_everybody:
         own = protocols_of(dataset, config.split, config.protocol, True)
         protocols = own if protocols else ()
         _check_pictures(config)

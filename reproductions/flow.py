@@ -20,7 +20,7 @@ from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.export import export
 from keras_pose.inference.bottom_up import predict
-from keras_pose.models import cascade, macs, weights
+from keras_pose.models import cascade, heads, macs, weights
 from keras_pose.models import model as models
 from keras_pose.report import charts
 from keras_pose.report.write import write_report
@@ -402,7 +402,7 @@ def finish(run, start="untrained", decoding="quarter"):
     settings["decoding"] = decoding
     untrained, best = output / folder.UNTRAINED, output / folder.BEST
     model = models.load_whole(untrained)
-    everybody = model.codec.finds_everybody
+    everybody = heads.codec_of(model).finds_everybody
     protocols = data.protocols
     if everybody:
         protocols = evaluate.protocols_of(data, split, everybody=True)

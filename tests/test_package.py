@@ -10,7 +10,11 @@ ROOT = Path(__file__).parents[1]
 SETUP = (ROOT / "setup.py").read_text()
 PINS = dict(
     line.split("==")
-    for name in ("requirements.txt", "docs/requirements.txt")
+    for name in (
+        "requirements.txt",
+        "requirements-export.txt",
+        "docs/requirements.txt",
+    )
     for line in (ROOT / name).read_text().splitlines()
     if "==" in line
 )
@@ -34,9 +38,11 @@ def test_every_range_has_a_pin_inside_it():
 
 def test_every_import_is_required():
     names = {
+        "ai_edge_litert": "ai-edge-litert",
         "cv2": "opencv-python-headless",
         "google": "protobuf",
         "huggingface_hub": "huggingface-hub",
+        "litert_quantizer": "litert-quantizer",
     }
     found = set()
     for top in ("keras_pose", "reproductions", "tfrecords"):
