@@ -89,8 +89,8 @@ class Config(training.Config):
         "laptop": {
             **training.LAPTOP,
             "image_size": (192, 256),
-            "epochs": 8,
-            "drop_epochs": (6, 7),
+            "epochs": 7,
+            "drop_epochs": (5, 6),
             "batch_size": 8,
             "learning_rate": 4e-3,
             "warmup_epochs": 0,
