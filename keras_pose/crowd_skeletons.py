@@ -3,25 +3,15 @@
 They are not known by name: dataset.json and models store them completely.
 """
 
-from keras_pose.skeletons import SIDES, Skeleton
+from keras_pose.skeletons import Skeleton, both_sides
 
-
-def _both(*limbs):
-    """Limbs on both sides of the body; a name without "-" is in the middle."""
-    return tuple(
-        tuple(joint.replace("-", f"{side}_") for joint in limb)
-        for side in SIDES
-        for limb in limbs
-    )
-
-
-_BODY = _both(
-    ("-shoulder", "-elbow"),
-    ("-elbow", "-wrist"),
-    ("-shoulder", "-hip"),
-    ("-hip", "-knee"),
-    ("-knee", "-ankle"),
-)
+_BODY = both_sides(
+    ("shoulder", "elbow"),
+    ("elbow", "wrist"),
+    ("shoulder", "hip"),
+    ("hip", "knee"),
+    ("knee", "ankle"),
+) + (("left_hip", "right_hip"),)
 
 CROWDPOSE = Skeleton(
     "crowdpose",
@@ -42,8 +32,11 @@ CROWDPOSE = Skeleton(
         "neck",
     ),
     _BODY
-    + _both(("neck", "-shoulder"))
-    + (("neck", "head"), ("left_hip", "right_hip")),
+    + (
+        ("neck", "left_shoulder"),
+        ("neck", "right_shoulder"),
+        ("neck", "head"),
+    ),
     sigmas=(
         *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107),
         *(0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
@@ -71,11 +64,11 @@ POSETRACK = Skeleton(
         "right_ankle",
     ),
     _BODY
-    + _both(("head_bottom", "-shoulder"))
     + (
+        ("head_bottom", "left_shoulder"),
+        ("head_bottom", "right_shoulder"),
         ("head_bottom", "nose"),
         ("nose", "head_top"),
-        ("left_hip", "right_hip"),
     ),
 )
 """M. Andriluka et al., CVPR 2018: the 15 joints that are scored, without the

@@ -262,14 +262,14 @@ def without_side(joint):
     )
 
 
-def _both(*limbs):
+def both_sides(*limbs):
     """Each limb on both sides of the body."""
     return tuple(
         (f"{side}_{a}", f"{side}_{b}") for side in SIDES for a, b in limbs
     )
 
 
-_ARM_AND_LEG = _both(
+_ARM_AND_LEG = both_sides(
     ("shoulder", "elbow"),
     ("elbow", "wrist"),
     ("hip", "knee"),
@@ -385,7 +385,7 @@ FLIC = Skeleton(
         "right_eye",
         "nose",
     ),
-    _both(("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"))
+    both_sides(("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"))
     + (
         ("left_shoulder", "right_shoulder"),
         ("left_hip", "right_hip"),

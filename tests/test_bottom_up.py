@@ -179,10 +179,11 @@ def person_at(x, y):
     return places * 25.0 + (x, y)
 
 
-def test_missed_extra_and_confused_people_are_counted():
-    truth = np.stack([person_at(0, 0), person_at(200, 0), person_at(400, 0)])
-    people = People(
-        joints=truth,
+@pytest.fixture
+def three():
+    """People in two pictures; the third is alone."""
+    return People(
+        joints=np.stack([person_at(200 * i, 0) for i in range(3)]),
         flags=np.full((3, 16), 2),
         picture=np.array([0, 0, 1]),
         pictures=["a.jpg", "b.jpg"],
@@ -191,6 +192,23 @@ def test_missed_extra_and_confused_people_are_counted():
         area=np.full(3, 1e4),
         crowd=np.zeros(3, bool),
     )
+
+
+def test_a_person_is_found_once(three):
+    twice = np.repeat(three.joints[:1], 2, axis=0)
+    poses = Poses(
+        twice,
+        np.array([[0.5] * 16, [0.9] * 16]),
+        picture=np.array([0, 0]),
+        person=np.full(2, -1),
+    )
+    found = matching.match(poses, three, MPII)
+    assert found.person.tolist() == [-1, 0]  # the best pose first
+    assert found.extra.tolist() == [True, False]
+
+
+def test_missed_extra_and_confused_people_are_counted(three):
+    people, truth = three, three.joints
     swapped = truth[0].copy()
     swapped[:3] = truth[1, :3]  # three joints of the second person
     stranger = person_at(0, 300)
