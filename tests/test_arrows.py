@@ -92,6 +92,7 @@ def test_imports_follow_the_arrows(path):
             "data",
             "console",
             "drawing",
+            "videos",
             *LEAVES,
         }
     # flow is below all papers, lecture above them

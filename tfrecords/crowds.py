@@ -15,7 +15,7 @@ pictures.
 
 With --clip 16, each 16 pictures are frames of a clip: people walk on crossing
 paths, the camera turns, and people keep their numbers (`people/track`). Some
-clips are also written as videos (VP9) into the folder clips of the output.
+clips are also written as videos (VP8) into the folder clips of the output.
 
 Run      python -m tfrecords.crowds --output data/crowds
 """
@@ -25,10 +25,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from keras_pose import console, files
+from keras_pose import console, videos
 from keras_pose.data.records import Person
 from keras_pose.people import crowd_index
 from keras_pose.skeletons import MPII
@@ -47,8 +46,6 @@ LAYOUT, CAST, STAGE, DISTANT, FILM, GRAIN = range(6)
 """Last part of the seeds of a picture's parts."""
 SIDE = 48
 """Least side of a picture, pixels."""
-CODEC = "VP90"
-"""Of the videos; browsers show it."""
 
 
 @dataclass(frozen=True)
@@ -363,20 +360,13 @@ def write_video(path, key, config):
     Raises:
         OSError: it cannot be written.
     """
-    height, width = config.size
-    code = cv2.VideoWriter_fourcc(*CODEC)
-    with files.whole(path) as temporary:
-        size = width, height
-        video = cv2.VideoWriter(str(temporary), code, walk.FRAME_RATE, size)
-        if not video.isOpened():
-            raise OSError(f"this OpenCV cannot write {CODEC}")
+    with videos.write(path, config.size, walk.FRAME_RATE) as add:
         for frame in range(config.clip):
             drawn = draw_frame(
                 key, frame, config.clip, config.size, config.people,
                 config.unlabelled,
             )  # fmt: skip
-            video.write(np.ascontiguousarray(drawn.image[..., ::-1]))
-        video.release()
+            add(drawn.image)
 
 
 def main(config):
@@ -409,13 +399,13 @@ def main(config):
 
 def _write_videos(config, counts):
     """The first clips of each split, as videos."""
-    videos = [
+    clips = [
         (Path(config.output) / "clips" / f"{split}-{i:05d}.webm", (place, i))
         for place, (split, count) in enumerate(counts.items())
         for i in range(min(config.videos, count // config.clip))
     ]
-    with console.progress(total=len(videos), unit=" videos") as bar:
-        for path, part in videos:
+    with console.progress(total=len(clips), unit=" videos") as bar:
+        for path, part in clips:
             write_video(path, (config.seed, *part), config)
             bar.update()
 

@@ -391,7 +391,7 @@ def test_clips_are_records_and_videos(tmp_path):
         )
         assert read and image.shape == (64, 80, 3)
         difference = image[..., ::-1].astype(float) - drawn.image
-        assert np.abs(difference).mean() < 12  # grain does not survive VP9
+        assert np.abs(difference).mean() < 12  # grain does not survive VP8
     assert not video.read()[0]
 
 
