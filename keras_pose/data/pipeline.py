@@ -150,12 +150,10 @@ def augmented(
         )
     augmentation = augmentation or Augmentation()
 
+    draw = _drawer(augmentation, count, around is not None)
+
     def epoch(number):
-        order = shuffled(count, seed, number)
-        chances = augment.draw(augmentation, count, seed, number)
-        if around:
-            chances |= joint_crops.draw(count, seed, number)
-        chances = {k: tf.gather(v, order) for k, v in chances.items()}
+        order, chances = draw(tf.constant(seed, tf.int64), number)
         samples = tf.data.Dataset.from_tensor_slices(
             {"index": tf.gather(rows, order)} | chances
         )
@@ -166,6 +164,23 @@ def augmented(
     return _crops(
         dataset, index, samples, size, neighbours, around, mask_stride
     )
+
+
+@functools.lru_cache(maxsize=32)
+def _drawer(augmentation, count, around):
+    """The graph (seed, epoch) -> the order of `count` records and their chances
+    in it, traced once for all runs."""
+
+    def draw(seed, epoch):
+        order = shuffled(count, seed, epoch)
+        chances = augment.draw(augmentation, count, seed, epoch)
+        if around:
+            chances |= joint_crops.draw(count, seed, epoch)
+        return order, {k: tf.gather(v, order) for k, v in chances.items()}
+
+    number = tf.TensorSpec((), tf.int64)
+    drawn = tf.function(draw, autograph=False)
+    return drawn.get_concrete_function(number, number)
 
 
 def choose(count, wanted):
@@ -217,6 +232,38 @@ def views(
     return crops.map(pair).prefetch(2)
 
 
+def view(dataset, split, size, people):
+    """`views` of a few people (N,) as one batch, at once: to start a pipeline
+    takes longer than to crop some dozens.
+
+    Returns:
+        images (N, H, W, 3) uint8 and matrices (N, 2, 3) float32, numpy.
+    """
+    index = reading.open_split(dataset, split)
+    rows, chances = _unchanged(index, people, 1.0, (0.0, 0.0))
+    kinds = [(k, v.dtype, v.shape[1:]) for k, v in chances.items()]
+    made = _maker(
+        dataset.skeleton,
+        dataset.aspect,
+        tuple(size),
+        0,
+        None,
+        None,
+        tuple(sorted(kinds)),
+    )(tf.constant(index.read(rows)), chances)
+    return made["image"].numpy(), made["back"].numpy()
+
+
+def _unchanged(index, people, zoom, shift):
+    """Indices (N,) of the people, and their `augment.draw` without chance."""
+    rows = _rows(index, people)
+    count = len(rows)
+    chances = augment.draw(augment.NONE, count, 0, 0)
+    chances["zoom"] *= tf.cast(zoom, tf.float32)
+    shift = np.broadcast_to(np.float32(shift), (count, 2))
+    return rows, chances | {"shift": tf.constant(shift)}
+
+
 def _in_order(
     dataset,
     split,
@@ -235,11 +282,8 @@ def _in_order(
     if batch_size < 1:
         raise ValueError(f"batch_size must be positive, got {batch_size}")
     index = reading.open_split(dataset, split)
-    rows = _rows(index, people)
+    rows, chances = _unchanged(index, people, zoom, shift)
     count = len(rows)
-    chances = augment.draw(augment.NONE, count, 0, 0)
-    chances["zoom"] *= tf.cast(zoom, tf.float32)
-    chances["shift"] = np.broadcast_to(np.float32(shift), (count, 2))
     if around:
         chances |= joint_crops.draw(count, 0, 0)
     samples = tf.data.Dataset.from_tensor_slices(
@@ -271,7 +315,7 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
         neighbours,
         around,
         mask_stride,
-        tuple(kinds),
+        tuple(sorted(kinds)),
     )
 
     def crops(sample):
