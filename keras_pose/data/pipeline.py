@@ -19,20 +19,9 @@ import functools
 
 import numpy as np
 import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 
-from keras_pose import cores, geometry
-from keras_pose.data import (
-    augment,
-    crop,
-    half_body,
-    ignore,
-    joint_crops,
-    labels,
-    masking,
-    reading,
-    records,
-)
+from keras_pose import cores
+from keras_pose.data import augment, batches, joint_crops, reading
 from keras_pose.data.augment import Augmentation
 
 THREADS = max(2, cores.count() // 2)
@@ -241,16 +230,8 @@ def view(dataset, split, size, people):
     """
     index = reading.open_split(dataset, split)
     rows, chances = _unchanged(index, people, 1.0, (0.0, 0.0))
-    kinds = [(k, v.dtype, v.shape[1:]) for k, v in chances.items()]
-    made = _maker(
-        dataset.skeleton,
-        dataset.aspect,
-        tuple(size),
-        0,
-        None,
-        None,
-        tuple(sorted(kinds)),
-    )(tf.constant(index.read(rows)), chances)
+    make = batches.graph_of(dataset, size, chances)
+    made = make(tf.constant(index.read(rows)), chances)
     return made["image"].numpy(), made["back"].numpy()
 
 
@@ -307,15 +288,8 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
         neighbours = dataset.most_people
     chances = samples.element_spec.copy()
     count = chances.pop("index").shape
-    kinds = [(k, spec.dtype, spec.shape[1:]) for k, spec in chances.items()]
-    make = _maker(
-        dataset.skeleton,
-        dataset.aspect,
-        tuple(size),
-        neighbours,
-        around,
-        mask_stride,
-        tuple(sorted(kinds)),
+    make = batches.graph_of(
+        dataset, size, chances, neighbours, around, mask_stride
     )
 
     def crops(sample):
@@ -334,110 +308,3 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
     return samples.map(
         as_written(crops), num_parallel_calls=THREADS, deterministic=True
     )
-
-
-@functools.lru_cache(maxsize=32)
-def _maker(skeleton, aspect, size, neighbours, around, mask_stride, kinds):
-    """The graph of `_crops`, (serialized, chances) -> dict, traced once for all
-    splits and passes; `kinds` are the names, dtypes and shapes of the chances.
-    """
-    height, width = size
-    mirror = skeleton.mirror
-
-    def read(serialized, sample):
-        record = records.read(serialized, len(mirror))
-        center = record["center"][:, 0]
-        side = geometry.PERSON_PIXELS * record["scale"][:, 0]
-        if aspect:
-            box = record["box"][:, 0]
-            side *= geometry.refit(box, aspect, width / height, xp=tnp)
-        if "shift" in sample:
-            center += side[:, None] * sample["shift"]
-        if "half" in sample:
-            center, zoom = half_body.focus(
-                sample,
-                record["joints"][:, 0],
-                record["flags"][:, 0],
-                half_body.is_upper(skeleton),
-                center,
-                side,
-                width / height,
-            )
-            sample = sample | {"zoom": sample["zoom"] * zoom}
-        own = None
-        if around:
-            center, zoom, own = joint_crops.focus(
-                around,
-                sample,
-                record["joints"][:, 0],
-                record["flags"][:, 0],
-                record["box"][:, 0],
-                side,
-            )
-            sample = sample | {"zoom": sample["zoom"] * zoom}
-        matrix = geometry.crop_matrix(
-            center,
-            side * sample["zoom"],
-            sample["angle"],
-            (float(height), float(width)),
-            sample["flip"],
-            xp=tnp,
-        )
-        back = geometry.invert(matrix, xp=tnp)
-        shrink, window, inside = crop.find_window(back, record["size"], size)
-        values = {
-            "encoded": record["encoded"],
-            "shrink": shrink,
-            "window": window,
-            "inside": inside,
-            "gain": sample["gain"],
-            "labels": labels.place(
-                record, matrix, sample["flip"], mirror, neighbours, size, own
-            ),
-            "back": geometry.compose(record["matrix"], back, xp=tnp),
-        }
-        if mask_stride:
-            values["use"] = ignore.in_graph(record, back, size, mask_stride)
-        if "patch" in sample:
-            values |= masking.place(
-                sample,
-                geometry.move(record["joints"], matrix[:, None], xp=tnp),
-                record["flags"],
-                skeleton.limb_indices,
-                back,
-                record["size"],
-                size,
-            )
-        return values
-
-    def make(serialized, sample):
-        values = read(serialized, sample)
-        window = values.pop("window")
-        pixels = crop.decode_windows(
-            values.pop("encoded"), values.pop("shrink"), window
-        )
-        arrays = [
-            pixels,
-            window[:, 2:],
-            values.pop("inside"),
-            values.pop("gain"),
-        ]
-        arrays += [
-            values[k] for k in ("source", "target", "side") if k in values
-        ]
-        image = tf.numpy_function(
-            lambda *arrays: crop.cut_out(size, *arrays),
-            arrays,
-            tf.uint8,
-            stateful=False,
-        )
-        image = tf.ensure_shape(image, (None, height, width, 3))
-        return {"image": image} | values
-
-    chances = {
-        name: tf.TensorSpec((None, *shape), dtype, name)
-        for name, dtype, shape in kinds
-    }
-    serialized = tf.TensorSpec((None,), tf.string, "serialized")
-    made = tf.function(make, autograph=False)
-    return made.get_concrete_function(serialized, chances)
