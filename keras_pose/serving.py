@@ -26,13 +26,26 @@ class Server(portable.Locator):
         images = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
         boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
         index = tf.TensorSpec((None,), tf.int32, "photo_index")
+        photo, box = self.image.input_signature
+        crops, matrices = (
+            tf.TensorSpec((None, *spec.shape), spec.dtype)
+            for spec in self._cropped
+        )
+        # What signatures share is traced once: to trace takes most of the time
+        # of an export.
+        self._decode = _graph(
+            photograph.decode_still, tf.TensorSpec((), tf.string)
+        )
+        self._crop_one = _graph(self._crop_upright, photo, box)
+        self._find = _graph(self._find_cropped, crops, matrices)
+        self._locate = _graph(self._locate_people, photo, boxes)
         self.encoded = _graph(self._encoded, encoded, boxes)
         self.images = _graph(self._images, images, boxes)
         self.encoded_people = _graph(
             self._encoded_people, encoded, boxes, index
         )
         self.images_people = _graph(self._images_people, images, boxes, index)
-        self.image = _graph(self._one, *self.image.input_signature)
+        self.image = _graph(self._one, photo, box)
         self.names = _graph(self._names)
         self.signatures = {
             "serving_default": self.encoded,
@@ -50,19 +63,15 @@ class Server(portable.Locator):
 
     def _encoded(self, encoded, boxes):
         """Files' bytes (B,) and boxes (B, 4)."""
-        return self._one_each(
-            encoded, boxes, photograph.crop_encoded, photograph.decode_still
-        )
+        return self._one_each(encoded, boxes, self._crop_encoded, self._decode)
 
     def _images(self, images, boxes):
         """Upright pictures (B, H, W, 3) and boxes (B, 4)."""
-        return self._one_each(images, boxes, photograph.crop)
+        return self._one_each(images, boxes, self._crop_one)
 
     def _encoded_people(self, encoded, boxes, photo_index):
         """Files' bytes (P,), boxes (B, 4), and which file each box is of."""
-        return self._people(
-            encoded, boxes, photo_index, photograph.decode_still
-        )
+        return self._people(encoded, boxes, photo_index, self._decode)
 
     def _images_people(self, images, boxes, photo_index):
         """The same of upright pictures (P, H, W, 3)."""
@@ -70,7 +79,7 @@ class Server(portable.Locator):
 
     def _one(self, image, box):
         """`Locator.image`, which here raises an error about a bad box."""
-        found = self._images(image[None], box[None])
+        found = self._locate(image, box[None])
         return {name: value[0] for name, value in found.items()}
 
     def _names(self):
@@ -88,12 +97,12 @@ class Server(portable.Locator):
         if self.later:  # they read the photograph again: it is decoded once
             return self._people(pictures, boxes, tf.range(count), decode)
         crops, matrices = tf.map_fn(
-            lambda pair: crop(*pair, self.size),
+            lambda pair: crop(*pair),
             (pictures, boxes),
             parallel_iterations=PARALLEL,
             fn_output_signature=self._cropped,
         )
-        return self.find(None, crops, matrices)
+        return self._find(crops, matrices)
 
     def _people(self, pictures, boxes, photo_index, decode=tf.identity):
         """Any number of boxes for each photograph, which is decoded once."""
@@ -125,12 +134,7 @@ class Server(portable.Locator):
             image = decode(pictures[i])
             rows = tf.reshape(tf.where(tf.equal(photo_index, i)), (-1,))
             rows = tf.cast(rows, tf.int32)
-            crops, matrices = tf.map_fn(
-                lambda box: photograph.crop(image, box, self.size),
-                tf.gather(boxes, rows),
-                fn_output_signature=self._cropped,
-            )
-            new = self.find(image, crops, matrices)
+            new = self._locate(image, tf.gather(boxes, rows))
             return i + 1, {
                 name: array.scatter(rows, new[name])
                 for name, array in found.items()
@@ -147,6 +151,32 @@ class Server(portable.Locator):
             parallel_iterations=PARALLEL,
         )
         return {name: array.stack() for name, array in found.items()}
+
+    def _locate_people(self, image, boxes):
+        """Any number of boxes (N, 4) of one photograph (H, W, 3)."""
+        crops, matrices = tf.map_fn(
+            lambda box: self._crop_one(image, box),
+            boxes,
+            fn_output_signature=self._cropped,
+        )
+        if self.later:
+            return self.find(image, crops, matrices)
+        return self._find(crops, matrices)
+
+    def _find_cropped(self, crops, matrices):
+        """`find` without later stages, which alone read the photograph."""
+        return self.find(None, crops, matrices)
+
+    def _crop_encoded(self, encoded, box):
+        return photograph.crop_encoded(
+            encoded,
+            box,
+            self.size,
+            lambda: self._crop_one(self._decode(encoded), box),
+        )
+
+    def _crop_upright(self, image, box):
+        return photograph.crop(image, box, self.size)
 
     @property
     def _cropped(self):

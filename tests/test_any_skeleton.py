@@ -24,6 +24,7 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.losses import JointRegression
 from keras_pose.models import heads, hourglass
 from keras_pose.models import model as models
+from keras_pose.report import pictures
 from keras_pose.skeletons import Skeleton
 from reproductions import flow, hsm_loss
 from tfrecords import check, shards
@@ -129,6 +130,7 @@ def trained(tmp_path_factory, two_layers, eagerly):
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch, eagerly():
             patch.setattr(hourglass, "stacked_hourglass", two_layers)
+            patch.setattr(pictures, "PICTURE", 64)
             if skeleton in (ARM, DOTS):
                 patch.setattr(hsm_loss, "build_model", build_points)
                 patch.setattr(

@@ -309,8 +309,9 @@ def test_poses_know_the_area_of_a_square_networks_crop(data):
 
 
 def test_a_run_on_coco_ends_with_average_precision(
-    model, data, tmp_path, capsys
+    model, data, tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.setattr(flow, "export", lambda *_, **__: None)  # slow
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("best.keras", "untrained.keras"):

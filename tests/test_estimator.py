@@ -1,8 +1,6 @@
 """Three lines of Python: photographs of every kind, people in boxes."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -172,17 +170,3 @@ def test_what_is_no_photograph_is_refused_with_what_came(model, kind, message):
 def test_what_is_no_box_is_refused_with_what_came(model, photo, boxes, message):
     with pytest.raises(ValueError, match=message):
         model.predict_photo(photo, boxes)
-
-
-def test_importing_the_package_does_not_import_what_photographs_need():
-    code = (
-        "import sys, keras_pose\n"
-        "assert callable(keras_pose.load_model)\n"
-        "late = ('estimator', 'serving', 'export', 'drawing', 'videos')\n"
-        "print([n for n in late if f'keras_pose.{n}' in sys.modules])"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert process.stdout == "[]\n"

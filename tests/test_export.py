@@ -321,14 +321,16 @@ def test_it_is_served_by_tensorflow_alone(oracle, oracle_export, tmp_path):
 
 
 def test_an_export_replaces_another_and_nothing_else(
-    oracle_model, oracle_export, tmp_path
+    oracle_model, oracle_export, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(tf.saved_model, "save", save_names)
     folder = tmp_path / "run" / "saved_model"
     shutil.copytree(oracle_export, folder)
     assert not json.loads((folder / "serving.json").read_text())["flip"]
     export.export(oracle_model, folder, flip=True)
     assert json.loads((folder / "serving.json").read_text())["flip"]
-    assert (folder / "saved_model.pb").is_file()
+    served = tf.saved_model.load(str(folder))
+    assert [*served.signatures] == ["names"]  # not those of before
     assert [path.name for path in folder.parent.iterdir()] == ["saved_model"]
     with pytest.raises(ValueError, match="not an export"):
         export.export(oracle_model, tmp_path)
@@ -388,6 +390,11 @@ def test_a_kill_between_the_renames_loses_no_export(
 def save_nothing(module, path, signatures):
     """Stands in for `tf.saved_model.save`, which traces the graphs."""
     Path(path).mkdir()
+
+
+def save_names(module, path, signatures, save=tf.saved_model.save):
+    """Stands in for it, too: a SavedModel of one quick signature."""
+    save(module, path, {"names": signatures["names"]})
 
 
 def interrupt(*_):

@@ -241,6 +241,22 @@ def test_views_lead_back_to_the_photograph(tmp_path, save):
     assert people.names == ["a"] and people.sources == ["photo.jpg"]
 
 
+def test_a_view_is_what_a_pipeline_of_views_gives(tmp_path, save):
+    """Bit for bit, of the people and in the order that were asked for."""
+    centers = [(70.2, 80.6), (20, 30), (130, 99)]
+    people = [
+        picture(textured((150, 210), i), someone(center, 60 + 30 * i))
+        for i, center in enumerate(centers)
+    ]
+    data = save(tmp_path, people)
+    chosen = np.array([2, 0, 2])
+    found = pipeline.view(data, "train", (64, 48), chosen)
+    batches = pipeline.views(data, "train", (64, 48), 3, people=chosen)
+    for one, other in zip(found, next(iter(batches)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.ptp(found[0][0].astype(int) - found[0][1]) > 100
+
+
 def test_a_shift_is_in_sides_of_the_persons_square(tmp_path, save):
     """Side 64 in a record of half size: 1/4 right is 32 of its pixels."""
     matrix = ((2, 0, 0.5), (0, 2, 0.5))

@@ -290,20 +290,31 @@ def test_a_full_disk_leaves_the_old_page(run_folder, wrists_data, monkeypatch):
 
 
 def test_pictures_come_in_the_order_they_are_asked_for(monkeypatch):
-    def views(*_, people):
-        for some in (people[:3], people[3:]):  # n has a picture of colour n
-            shape = (len(some), 8, 12, 3)
-            images = np.broadcast_to(some[:, None, None, None], shape)
-            yield (
-                images,
-                np.broadcast_to(some[:, None, None], (*shape[:1], 2, 3)),
-            )
+    def view(dataset, split, size, people):  # n has a picture of colour n
+        assert len(people) <= 3
+        shape = (len(people), *size, 3)
+        return (
+            np.broadcast_to(people[:, None, None, None], shape),
+            np.broadcast_to(people[:, None, None], (*shape[:1], 2, 3)),
+        )
 
-    monkeypatch.setattr(pictures.pipeline, "views", views)
+    monkeypatch.setattr(pictures, "AT_ONCE", 3)
+    monkeypatch.setattr(pictures.pipeline, "view", view)
     chosen = np.array([4, 1, 5, 0])
     images, back = pictures.crops(None, "val", chosen, (8, 12))
     np.testing.assert_array_equal(images[:, 7, 11, 2], chosen)
     np.testing.assert_array_equal(back[:, 1, 2], chosen)
+
+
+def test_the_last_batch_is_filled_up_and_cut_again():
+    inputs = keras.Input((8, 12, 3), dtype="uint8")
+    model = keras.Model(
+        inputs, [keras.layers.Rescaling(scale)(inputs) for scale in (1, 2)]
+    )
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 12, 3), "uint8")
+    one, two = stages._outputs(model, images, batch_size=2)
+    np.testing.assert_array_equal(one, images)
+    np.testing.assert_array_equal(two, 2.0 * images)
 
 
 def test_figures_4_and_5_choose_their_people(wrists_data):

@@ -97,7 +97,7 @@ def check_frames(encoded):
         raise ValueError(TOO_LARGE)
 
 
-def crop_encoded(encoded, box, size):
+def crop_encoded(encoded, box, size, from_others=None):
     """Crops the person in a box for the network, from the bytes of a file.
 
     The box's longer side, padded by `geometry.box_to_center_scale`, fills the
@@ -110,6 +110,8 @@ def crop_encoded(encoded, box, size):
         box: (4,) float32 x, y, width, height in pixels of the upright picture;
             an assertion in the graph refuses one without area or outside.
         size: (height, width) of the crop.
+        from_others: what returns the same of a file that is no JPEG, for a
+            graph that has traced it; None: `crop` of `decode_still`.
 
     Returns:
         crop (height, width, 3) uint8, and the matrix (2, 3) that takes its
@@ -129,10 +131,11 @@ def crop_encoded(encoded, box, size):
         pixels = crops.decode_window(encoded, shrink[0], window[0])
         return sampling.sample(pixels, inside[0], size), back
 
-    def from_others():
+    def from_decoded():
         return crop(decode_still(encoded), box, size)
 
-    return tf.cond(_begins(encoded, JPEG), from_jpeg, from_others)
+    others = from_others or from_decoded
+    return tf.cond(_begins(encoded, JPEG), from_jpeg, others)
 
 
 def crop(image, box, size):

@@ -19,20 +19,9 @@ import functools
 
 import numpy as np
 import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 
-from keras_pose import cores, geometry
-from keras_pose.data import (
-    augment,
-    crop,
-    half_body,
-    ignore,
-    joint_crops,
-    labels,
-    masking,
-    reading,
-    records,
-)
+from keras_pose import cores
+from keras_pose.data import augment, batches, joint_crops, reading
 from keras_pose.data.augment import Augmentation
 
 THREADS = max(2, cores.count() // 2)
@@ -150,12 +139,10 @@ def augmented(
         )
     augmentation = augmentation or Augmentation()
 
+    draw = _drawer(augmentation, count, around is not None)
+
     def epoch(number):
-        order = shuffled(count, seed, number)
-        chances = augment.draw(augmentation, count, seed, number)
-        if around:
-            chances |= joint_crops.draw(count, seed, number)
-        chances = {k: tf.gather(v, order) for k, v in chances.items()}
+        order, chances = draw(tf.constant(seed, tf.int64), number)
         samples = tf.data.Dataset.from_tensor_slices(
             {"index": tf.gather(rows, order)} | chances
         )
@@ -166,6 +153,23 @@ def augmented(
     return _crops(
         dataset, index, samples, size, neighbours, around, mask_stride
     )
+
+
+@functools.lru_cache(maxsize=32)
+def _drawer(augmentation, count, around):
+    """The graph (seed, epoch) -> the order of `count` records and their chances
+    in it, traced once for all runs."""
+
+    def draw(seed, epoch):
+        order = shuffled(count, seed, epoch)
+        chances = augment.draw(augmentation, count, seed, epoch)
+        if around:
+            chances |= joint_crops.draw(count, seed, epoch)
+        return order, {k: tf.gather(v, order) for k, v in chances.items()}
+
+    number = tf.TensorSpec((), tf.int64)
+    drawn = tf.function(draw, autograph=False)
+    return drawn.get_concrete_function(number, number)
 
 
 def choose(count, wanted):
@@ -217,6 +221,30 @@ def views(
     return crops.map(pair).prefetch(2)
 
 
+def view(dataset, split, size, people):
+    """`views` of a few people (N,) as one batch, at once: to start a pipeline
+    takes longer than to crop some dozens.
+
+    Returns:
+        images (N, H, W, 3) uint8 and matrices (N, 2, 3) float32, numpy.
+    """
+    index = reading.open_split(dataset, split)
+    rows, chances = _unchanged(index, people, 1.0, (0.0, 0.0))
+    make = batches.graph_of(dataset, size, chances)
+    made = make(tf.constant(index.read(rows)), chances)
+    return made["image"].numpy(), made["back"].numpy()
+
+
+def _unchanged(index, people, zoom, shift):
+    """Indices (N,) of the people, and their `augment.draw` without chance."""
+    rows = _rows(index, people)
+    count = len(rows)
+    chances = augment.draw(augment.NONE, count, 0, 0)
+    chances["zoom"] *= tf.cast(zoom, tf.float32)
+    shift = np.broadcast_to(np.float32(shift), (count, 2))
+    return rows, chances | {"shift": tf.constant(shift)}
+
+
 def _in_order(
     dataset,
     split,
@@ -235,11 +263,8 @@ def _in_order(
     if batch_size < 1:
         raise ValueError(f"batch_size must be positive, got {batch_size}")
     index = reading.open_split(dataset, split)
-    rows = _rows(index, people)
+    rows, chances = _unchanged(index, people, zoom, shift)
     count = len(rows)
-    chances = augment.draw(augment.NONE, count, 0, 0)
-    chances["zoom"] *= tf.cast(zoom, tf.float32)
-    chances["shift"] = np.broadcast_to(np.float32(shift), (count, 2))
     if around:
         chances |= joint_crops.draw(count, 0, 0)
     samples = tf.data.Dataset.from_tensor_slices(
@@ -263,15 +288,8 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
         neighbours = dataset.most_people
     chances = samples.element_spec.copy()
     count = chances.pop("index").shape
-    kinds = [(k, spec.dtype, spec.shape[1:]) for k, spec in chances.items()]
-    make = _maker(
-        dataset.skeleton,
-        dataset.aspect,
-        tuple(size),
-        neighbours,
-        around,
-        mask_stride,
-        tuple(kinds),
+    make = batches.graph_of(
+        dataset, size, chances, neighbours, around, mask_stride
     )
 
     def crops(sample):
@@ -290,110 +308,3 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
     return samples.map(
         as_written(crops), num_parallel_calls=THREADS, deterministic=True
     )
-
-
-@functools.lru_cache(maxsize=32)
-def _maker(skeleton, aspect, size, neighbours, around, mask_stride, kinds):
-    """The graph of `_crops`, (serialized, chances) -> dict, traced once for all
-    splits and passes; `kinds` are the names, dtypes and shapes of the chances.
-    """
-    height, width = size
-    mirror = skeleton.mirror
-
-    def read(serialized, sample):
-        record = records.read(serialized, len(mirror))
-        center = record["center"][:, 0]
-        side = geometry.PERSON_PIXELS * record["scale"][:, 0]
-        if aspect:
-            box = record["box"][:, 0]
-            side *= geometry.refit(box, aspect, width / height, xp=tnp)
-        if "shift" in sample:
-            center += side[:, None] * sample["shift"]
-        if "half" in sample:
-            center, zoom = half_body.focus(
-                sample,
-                record["joints"][:, 0],
-                record["flags"][:, 0],
-                half_body.is_upper(skeleton),
-                center,
-                side,
-                width / height,
-            )
-            sample = sample | {"zoom": sample["zoom"] * zoom}
-        own = None
-        if around:
-            center, zoom, own = joint_crops.focus(
-                around,
-                sample,
-                record["joints"][:, 0],
-                record["flags"][:, 0],
-                record["box"][:, 0],
-                side,
-            )
-            sample = sample | {"zoom": sample["zoom"] * zoom}
-        matrix = geometry.crop_matrix(
-            center,
-            side * sample["zoom"],
-            sample["angle"],
-            (float(height), float(width)),
-            sample["flip"],
-            xp=tnp,
-        )
-        back = geometry.invert(matrix, xp=tnp)
-        shrink, window, inside = crop.find_window(back, record["size"], size)
-        values = {
-            "encoded": record["encoded"],
-            "shrink": shrink,
-            "window": window,
-            "inside": inside,
-            "gain": sample["gain"],
-            "labels": labels.place(
-                record, matrix, sample["flip"], mirror, neighbours, size, own
-            ),
-            "back": geometry.compose(record["matrix"], back, xp=tnp),
-        }
-        if mask_stride:
-            values["use"] = ignore.in_graph(record, back, size, mask_stride)
-        if "patch" in sample:
-            values |= masking.place(
-                sample,
-                geometry.move(record["joints"], matrix[:, None], xp=tnp),
-                record["flags"],
-                skeleton.limb_indices,
-                back,
-                record["size"],
-                size,
-            )
-        return values
-
-    def make(serialized, sample):
-        values = read(serialized, sample)
-        window = values.pop("window")
-        pixels = crop.decode_windows(
-            values.pop("encoded"), values.pop("shrink"), window
-        )
-        arrays = [
-            pixels,
-            window[:, 2:],
-            values.pop("inside"),
-            values.pop("gain"),
-        ]
-        arrays += [
-            values[k] for k in ("source", "target", "side") if k in values
-        ]
-        image = tf.numpy_function(
-            lambda *arrays: crop.cut_out(size, *arrays),
-            arrays,
-            tf.uint8,
-            stateful=False,
-        )
-        image = tf.ensure_shape(image, (None, height, width, 3))
-        return {"image": image} | values
-
-    chances = {
-        name: tf.TensorSpec((None, *shape), dtype, name)
-        for name, dtype, shape in kinds
-    }
-    serialized = tf.TensorSpec((None,), tf.string, "serialized")
-    made = tf.function(make, autograph=False)
-    return made.get_concrete_function(serialized, chances)

@@ -16,6 +16,8 @@ from keras_pose.skeletons import side
 
 PICTURE = 320
 """Approximate height in pixels of the pictures of people."""
+AT_ONCE = 32
+"""Crops that are cut at once."""
 NEIGHBOURS = 4
 """Most models, truth included, with which two people fit side by side."""
 SHOWN = {"Worst": 6, "Typical": 4, "Best": 4}
@@ -95,7 +97,7 @@ def show_people(dataset, split, model, result, batch_size):
     size = model.input_shape[1:3]
     codec, maps = heads.codec_of(model), None
     if isinstance(codec, codecs.Heatmaps):
-        images, _ = crops(dataset, split, chosen, size, batch_size)
+        images, _ = crops(dataset, split, chosen, size)
         maps = top_down.probabilities(model, images, batch_size=batch_size)
     images, back = large_crops(dataset, split, chosen, size)
     to_picture = geometry.invert(back)
@@ -171,10 +173,13 @@ def _in_words(reach, skeleton):
     return line
 
 
-def crops(dataset, split, chosen, size, batch_size=32):
+def crops(dataset, split, chosen, size):
     """Crops (M, H, W, 3) of people, and (M, 2, 3) crop -> photograph."""
     images, back = zip(
-        *pipeline.views(dataset, split, size, batch_size, people=chosen),
+        *(
+            pipeline.view(dataset, split, size, chosen[start : start + AT_ONCE])
+            for start in range(0, len(chosen), AT_ONCE)
+        ),
         strict=True,
     )
     return np.concatenate(images), np.concatenate(back).astype("float64")

@@ -8,6 +8,7 @@ import pandas as pd
 from keras_pose import codecs, drawing, geometry
 from keras_pose.evaluation import failures
 from keras_pose.inference import top_down
+from keras_pose.inference.looks import repeat_last
 from keras_pose.models import heads
 from keras_pose.report import page, pictures
 
@@ -61,7 +62,7 @@ def show_stages(dataset, split, model, result, batch_size):
     chosen = np.array(sorted(person for person, _ in mended))
     crops = pictures.crops(dataset, split, chosen, model.input_shape[1:3])
     large, _ = pictures.large_crops(dataset, split, chosen, crops[0].shape[1:3])
-    outputs = _outputs(model, crops[0], len(chosen))
+    outputs = _outputs(model, crops[0], batch_size)
     seen = {
         name: (codec, codec.seen(outputs[number][:, stage : stage + 1]))
         for name, (codec, number, stage) in stages.items()
@@ -147,8 +148,14 @@ def show_means(dataset, split, model, result, batch_size):
 
 def _outputs(model, images, batch_size):
     """All outputs (N, S, ...) of the images (N, H, W, 3), a list."""
-    outputs = model.predict(images, batch_size, verbose=0)
-    return outputs if len(model.outputs) > 1 else [outputs]
+    parts = []
+    for start in range(0, len(images), batch_size):
+        some = images[start : start + batch_size]
+        # Of one size: another would be traced again.
+        outputs = model.predict_on_batch(repeat_last(some, batch_size))
+        outputs = outputs if len(model.outputs) > 1 else [outputs]
+        parts.append([values[: len(some)] for values in outputs])
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _row(joint, image, back, size, truth, found):

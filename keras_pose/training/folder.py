@@ -382,6 +382,7 @@ def _is_finished(folder):
 
 
 @functools.cache  # it reads the list of all files of all packages
+@functools.cache  # it reads the files of every package
 def _versions():
     """Versions of packages; TensorFlow has several distributions."""
     owners = importlib.metadata.packages_distributions()

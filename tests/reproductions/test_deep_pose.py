@@ -1,5 +1,6 @@
 """DeepPose's later stages go on where they were."""
 
+import shutil
 from dataclasses import replace
 
 import keras
@@ -50,7 +51,11 @@ def test_a_second_stage_goes_on_bit_for_bit(
             if epoch == 1 and self.model.name.endswith("stage2"):
                 raise KeyboardInterrupt
 
+        # Stage 1 is there: test_fit.py proves that it would be the same.
         again = replace(config, output=tmp_path / "again")
+        shutil.copytree(
+            tmp_path / "whole" / "1-stage1", tmp_path / "again" / "1-stage1"
+        )
         with monkeypatch.context() as patch:
             patch.setattr(Plateau, "on_epoch_begin", stop)
             with pytest.raises(KeyboardInterrupt):

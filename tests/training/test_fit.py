@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from keras_pose import console
+from keras_pose.data import pipeline
 from keras_pose.data.dataset import DESCRIPTION, Dataset
 from keras_pose.training.folder import checkpoints, differences
 from reproductions import hsm_loss
@@ -198,6 +199,20 @@ def three_epochs(one_epoch, people, tmp_path_factory, two_layers, eagerly):
         patch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
         hsm_loss.paper().train(replace(settings(people, folder), epochs=3))
     return folder
+
+
+def test_every_epoch_is_validated_on_each_person_once(
+    config, two_layers, monkeypatch, eagerly
+):
+    """Four people in batches of three; the network stays as it is."""
+    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
+    config = replace(config, epochs=2, batch_size=3, learning_rate=1e-12)
+    with eagerly():
+        run, history = hsm_loss.paper().train(config)
+        model = keras.saving.load_model(config.output / "best.keras")
+        people = pipeline.load(run.data, "val", config.image_size, 3)
+        loss = model.evaluate(people, verbose=0, return_dict=True)["loss"]
+    assert list(history["val_loss"]) == pytest.approx([loss] * 2, rel=1e-5)
 
 
 class SignalAt(keras.callbacks.Callback):
