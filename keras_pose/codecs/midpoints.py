@@ -46,20 +46,32 @@ class Midpoints(Fields):
         return ops.take(maps, order[::2] // 2, axis=-1)
 
     def limb_scores(self, seen, cells, found):
-        """(B, L, P, P): the limb's map in the nearest cell of the middle
-        between two candidates; 0 where it is not above `threshold`."""
+        """(B, L, P, P): the limb's map, between cells bilinear, in the middle
+        between two candidates; 0 where it is not above `threshold`.
+
+        In the nearest cell, rounding would decide which pair is the best.
+        """
         _, maps = self.split(seen)
         start, end = self._ends
         starts = ops.take(cells, start, axis=1)[:, :, :, None]
         ends = ops.take(cells, end, axis=1)[:, :, None]
-        middle = ops.cast(ops.floor((starts + ends) / 2 + 0.5), "int32")
+        middle = (starts + ends) / 2
         pictures, height, width = ops.shape(maps)[:3]
-        x = ops.clip(middle[..., 0], 0, width - 1)
-        y = ops.clip(middle[..., 1], 0, height - 1)
         picture = ops.arange(pictures, dtype="int32")[:, None, None, None]
         limb = ops.arange(len(start), dtype="int32")[:, None, None]
-        cell = (picture * height + y) * width + x
-        values = ops.take(ops.reshape(maps, (-1,)), cell * len(start) + limb)
+        flat = ops.reshape(maps, (-1,))
+
+        def corner(right, low):
+            x = ops.clip(ops.floor(middle[..., 0]) + right, 0, width - 1)
+            y = ops.clip(ops.floor(middle[..., 1]) + low, 0, height - 1)
+            x, y = ops.cast(x, "int32"), ops.cast(y, "int32")
+            cell = (picture * height + y) * width + x
+            return ops.take(flat, cell * len(start) + limb)
+
+        right, low = ops.unstack(middle - ops.floor(middle), axis=-1)
+        values = (1 - low) * (
+            (1 - right) * corner(0, 0) + right * corner(1, 0)
+        ) + low * ((1 - right) * corner(0, 1) + right * corner(1, 1))
         known = (
             ops.take(found, start, axis=1)[:, :, :, None]
             & ops.take(found, end, axis=1)[:, :, None]

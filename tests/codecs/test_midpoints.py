@@ -57,6 +57,15 @@ def test_a_pair_has_the_value_at_its_middle():
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
+def test_between_cells_the_value_is_bilinear():
+    """A quarter of a cell right of the peak and half a cell below, where maps
+    are 1, exp(-1/2) in the next cells and exp(-1) across."""
+    near, across = np.exp(-0.5), np.exp(-1)
+    scores = scores_of(CODEC, standing(4), [[(4, 2)], [(4.5, 9)]])
+    expected = 0.5 * (0.75 + 0.25 * near) + 0.5 * (0.75 * near + 0.25 * across)
+    assert scores.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_value_below_the_threshold_is_no_limb():
     """Two cells beside the peak: exp(-2) = 0.135."""
     places = [[(4, 2)], [(8, 8)]]
