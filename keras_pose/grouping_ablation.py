@@ -23,7 +23,7 @@ from keras_pose import console, drawing, files, geometry
 from keras_pose.codecs import Fields, Midpoints
 from keras_pose.data import annotations, pipeline
 from keras_pose.data.dataset import open_dataset
-from keras_pose.evaluation import assignment, precision
+from keras_pose.evaluation import assignment, crowds, precision
 from keras_pose.inference.looks import look
 from keras_pose.models import model as models
 from keras_pose.models.heads import codec_of
@@ -31,6 +31,7 @@ from keras_pose.people import Poses, crowd_indices
 from keras_pose.report import grouping as report
 
 KINDS = {Fields: "fields", Midpoints: "midpoints"}
+COUNTS = ["poses", "found", "poses of nobody", "poses of two people"]
 TABLE, PICTURE = "grouping.csv", "grouping.jpg"
 
 
@@ -106,8 +107,14 @@ def main(config):
         }
         table = precision.compare(judged, index)
         table.insert(0, "maps", maps)
+        table[COUNTS] = np.nan
+        whole = table["crowd index"] == "all"  # a row for each way
+        table.loc[whole, COUNTS] = [
+            count(poses, people, skeleton) for poses in found.values()
+        ]
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)
+    table[COUNTS] = table[COUNTS].astype("Int64")
     with files.whole(config.output / TABLE) as temporary:
         table.to_csv(temporary, index=False, float_format="%.3f")
     print(describe(table, dataset, config.split))
@@ -121,6 +128,13 @@ def main(config):
     drawing.save(picture, config.output / PICTURE)
     print(f"Wrote {config.output / TABLE} and {PICTURE}.")
     return table
+
+
+def count(poses, people, skeleton):
+    """The `COUNTS` of poses in all pictures."""
+    matches = crowds.match(poses, people, skeleton)
+    counted = matches.found, matches.extra, matches.merged
+    return len(poses), *(int(each.sum()) for each in counted)
 
 
 def group(ways, model, dataset, split, size, batch_size):

@@ -70,6 +70,9 @@ def test_the_command_groups_the_truth_in_four_ways(data, tmp_path, capsys):
     ]
     assert (whole["pictures"] == 3).all() and (whole["people"] > 3).all()
     assert whole.loc["fields, greedy", "AP"] > 70
+    assert (whole["found"] <= whole["people"]).all()
+    assert (whole["found"] + whole["poses of nobody"] <= whole["poses"]).all()
+    assert whole.loc["fields, greedy", "found"] > 3
     assert "fields, greedy" in printed and "paired" in printed
 
 
