@@ -4,7 +4,7 @@
         --data runs/data/crowds
 
 Two claims of OpenPose (Z. Cao et al., CVPR 2017): fields tell people apart in
-crowds where the midpoints of limbs do not (section 2.2), and matching each limb
+crowds where the midpoints of limbs do not (section 2.3), and matching each limb
 greedily loses nothing (section 2.4). Each way to group decodes the same maps:
 the rendered truth, which needs no training and bounds what any network can
 reach, and, with --model, those of a trained network. A network has learned

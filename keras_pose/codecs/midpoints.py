@@ -1,6 +1,6 @@
 """Midpoints: the middles of limbs in place of part affinity fields.
 
-Z. Cao et al., CVPR 2017 (see `fields`), section 2.2, name it as the obvious way
+Z. Cao et al., CVPR 2017 (see `fields`), section 2.3, name it as the obvious way
 to say whose joint is whose, and why it fails: in a crowd the middle between the
 joints of two people may be that of a third one's limb.
 """
