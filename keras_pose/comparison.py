@@ -18,8 +18,9 @@ import pandas as pd
 from keras_pose import files, metrics
 from keras_pose.console import run
 from keras_pose.data import annotations
+from keras_pose.evaluation import crowds, precision
 from keras_pose.evaluation.failures import hits
-from keras_pose.people import Poses
+from keras_pose.people import Poses, crowd_indices
 from keras_pose.report import charts, pictures
 from keras_pose.report.history import metric_of, read_history
 
@@ -141,6 +142,77 @@ def compare(runs, dataset, split, output, metric):
     return table
 
 
+def compare_crowds(runs, dataset, split, output, metric):
+    """Writes comparison.csv, crowds.csv and curves.png of runs that find
+    everybody.
+
+    Args:
+        runs, dataset, split, output, metric: as of `compare`.
+
+    Returns:
+        DataFrame, a row per variant, per cent: mean and sample deviation over
+        the seeds of AP, of the people found, of the small ones found (the
+        quarter with the least area), of the masked places with a pose in them,
+        and of poses that show nobody and that merge two people, both for 100
+        people; `DIFFERENCE` of AP from the baseline's with its interval
+        (`precision.compare`, as crowds.csv by crowd index); and the numbers of
+        pictures and of people counted.
+    """
+    output = Path(output)
+    people = annotations.read_people(dataset, split)
+    rows, judged = [], {}
+    for variant, folders in runs.items():
+        poses = [predicted_crowds(folder, people) for folder in folders]
+        judged[variant] = [
+            precision.judge(each, people, dataset.skeleton) for each in poses
+        ]
+        scores = [
+            {"AP": 100 * precision.average_precision(verdict)[0]}
+            | count_people(each, people, dataset.skeleton)
+            for each, verdict in zip(poses, judged[variant], strict=True)
+        ]
+        rows.append(summary(pd.DataFrame(scores), variant))
+    table = pd.DataFrame(rows).set_index("variant")
+    bins = precision.compare(judged, crowd_indices(people))
+    whole = bins[bins["crowd index"] == "all"].set_index("way")
+    for name, column in zip(
+        DIFFERENCE, ("difference", "from", "to"), strict=True
+    ):
+        table[name] = whole[column]
+    for name in ("pictures", "people"):
+        table[name] = whole[name]
+    for name, each in (("comparison", table), ("crowds", bins)):
+        with files.whole(output / f"{name}.csv") as temporary:
+            each.to_csv(temporary, index=each is table)
+    histories = {
+        variant: [read_history(folder) for folder in folders]
+        for variant, folders in runs.items()
+    }
+    charts.save(charts.draw_curves(histories, metric), output / PICTURES[0])
+    return table
+
+
+def count_people(poses, people, skeleton):
+    """{name: per cent} of `compare_crowds`; NaN where there is nothing to
+    count."""
+    matches = crowds.match(poses, people, skeleton)
+    counted = matches.counted
+    small = counted & (people.area <= np.quantile(people.area[counted], 0.25))
+    shares = {
+        "Found": matches.found[counted],
+        "Small found": matches.found[small],
+        "Masked entered": matches.entered[people.crowd],
+    }
+    shares = {
+        name: 100 * values.mean() if len(values) else np.nan
+        for name, values in shares.items()
+    }
+    return shares | {
+        "Nobody": 100 * matches.extra.sum() / counted.sum(),
+        "Merged": 100 * matches.merged.sum() / counted.sum(),
+    }
+
+
 def paired_intervals(correct, counted, in_mean, how="counted"):
     """95 % intervals of differences from the first variant, over people.
 
@@ -213,6 +285,21 @@ def describe(table):
     )
 
 
+def describe_crowds(table):
+    """A `compare_crowds` table as text."""
+    pictures, people = table[["pictures", "people"]].iloc[0]
+    return (
+        table.drop(columns=["pictures", "people"]).round(2).to_string()
+        + f"\n\nOKS-AP of {people:,} people in {pictures:,} pictures; Found, "
+        "Small found: of the people, and of the quarter with the least area; "
+        "Masked entered: masked places with a pose in them; Nobody, Merged: "
+        "poses of nobody and of two people for 100 people. "
+        f"±: sample deviation over the seeds. {DIFFERENCE[0]}: of AP, from "
+        "the first row; from ... to: 95 % interval of a paired bootstrap over "
+        "these pictures."
+    )
+
+
 def summary(scores, variant):
     """One row: mean ± sample deviation of each column over the seeds."""
     row = {"variant": variant, "seeds": len(scores)}
@@ -226,6 +313,22 @@ def summary(scores, variant):
 
 def predicted(folder):
     """(N, K, 2) joints that a run predicted, in pixels of the photographs."""
+    return _read_predictions(folder, "joints")[0]
+
+
+def predicted_crowds(folder, people):
+    """`people.Poses` of everybody that a run found in the pictures of
+    `people.People`."""
+    names = "joints", "scores", "score", "sources"
+    joints, scores, score, sources = _read_predictions(folder, *names)
+    numbers = {name: n for n, name in enumerate(people.pictures)}
+    picture = np.array([numbers[source] for source in sources], int)
+    nobody = np.full(len(joints), -1)
+    return Poses(joints, scores, nobody, picture=picture, score=score)
+
+
+def _read_predictions(folder, *names):
+    """Arrays of the predictions.npz of a run."""
     path = Path(folder) / "predictions.npz"
     if not path.is_file():
         raise FileNotFoundError(
@@ -234,7 +337,7 @@ def predicted(folder):
         )
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["joints"]
+            return [arrays[name] for name in names]
     except (EOFError, KeyError, OSError, ValueError, BadZipFile) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 

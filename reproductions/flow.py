@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from keras_pose import evaluate, files, metrics, provenance, training
-from keras_pose.comparison import compare
+from keras_pose.comparison import compare, compare_crowds, describe_crowds
 from keras_pose.comparison import describe as describe_comparison
 from keras_pose.data import annotations, runtime
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
@@ -151,9 +151,13 @@ class Paper:
             config,
             origin,
             data,
-            "fit" if self.finds_everybody else score_name(data),
+            self.metric_of(data),
             read_weights=weights.read,
         )
+
+    def metric_of(self, data):
+        """What its score is called in logs and curves."""
+        return "fit" if self.finds_everybody else score_name(data)
 
     def open_data(self, config):
         """The records of a run: `open_data` of its kind."""
@@ -268,19 +272,29 @@ class Paper:
         runs = train_all(plans, output, seeds)
         data = self.open_data(config)
         tables = Path(tables or output)
-        table = compare(runs, data, held_out(data), tables, score_name(data))
+        everybody = self.finds_everybody
+        judge = compare_crowds if everybody else compare
+        split, metric = held_out(data), self.metric_of(data)
+        table = judge(runs, data, split, tables, metric)
         if self.costs:
             costs = {name: self.cost(plan) for name, (_, plan) in plans.items()}
             table = table.join(pd.DataFrame(costs).T.drop(columns="shares"))
             with files.whole(tables / "comparison.csv") as temporary:
                 table.to_csv(temporary)
-        print(describe_comparison(table))
+        describe = describe_crowds if everybody else describe_comparison
+        print(describe(table))
         figure = self.chart and self.chart(config, table)
         if figure:
             charts.save(figure, tables / CHART)
+        written = "comparison.csv, curves.png, "
+        written += (
+            "crowds.csv (by crowd index)"
+            if everybody
+            else "side_by_side.png (where they differ), worst.png (where both "
+            "fail)"
+        )
         print(
-            f"\nIn {tables}: comparison.csv, curves.png, side_by_side.png "
-            "(where they differ), worst.png (where both fail)"
+            f"\nIn {tables}: {written}"
             f"{f', {CHART} (the claim)' if figure else ''}.\n"
             f"Next: open them, and report.html in the runs' folders in {output}"
         )

@@ -9,6 +9,8 @@ New here   one network finds everybody in a picture, without boxes: maps of the
            joints, and fields of unit vectors along the limbs, which say whose
            joint is whose
 Run        python -m reproductions.openpose
+Compare    python -m reproductions.openpose --compare --seeds 3, and with --vary
+           limbs
 COCO       python -m tfrecords.coco --source DIR --output data/pictures
            --one-per-picture; python -m reproductions.openpose --data
            data/pictures
@@ -38,8 +40,17 @@ MOMENTUM, DECAY = 0.9, 5e-4  # code
 
 
 @dataclass(frozen=True)
-class Config(training.Config):
+class Config(training.Comparison, training.Config):
     """Six stages on the front of VGG-19."""
+
+    masked: bool = True
+    """Leave places out of the loss where the records say that people are whom
+    nobody has labelled."""
+    limbs: Literal["fields", "midpoints"] = "fields"
+    """fields: part affinity fields; midpoints: a map of the middle of each
+    limb, which the paper compares them with."""
+    vary: Literal["masks", "limbs"] = "masks"
+    """What --compare varies."""
 
     trunk: Literal["vgg", "hourglass"] | None = None
     """vgg: the paper's network, stride 8; hourglass: stacked hourglasses of
@@ -106,8 +117,13 @@ class Config(training.Config):
     }
 
     def check(self):
-        """Also that VGG's weights get a VGG."""
+        """Also that VGG's weights get a VGG, and that fields do."""
         super().check()
+        if self.limbs == "midpoints" and self.trunk != "hourglass":
+            raise ValueError(
+                "limbs midpoints need --trunk hourglass: the stages of VGG "
+                "have a branch of fields"
+            )
         if self.trunk == "hourglass" and self.weights != "none":
             raise ValueError(
                 f"weights {self.weights} are VGG's: --trunk hourglass needs "
@@ -118,7 +134,8 @@ class Config(training.Config):
 def build_model(config, skeleton):
     """(B, H, W, 3) uint8 -> (B, stages, H / s, W / s, J + 1 + 2 L)."""
     large = config.trunk == "vgg"
-    codec = codecs.Fields(
+    kind = codecs.Fields if config.limbs == "fields" else codecs.Midpoints
+    codec = kind(
         skeleton,
         stride=8 if large else hourglass.STRIDE,
         parts=codecs.COCO18 if skeleton == COCO else None,
@@ -144,7 +161,7 @@ def build_model(config, skeleton):
 
 def build_loss(config, model):
     """Squared error of all stages' maps and fields (eqs. 3 to 5)."""
-    return losses.FieldsMSE(model.codec)
+    return losses.FieldsMSE(model.codec, masked=config.masked)
 
 
 def build_optimizer(config):
@@ -174,9 +191,17 @@ def paper():
     return flow.Paper("openpose", __doc__, *parts, finds_everybody=True)
 
 
+def variants(config):
+    """{name: settings}; both comparisons share their baseline."""
+    shared = {"masked": True, "limbs": "fields", "vary": "masks"}
+    more = {"masks": {"masked": False}, "limbs": {"limbs": "midpoints"}}
+    other = {"masks": "Not masked", "limbs": "Midpoints"}[config.vary]
+    return {"Masked, fields": shared, other: shared | more[config.vary]}
+
+
 def main(config):
-    """Trains one network and reports on it."""
-    return paper().main(config)
+    """Trains one network and reports on it, or compares the variants."""
+    return paper().main(config, variants)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ HEIGHTS = (
     {"agreement", "demo", "engines"},
     {
         *("comparison", "conditional", "estimator", "evaluate", "export"),
-        *("import_weights", "predict", "predict_video", "publish"),
+        *("grouping_ablation", "import_weights", "predict"),
+        *("predict_video", "publish"),
     },
     {"samples", "stability"},
 )

@@ -145,6 +145,7 @@ def test_nobody_found_is_a_precision_of_0(data, people, tmp_path):
 def test_the_report_has_the_precision_and_pictures(data, model, poses):
     sections = several.show(data, "val", model, poses)
     assert "people missed" in sections["Average precision"]
+    assert sections["From maps to people"].count("<img") == 1
     assert sections["Pictures"].count("<img") == 4  # worst and typical
     assert "3 people, 0 missed, 0 poses of nobody" in sections["Pictures"]
 
@@ -223,11 +224,28 @@ def test_missed_extra_and_confused_people_are_counted(three):
     assert found.found.tolist() == [True, False, False]
     assert found.extra.tolist() == [False, True, True]
     assert found.confused.tolist() == [3, 0, 0]
+    assert found.merged.tolist() == [True, False, False]
     people = dataclasses.replace(people, crowd=np.array([False, False, True]))
     people.box[2] = 0, 0, 75, 75
     found = matching.match(poses, people, MPII)
     assert found.counted.tolist() == [True, True, False]
     assert found.extra.tolist() == [False, True, False]  # in the crowd
+    assert found.entered.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("joints", "merged"), [(2, False), (3, True), (8, True), (14, False)]
+)
+def test_a_pose_with_three_joints_of_each_of_two_people_merges_them(
+    three, joints, merged
+):
+    pose = three.joints[0].copy()
+    pose[:joints] = three.joints[1, :joints]
+    poses = Poses(
+        pose[None], np.ones((1, 16)), np.array([-1]), picture=np.array([0])
+    )
+    found = matching.match(poses, three, MPII)
+    assert found.merged.tolist() == [merged]
 
 
 def test_the_fit_of_fields_is_the_share_of_their_squares():

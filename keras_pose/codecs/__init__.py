@@ -7,6 +7,7 @@ from keras_pose.codecs.displacements import Displacements
 from keras_pose.codecs.expectation import Expectation
 from keras_pose.codecs.fields import Fields
 from keras_pose.codecs.heatmaps import Heatmaps
+from keras_pose.codecs.midpoints import Midpoints
 from keras_pose.codecs.parts import COCO18
 from keras_pose.codecs.windowed import WindowedHeatmaps
 
@@ -18,6 +19,7 @@ __all__ = [
     "Expectation",
     "Fields",
     "Heatmaps",
+    "Midpoints",
     "WindowedHeatmaps",
     "gaussians",
 ]

@@ -73,9 +73,14 @@ class Fields(Maps):
         return self.parts.limb_indices
 
     @property
+    def limb_channels(self):
+        """2 L, the number of channels of the limbs."""
+        return 2 * len(self.limbs)
+
+    @property
     def channels(self):
         """C, the number of channels."""
-        return len(self.parts.joints) + 1 + 2 * len(self.limbs)
+        return len(self.parts.joints) + 1 + self.limb_channels
 
     @property
     def _sources(self):
@@ -124,11 +129,15 @@ class Fields(Maps):
         labelled = ops.cast(parts[..., 2] > 0, "float32")
         maps = self._highest(cells, labelled, size)
         background = 1 - ops.max(maps, axis=-1, keepdims=True)
-        fields = part_affinity.encode(
+        limbs = self._draw_limbs(cells, labelled, size)
+        target = ops.concatenate([maps, background, limbs], axis=-1)
+        return target[:, None], ops.ones_like(target[:, 0, 0])
+
+    def _draw_limbs(self, cells, labelled, size):
+        """Fields (B, h, w, 2 L)."""
+        return part_affinity.encode(
             cells, labelled, self.limbs, size, self.width
         )
-        target = ops.concatenate([maps, background, fields], axis=-1)
-        return target[:, None], ops.ones_like(target[:, 0, 0])
 
     def _highest(self, cells, labelled, size):
         """Maps (B, h, w, J), the highest of the people's Gaussians."""
@@ -143,8 +152,8 @@ class Fields(Maps):
 
     def split(self, values):
         """(maps, fields) of outputs (..., C), or of `seen` (..., J + 2 L)."""
-        fields = 2 * len(self.limbs)
-        return values[..., : len(self.parts.joints)], values[..., -fields:]
+        joints = len(self.parts.joints)
+        return values[..., :joints], values[..., -self.limb_channels :]
 
     def seen(self, outputs):
         """What inference keeps: (B, h, w, J + 2 L)."""
@@ -152,16 +161,39 @@ class Fields(Maps):
 
     def _swap_sides(self, seen):
         """Left and right swapped; in a mirror, limbs point the other way."""
-        maps, fields = self.split(seen)
-        order, factors = _mirrored_limbs(self.parts)
+        maps, limbs = self.split(seen)
+        limbs = self._mirror_limbs(limbs)
+        return ops.concatenate([swap_sides(maps, self.parts), limbs], axis=-1)
+
+    def _mirror_limbs(self, fields):
+        """Fields (..., 2 L) of a mirrored picture, those of the other sides."""
+        order, factors = mirrored_limbs(self.parts)
         fields = ops.take(fields, order, axis=-1)
-        fields = fields * ops.convert_to_tensor(factors, "float32")
-        return ops.concatenate([swap_sides(maps, self.parts), fields], axis=-1)
+        return fields * ops.convert_to_tensor(factors, "float32")
 
     def candidate_joints(self, seen):
         """The peaks: (B, J, P, 2) cells, and heights (B, J, P)."""
         maps, _ = self.split(seen)
         return gaussians.peaks(maps, self.candidates, self.threshold)
+
+    def limb_scores(self, seen, cells, found):
+        """(B, L, P, P) scores of each limb's pairs of candidates, 0 for those
+        that are no limbs.
+
+        Args:
+            seen: (B, h, w, J + 2 L).
+            cells: (B, J, P, 2), of `candidate_joints`.
+            found: (B, J, P) bool: which candidates there are.
+        """
+        _, fields = self.split(seen)
+        tallest = seen.shape[1] if self.penalty else None
+        return part_affinity.limb_scores(
+            fields, cells, found, self.limbs, tallest
+        )
+
+    def match(self, pairs):
+        """Chosen pairs of (B, L, P, P) scores, see `grouping.match`."""
+        return grouping.match(pairs)
 
     def joints(self, seen, decoding=None):
         """Everybody in the picture.
@@ -176,13 +208,9 @@ class Fields(Maps):
             is not predicted; person_scores (B, M) and count (B,).
         """
         cells, scores = self.candidate_joints(seen)
-        _, fields = self.split(seen)
-        tallest = seen.shape[1] if self.penalty else None
-        pairs = part_affinity.limb_scores(
-            fields, cells, scores > 0, self.limbs, tallest
-        )
+        pairs = self.limb_scores(seen, cells, scores > 0)
         component, gained = grouping.connect(
-            *grouping.match(pairs), self.limbs, scores.shape[1]
+            *self.match(pairs), self.limbs, scores.shape[1]
         )
         points = self.to_pixels(cells, tuple(seen.shape[1:3]))
         everybody = grouping.collect(
@@ -212,7 +240,7 @@ def _check_connected(parts):
         )
 
 
-def _mirrored_limbs(parts):
+def mirrored_limbs(parts):
     """Channels of the mirrored limbs, and factors on their x and y.
 
     Raises:

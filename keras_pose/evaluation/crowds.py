@@ -11,6 +11,11 @@ SAME = 0.5
 similarity of a joint that is right."""
 
 
+MERGED = 3
+"""Least joints of each of two people in a pose that merges them: as many as a
+person needs."""
+
+
 @dataclass(frozen=True)
 class Matches:
     """What became of N people and M poses; crowds are left out."""
@@ -23,8 +28,12 @@ class Matches:
     """(N,) bool: counted, and a pose shows the person."""
     extra: np.ndarray
     """(M,) bool: shows nobody, and lies in no crowd."""
+    entered: np.ndarray
+    """(N,) bool: a crowd, and a pose that shows nobody else lies in it."""
     confused: np.ndarray
     """(M,) number of joints that are another person's."""
+    merged: np.ndarray
+    """(M,) bool: has joints of two people, at least `MERGED` of each."""
 
 
 def match(poses, people, skeleton):
@@ -46,13 +55,17 @@ def match(poses, people, skeleton):
     person = np.full(len(poses), -1)
     extra = np.zeros(len(poses), bool)
     confused = np.zeros(len(poses), int)
+    merged = np.zeros(len(poses), bool)
+    entered = np.zeros(len(people), bool)
     for picture in np.unique(poses.picture):
         here = np.flatnonzero(counted & (people.picture == picture))
+        masked = np.flatnonzero(people.crowd & (people.picture == picture))
         rows = np.flatnonzero(poses.picture == picture)
         rows = rows[np.argsort(-poses.score[rows], kind="stable")]
         alike = _alike(poses.joints[rows], people, here, sigmas)
         alike *= labelled[here]
         total = alike.sum(axis=2) / labelled[here].sum(axis=1)
+        merged[rows] = _merges(alike)
         for row, joints, each in zip(rows, alike, total, strict=True):
             if len(here) and each.max() >= SAME:
                 best = each.argmax()
@@ -62,9 +75,19 @@ def match(poses, people, skeleton):
                 wrong = right.any(axis=0) & ~right[best] & labelled[here[best]]
                 confused[row] = wrong.sum()
             else:
-                extra[row] = not _in_crowd(poses.joints[row], people, picture)
+                inside = _inside(poses.joints[row], people.box[masked])
+                entered[masked] |= inside
+                extra[row] = not inside.any()
     found = np.isin(np.arange(len(people)), person)
-    return Matches(person, counted, found, extra, confused)
+    return Matches(person, counted, found, extra, entered, confused, merged)
+
+
+def _merges(alike):
+    """(M,) bool `Matches.merged` of similarities (M, N, K); each joint is that
+    of the most similar person."""
+    nearest = alike == alike.max(axis=1, keepdims=True, initial=0)
+    own = (nearest & (alike >= SAME)).sum(axis=2)
+    return (own >= MERGED).sum(axis=1) > 1
 
 
 def _alike(joints, people, rows, sigmas):
@@ -75,10 +98,9 @@ def _alike(joints, people, rows, sigmas):
     return np.nan_to_num(np.exp(-squares / reach))
 
 
-def _in_crowd(joints, people, picture):
-    """Whether most joints that were found (K, 2) lie in one crowd's box."""
-    boxes = people.box[people.crowd & (people.picture == picture)]
+def _inside(joints, boxes):
+    """(C,) bool: most joints that were found (K, 2) lie in a box (C, 4)."""
     known = joints[np.isfinite(joints).all(axis=1)]
     away = known[:, None] - boxes[:, :2]
     inside = ((away >= 0) & (away <= boxes[:, 2:])).all(axis=-1)
-    return bool((inside.mean(axis=0) > 0.5).any())
+    return inside.mean(axis=0) > 0.5

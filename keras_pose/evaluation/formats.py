@@ -43,6 +43,7 @@ def save(folder, tables, poses, people, skeleton):
         **optional,
         joints=poses.joints,
         scores=poses.scores,
+        score=poses.score,
         names=np.array(names, "U"),
         sources=np.array(sources, "U"),
         joint_names=np.array(skeleton.joints),

@@ -20,14 +20,18 @@ class FieldsMSE(HasCodec, PoseLoss):
         codec: `codecs.Fields`: what the outputs mean.
         without_maps: number of the first stages that have fields only
             (`models.openpose.chained`).
+        masked: whether the sample weights count; False: all cells do.
     """
 
-    def __init__(self, codec, without_maps=0, name="fields_mse", **kwargs):
+    def __init__(
+        self, codec, without_maps=0, masked=True, name="fields_mse", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
         if not isinstance(codec, Fields):
             raise ValueError(f"{name}: codec must be Fields, got {codec!r}")
         self.codec = codec
         self.without_maps = without_maps
+        self.masked = masked
 
     @property
     def codecs(self):
@@ -49,10 +53,10 @@ class FieldsMSE(HasCodec, PoseLoss):
         outputs = ops.cast(outputs, "float32")
         target, _ = self.codec.target(labels, outputs)
         cost = ops.square(outputs - target) / 2
-        if weight is not None:
+        if weight is not None and self.masked:
             weight = self._of_cells(weight, tuple(outputs.shape[2:4]))
             cost = cost * weight[:, None, :, :, None]
-        fields = 2 * len(self.codec.limbs)
+        fields = self.codec.limb_channels
         parts = {
             "maps": cost[:, self.without_maps :, ..., :-fields],
             "fields": cost[..., -fields:],
@@ -95,4 +99,7 @@ class FieldsMSE(HasCodec, PoseLoss):
 
     def get_config(self):
         """Everything `__init__` takes."""
-        return super().get_config() | {"without_maps": self.without_maps}
+        return super().get_config() | {
+            "without_maps": self.without_maps,
+            "masked": self.masked,
+        }

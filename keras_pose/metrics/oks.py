@@ -138,6 +138,17 @@ class AveragePrecision:
         Returns:
             DataFrame, per cent; a row per measure, NaN without people.
         """
+        with contextlib.redirect_stdout(io.StringIO()):
+            scorer = self.evaluate(poses, people, skeleton)
+            scorer.accumulate()
+            scorer.summarize()
+        stats = np.where(scorer.stats < 0, np.nan, scorer.stats)
+        index = pd.Index(MEASURES, name="measure")
+        return pd.DataFrame({COLUMN: 100 * stats}, index=index)
+
+    def evaluate(self, poses, people, skeleton):
+        """pycocotools' `COCOeval` of `table`'s arguments, with everything
+        matched in each picture and nothing accumulated."""
         self.countable(people, skeleton)
         labels = np.dstack([people.joints, people.flags])
         annotations = [
@@ -177,11 +188,7 @@ class AveragePrecision:
             scorer = COCOeval(truth, found, "keypoints")
             scorer.params.kpt_oks_sigmas = sigmas(skeleton)
             scorer.evaluate()
-            scorer.accumulate()
-            scorer.summarize()
-        stats = np.where(scorer.stats < 0, np.nan, scorer.stats)
-        index = pd.Index(MEASURES, name="measure")
-        return pd.DataFrame({COLUMN: 100 * stats}, index=index)
+        return scorer
 
     def describe(self, table, poses, people, skeleton, split):
         """The table as text, with the numbers of people."""

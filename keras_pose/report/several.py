@@ -7,7 +7,9 @@ import numpy as np
 from keras_pose import drawing, geometry, metrics
 from keras_pose.data import annotations
 from keras_pose.evaluation import crowds
-from keras_pose.report import page, pictures
+from keras_pose.inference.looks import look
+from keras_pose.models.heads import codec_of
+from keras_pose.report import grouping, page, pictures
 
 SHOWN = {"Worst": 6, "Typical": 4}
 """Number of pictures in each section of the page."""
@@ -37,6 +39,7 @@ def show(dataset, split, model, poses):
         "Average precision": page.numbers(_cells(table, people, matches))
         + f"<p>{html.escape(protocol.explanation)}</p>"
         + page.scores(table.dropna()),
+        "From maps to people": _steps(model, dataset, split),
         "Pictures": _pictures(dataset, split, model, poses, people, matches),
     }
 
@@ -50,8 +53,26 @@ def _cells(table, people, matches):
         "people found": f"{found:,}",
         "people missed": f"{number - found:,}",
         "poses of nobody": f"{matches.extra.sum():,}",
+        "poses of two people": f"{matches.merged.sum():,}",
         "joints of somebody else": f"{matches.confused.sum():,}",
     }
+
+
+def _steps(model, dataset, split):
+    """How one picture is grouped."""
+    text = (
+        "<p>What the network sees in a picture, and how people are put "
+        "together. Grey: pairs that the field refuses (not drawn if there are "
+        "many); red: pairs of which an end belongs to a better one.</p>"
+    )
+    image = grouping.draw_split(
+        codec_of(model),
+        dataset,
+        split,
+        model.input_shape[1:3],
+        lambda images, _: look(model, images, False, 1),
+    )
+    return text + page.picture("four steps", image)
 
 
 def _pictures(dataset, split, model, poses, people, matches):
@@ -64,6 +85,7 @@ def _pictures(dataset, split, model, poses, people, matches):
     number = total(people.picture, matches.counted)
     missed = number - total(people.picture, matches.found)
     extra = total(poses.picture, matches.extra)
+    merged = total(poses.picture, matches.merged)
     confused = total(poses.picture, matches.confused)
     faults = missed + extra + confused / len(dataset.skeleton.joints)
     order = np.argsort(-faults, kind="stable")
@@ -99,14 +121,15 @@ def _pictures(dataset, split, model, poses, people, matches):
         }
         line = (
             f"{number[picture]} people, {missed[picture]} missed, "
-            f"{extra[picture]} poses of nobody, {confused[picture]} joints of "
-            "somebody else"
+            f"{extra[picture]} poses of nobody, {merged[picture]} of two, "
+            f"{confused[picture]} joints of somebody else"
         )
         cards[picture] = page.person(drawn, line, people.pictures[picture])
     text = (
         "<p>Sorted by the number of people missed, poses that show nobody (OKS "
         f"below {crowds.SAME:g} with everybody), and joints of somebody else. "
-        "A colour for each person.</p>"
+        f"A pose of two has at least {crowds.MERGED} joints of each. A colour "
+        "for each person.</p>"
     )
     return text + "".join(
         page.people(title, [cards[i] for i in members if i in cards])

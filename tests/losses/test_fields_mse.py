@@ -99,8 +99,16 @@ def test_another_codec_is_refused():
         FieldsMSE(Heatmaps())
 
 
+def test_weights_count_only_in_a_masked_loss():
+    outputs = truth() + 1
+    nothing = np.zeros((2, *CELLS), "uint8")
+    assert costs(outputs, nothing) == [0, 0]
+    assert costs(outputs, nothing, masked=False) == costs(outputs)
+    assert costs(outputs)[0] > 0
+
+
 def test_settings_survive_a_file():
-    loss = FieldsMSE(CODEC, without_maps=1, reduction="sum")
+    loss = FieldsMSE(CODEC, without_maps=1, masked=False, reduction="sum")
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
     assert again.codec == CODEC
