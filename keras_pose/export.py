@@ -167,7 +167,7 @@ def convert(locator, kind, folder, check, half=False):
     """Writes a file of another runtime, and serving.json beside it, atomically.
 
     Args:
-        locator: a `portable.Locator`.
+        locator: a `portable.Locator` or `everybody.Finder`.
         kind: one of `converters.CONVERTERS`.
         folder: for the file.
         check: function of its path, before it gets its name.

@@ -177,7 +177,7 @@ class Fields(Maps):
         """
         cells, scores = self.candidate_joints(seen)
         _, fields = self.split(seen)
-        tallest = seen.shape[1] if self.penalty else None
+        tallest = ops.shape(seen)[1] if self.penalty else None
         pairs = part_affinity.limb_scores(
             fields, cells, scores > 0, self.limbs, tallest
         )

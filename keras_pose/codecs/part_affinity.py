@@ -112,8 +112,9 @@ def limb_scores(fields, points, found, limbs, tallest=None):
     share = ops.mean(ops.cast(products > AGREES, "float32"), axis=-1)
     score = ops.mean(products, axis=-1)
     if tallest is not None:
+        longest = 0.5 * ops.cast(tallest, "float32")
         score = score + ops.minimum(
-            0.5 * tallest / ops.maximum(length, SLACK) - 1, 0.0
+            longest / ops.maximum(length, SLACK) - 1, 0.0
         )
     starts, ends = (
         ops.take(found, np.array(limbs)[:, end], axis=1) for end in (0, 1)
