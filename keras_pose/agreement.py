@@ -9,7 +9,7 @@ for the truth, or of integers on people of a data set.
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import drawing, geometry, metrics
+from keras_pose import drawing, everybody, geometry, metrics
 from keras_pose.data import annotations, photograph, reading, records
 from keras_pose.people import Poses
 
@@ -35,8 +35,13 @@ CALIBRATED, JUDGED = 64, 500
 """People of a data set who set the ranges of integers, and who judge."""
 
 
-def draw_people(skeleton, count=PEOPLE):
+def draw_people(skeleton, count=PEOPLE, crowded=False):
     """Skeletons in front of clouds: the same ones at each call.
+
+    Args:
+        skeleton: whose joints are drawn.
+        count: of photographs.
+        crowded: whether they show 1 to 4 people, and not one.
 
     Returns:
         list of pairs: photograph (H, W, 3) uint8, and box (4,) float32. Boxes
@@ -49,14 +54,13 @@ def draw_people(skeleton, count=PEOPLE):
         cells = rng.integers(0, 160, (9, 8, 3)).astype("uint8")
         image = drawing.enlarge(cells, 1 + max(height, width) // 8)
         image = np.ascontiguousarray(image[:height, :width])
-        noise = rng.integers(0, 40, image.shape).astype("uint8")
-        side = rng.uniform(0.4, 1.0) * min(height, width)
-        middle = rng.uniform(0.2, 0.8, 2) * (width, height)
-        joints = middle + rng.uniform(-0.5, 0.5, (len(skeleton.joints), 2)) * (
-            0.6 * side,
-            side,
-        )
-        image = drawing.draw_skeleton(image + noise, joints, skeleton)
+        image = image + rng.integers(0, 40, image.shape).astype("uint8")
+        for _ in range(1 + seed % 4 if crowded else 1):
+            side = rng.uniform(0.4, 1.0) * min(height, width)
+            middle = rng.uniform(0.2, 0.8, 2) * (width, height)
+            places = rng.uniform(-0.5, 0.5, (len(skeleton.joints), 2))
+            joints = middle + places * (0.6 * side, side)
+            image = drawing.draw_skeleton(image, joints, skeleton)
         box = [*(middle - side / 2), side, side]
         if seed % 4 == 0:
             box = [0, 0, width, height]
@@ -112,6 +116,55 @@ def compare(locate, locator, half=False):
             "untrained network, are one reason"
         )
     return float(apart.max()), float(differ)
+
+
+def compare_everybody(find, finder):
+    """`compare` of a file that finds everybody.
+
+    Args:
+        find: of an `engines.Engine`.
+        finder: the model's `everybody.Finder`.
+
+    Returns:
+        (largest distance of a joint in pixels, share of joints that differ,
+        number of people that were found in the drawn pictures).
+
+    Raises:
+        ValueError: it finds others; says how far off.
+    """
+    apart, scores, people = [], [], 0
+    for image, _ in draw_people(finder.skeleton, crowded=True):
+        pair = find(image), everybody.poses_of(finder.image(image))
+        people += len(pair[1])
+        most = max(map(len, pair))
+        joints, heights = (
+            [
+                np.concatenate(
+                    [values, np.full((most - len(values), *rest), no)]
+                )
+                for values in each
+                for rest in [values.shape[1:]]
+            ]
+            for each, no in (
+                ([poses.joints for poses in pair], np.nan),
+                ([poses.scores for poses in pair], 0.0),
+            )
+        )
+        found = np.maximum(*heights) > 0  # by the file or by the model
+        apart.append(np.linalg.norm(joints[0] - joints[1], axis=-1)[found])
+        scores.append(np.abs(heights[0] - heights[1])[found])
+    apart, scores = np.concatenate(apart), np.concatenate(scores)
+    differ = np.mean(~(apart <= SAME)) if len(apart) else 0.0
+    farthest = np.max(np.nan_to_num(apart, nan=np.inf), initial=0.0)
+    highest = np.max(scores, initial=0.0)
+    if not (100 * differ <= POINTS and highest <= SCORES):
+        raise ValueError(
+            f"{100 * differ:.1f} % of the joints of the {people} drawn people "
+            f"that the model finds differ, by up to {farthest:.2f} pixels, and "
+            f"scores by up to {highest:.4f}; expected at most {POINTS:.0f} % "
+            f"and {SCORES:g}"
+        )
+    return float(farthest), float(differ), people
 
 
 def read_people(dataset, split, size, most):

@@ -1,6 +1,6 @@
 """Converters to the files of other runtimes: LiteRT, ONNX, OpenVINO.
 
-Each takes a `portable.Locator` and writes its function `image`, with a
+Each takes a `portable.Network` and writes its function `image`, with a
 description inside the file. A file may be wrong although nothing was raised:
 compare it with the model (`keras_pose.agreement`).
 """

@@ -7,18 +7,15 @@ which need the extras of these names.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pose import provenance, serving, skeletons, untrusted
+from keras_pose import everybody, provenance, serving, skeletons, untrusted
 from keras_pose.converters import KEY, need
-from keras_pose.inference import bottom_up
 from keras_pose.models import model as models
-from keras_pose.models.heads import codec_of
 from keras_pose.skeletons import Skeleton
 
 
@@ -66,22 +63,29 @@ def open_model(model, flip=False):
 
 
 def _serve(model, flip):
-    codec = codec_of(model)
-    if codec.finds_everybody:
-        return Engine(
-            None,
-            None,
-            codec.skeleton,
-            provenance.of(model),
-            partial(bottom_up.find, model, flip=flip),
-        )
-    server = serving.Server(model, flip=flip)
+    server = serving.serve(model, flip=flip)
+    facts = provenance.of(model)
     # A bound method of a tf.function does not keep the server alive.
+    if server.codec.finds_everybody:
+        return _finder(
+            lambda image: server.image(image), server.skeleton, facts
+        )
     return Engine(
         _of_one(lambda *inputs: server.images_people(*inputs)),
         _in_numpy(lambda *inputs: server.images(*inputs)),
         server.skeleton,
-        provenance.of(model),
+        facts,
+    )
+
+
+def _finder(function, skeleton, facts):
+    """An `Engine` of a function from a photograph to everybody in it."""
+    return Engine(
+        None,
+        None,
+        skeleton,
+        facts,
+        lambda image: everybody.poses_of(function(image)),
     )
 
 
@@ -94,7 +98,7 @@ def _open_saved_model(path, flip):
             f"{provenance.CONFIG} and no {description.name}. Write one with "
             "python -m keras_pose.export"
         )
-    skeleton, facts = _read(
+    skeleton, facts, whole = _read(
         untrusted.read_json(description), description, flip, path
     )
     if not (path / "saved_model.pb").is_file():
@@ -106,7 +110,7 @@ def _open_saved_model(path, flip):
     try:
         loaded = tf.saved_model.load(str(path)).signatures
         names = [name.decode() for name in loaded["names"]()["names"].numpy()]
-        signature = loaded["images"]
+        signature = loaded["image" if whole else "images"]
         people = loaded.get("images_people")  # none: an earlier version
     except Exception as error:  # TensorFlow raises anything on a damaged one
         raise ValueError(
@@ -117,6 +121,9 @@ def _open_saved_model(path, flip):
             f"{path}: its graph finds {', '.join(names)}, but "
             f"{description.name} lists {', '.join(skeleton.joints)}"
         )
+
+    if whole:
+        return _finder(lambda image: signature(image=image), skeleton, facts)
 
     def find(images, boxes):
         return signature(images=images, boxes=boxes)
@@ -164,11 +171,13 @@ def _open_file(path, flip):
             f"{path} is not from an export: it does not say what it finds"
         )
     content = untrusted.parse_json(description.encode(), path)
-    skeleton, facts = _read(content, path, flip, path)
+    skeleton, facts, whole = _read(content, path, flip, path)
+    if whole:
+        return _finder(lambda image: one(image=image), skeleton, facts)
 
     def each(images, boxes):
         pairs = zip(images, np.asarray(boxes, "float32"), strict=True)
-        found = [one(image, box) for image, box in pairs]
+        found = [one(image=image, box=box) for image, box in pairs]
         return {n: np.stack([every[n] for every in found]) for n in found[0]}
 
     return Engine(
@@ -183,8 +192,7 @@ def _open_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
-    runner = interpreter.get_signature_runner()
-    return lambda image, box: runner(image=image, box=box), _described(path)
+    return interpreter.get_signature_runner(), _described(path)
 
 
 def _described(path):
@@ -214,8 +222,8 @@ def _open_onnx(path):
     )
     names = [output.name for output in session.get_outputs()]
 
-    def one(image, box):
-        found = session.run(names, {"image": image, "box": box})
+    def one(**inputs):
+        found = session.run(names, inputs)
         return dict(zip(names, found, strict=True))
 
     return one, session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -233,8 +241,8 @@ def _open_openvino(path):
     compiled = core.compile_model(model, "CPU", settings)
     names = [output.any_name for output in compiled.outputs]
 
-    def one(image, box):
-        found = compiled({"image": image, "box": box})
+    def one(**inputs):
+        found = compiled(inputs)
         return {name: np.array(found[name]) for name in names}
 
     return one, description
@@ -255,7 +263,8 @@ RUNTIMES = {
 
 
 def _read(description, place, flip, path):
-    """The skeleton and the provenance of an export's description.
+    """The skeleton and the provenance of an export's description, and whether
+    it finds everybody.
 
     Args:
         description: the content of serving.json.
@@ -268,6 +277,7 @@ def _read(description, place, flip, path):
         has_flip = description["flip"]
         facts = description.get("provenance", {})  # none: an earlier version
         provenance.to_json(facts)
+        whole = description.get("finds_everybody", False)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{place} is not from an export: problem with {error}"
@@ -277,4 +287,4 @@ def _read(description, place, flip, path):
             f"{path} was exported without --flip: export again with it, or "
             "give the .keras file"
         )
-    return skeleton, facts
+    return skeleton, facts, whole

@@ -26,6 +26,10 @@ The SavedModel takes batches, and raises errors. Its signatures, B boxes:
     image                       image and box of one person, as above
     names                       nothing: returns the joints' names
 
+A model that finds everybody takes no boxes: image to joints (M, K, 2) and
+scores (M, K), 0 where not found, person_scores (M,) and count (). Its
+SavedModel has the signatures encoded, images, image and names.
+
 EXIF orientation is applied to encoded photographs; pixels must be upright. One
 bad photograph or box fails the whole batch. serving.json says the rest.
 """
@@ -45,6 +49,7 @@ from keras_pose import (
     choices,
     converters,
     engines,
+    everybody,
     files,
     portable,
     provenance,
@@ -59,14 +64,6 @@ from keras_pose.people import MISSING_THRESHOLD
 SERVING = provenance.DESCRIPTION
 NAME = "pose"
 """Of the files, before their suffixes."""
-EXAMPLE = """\
-import tensorflow as tf
-served = tf.saved_model.load("saved_model")
-photo = tf.io.read_file("photo.jpg")
-box = tf.constant([[0.0, 0.0, 640.0, 480.0]])
-found = served.signatures["encoded"](encoded=photo[None], boxes=box)
-print(served.signatures["names"]()["names"], found["joints"], found["missing"])
-"""
 
 
 @dataclass(frozen=True)
@@ -134,13 +131,18 @@ def export(
     if folder.exists() and not (folder / SERVING).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise ValueError(f"{folder} exists and is not an export")
-    server = serving.Server(model, flip, decoding, missing_threshold)
+    server = serving.serve(
+        model,
+        flip=flip,
+        decoding=decoding,
+        missing_threshold=missing_threshold,
+    )
     try:
         with files.scratch(folder.parent) as scratch, files.sentences(folder):
             temporary = scratch / folder.name
             tf.saved_model.save(tf.Module(), str(temporary), server.signatures)
             (temporary / SERVING).write_text(
-                json.dumps(_serving(server, model), indent=2)
+                json.dumps(server.described(), indent=2)
             )
             if check:
                 check(temporary)
@@ -161,40 +163,11 @@ def _restore(folder, old):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _serving(locator, model):
-    """Contents of serving.json: all that a client needs to know."""
-    height, width = locator.size
-    facts = provenance.of(model)
-    return {
-        "model": model.name,
-        "provenance": facts,
-        **provenance.notes(facts),
-        "licence": facts.get("licence", "unknown"),
-        "source": facts.get("source", "unknown"),
-        "skeleton": locator.skeleton.described(),
-        "joints": locator.skeleton.joints,
-        "limbs": locator.skeleton.limbs,
-        "input": {"height": height, "width": width},
-        "outputs": {"codec": type(locator.result).__name__}
-        | locator.result.get_config(),
-        "stages": 1 + len(locator.later),
-        "decoding": locator.decoding,
-        "flip": locator.flip,
-        "score": locator.result.score_is,
-        "missing_threshold": locator.missing_threshold,
-        "occluded": locator.codec.tells_occlusion,
-        "boxes": "x, y, width, height in pixels of the upright photograph; "
-        "exactly 0, 0, W, H means all of it",
-        "pixels": "the centre of the first pixel is (0, 0)",
-        "example": EXAMPLE.splitlines(),
-    }
-
-
 def convert(locator, kind, folder, check, half=False):
     """Writes a file of another runtime, and serving.json beside it, atomically.
 
     Args:
-        locator: a `portable.Locator`.
+        locator: a `portable.Locator` or `everybody.Finder`.
         kind: one of `converters.CONVERTERS`.
         folder: for the file.
         check: function of its path, before it gets its name.
@@ -205,7 +178,7 @@ def convert(locator, kind, folder, check, half=False):
     """
     choices.check("format", kind, converters.CONVERTERS)
     name = f"{NAME}_half" if half else NAME
-    description = _serving(locator, locator.model)
+    description = locator.described()
 
     def write(path):
         converters.CONVERTERS[kind](locator, path, description, half)
@@ -221,7 +194,7 @@ def quantise(locator, source, dataset, check):
     Args:
         dataset: `data.dataset.Dataset`; its train split sets the ranges.
     """
-    description = _serving(locator, locator.model)
+    description = locator.described()
     pairs, _, _ = agreement.read_people(
         dataset, "train", locator.size, agreement.CALIBRATED
     )
@@ -247,7 +220,7 @@ def write_page(locator, folder, runtime, check):
         there = [each.name for each in folder.iterdir()]
         if there and not names.issuperset(there):
             raise ValueError(f"{folder} exists and is not a page")
-    description = _serving(locator, locator.model)
+    description = locator.described()
     with files.whole(folder) as temporary:
         temporary.mkdir()
         path = temporary / f"{NAME}.onnx"
@@ -286,7 +259,13 @@ def main(config):
         "decoding": config.decoding,
         "missing_threshold": config.missing_threshold,
     }
-    locator = portable.Locator(model, **settings)
+    locator = everybody.function_of(model, **settings)
+    whole = locator.codec.finds_everybody
+    if whole and (config.half or config.int8 or config.web):
+        raise ValueError(
+            "--half, --int8 and --web are for models of the person in a box: "
+            f"{model.name} finds everybody"
+        )
     if dataset and dataset.skeleton != locator.skeleton:
         raise ValueError(
             f"{model.name} predicts joints of {locator.skeleton.name}, but "
@@ -294,16 +273,23 @@ def main(config):
         )
 
     def check(path, half=False, locator=locator):
-        locate = engines.open_model(path).locate
+        engine = engines.open_model(path)
+        whose = "drawn people"
         try:
-            apart, differ = agreement.compare(locate, locator, half)
+            if whole:
+                apart, differ, people = agreement.compare_everybody(
+                    engine.find, locator
+                )
+                whose = f"the {people} drawn people that the model finds"
+            else:
+                apart, differ = agreement.compare(engine.locate, locator, half)
         except ValueError as error:
             _doubt(f"{path.name} finds other joints: {error}", config.force)
         else:
             box = f"{agreement.HALF_SAME:.0%} of the box"
             near = box if half else f"{agreement.SAME:g} pixels"
             print(
-                f"{path.name}: joints of drawn people as of the model, "
+                f"{path.name}: joints of {whose} as of the model, "
                 f"{100 * (1 - differ):.1f} % within {near}, all within "
                 f"{apart:.4f} pixels"
             )
@@ -312,7 +298,8 @@ def main(config):
     if "saved_model" in kinds:
         folder = output / "saved_model" if others else output
         written.append(export(model, folder, **settings, check=check))
-        print(f"{folder}: signatures {', '.join(SIGNATURES)}.")
+        names = FINDING if whole else SIGNATURES
+        print(f"{folder}: signatures {', '.join(names)}.")
     for kind in others:
         precise = kind == "litert" and config.int8
         if not config.half or precise:
@@ -345,6 +332,8 @@ SIGNATURES = (
     *("encoded (serving_default)", "images", "encoded_people"),
     *("images_people", "image", "names"),
 )
+FINDING = ("encoded (serving_default)", "images", "image", "names")
+"""Of a model that finds everybody."""
 
 
 def _check_settings(config, kinds, others):

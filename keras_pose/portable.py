@@ -3,70 +3,52 @@
 The crop, normalisation, the flip test, sub-pixel decoding and the later stages
 of a cascade are inside, in operations that the converters to LiteRT, ONNX and
 OpenVINO take (`Locator.image`). `serving.Server` adds what only TensorFlow can
-do: files' bytes, batches, and errors about bad input.
+do: files' bytes, batches, and errors about bad input. `everybody.Finder` is
+that of a model which needs no box.
 """
 
 import keras
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
-from keras_pose import choices, codecs, geometry
+from keras_pose import choices, codecs, geometry, provenance
 from keras_pose.data import sampling
 from keras_pose.models import cascade, folding, heads
 from keras_pose.people import MISSING_THRESHOLD
 
+PIXELS = tf.TensorSpec((None, None, 3), tf.uint8, "image")
+"""Of a photograph."""
+EXAMPLE = """\
+import tensorflow as tf
+served = tf.saved_model.load("saved_model")
+photo = tf.io.read_file("photo.jpg")
+box = tf.constant([[0.0, 0.0, 640.0, 480.0]])
+found = served.signatures["encoded"](encoded=photo[None], boxes=box)
+print(served.signatures["names"]()["names"], found["joints"], found["missing"])
+"""
 
-class Locator:
-    """Maps the pixels of a photograph and a box to joints in these pixels.
+
+class Network:
+    """A trained model whose weights are constants of a graph.
+
+    Subclasses have `image`, the function that converters write.
 
     Args:
         model: ends in `PoseMaps`.
         flip: average with the mirrored crops.
-        decoding: one of `gaussians.DECODINGS`.
-        missing_threshold: joints with a lower score are missing.
-        maps: also return heatmaps, where the model has some: maps (K, h, w),
-            and place (2, 3), the matrix from their cells to the photograph.
     """
 
-    def __init__(
-        self,
-        model,
-        flip=False,
-        decoding="quarter",
-        missing_threshold=MISSING_THRESHOLD,
-        maps=False,
-    ):
+    def __init__(self, model, flip=False):
         need_tensorflow()
-        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
-        if not 0 <= missing_threshold <= 1:
-            raise ValueError(
-                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
-            )
         self.model = model
         first, *later = cascade.stages_of(model)
         self.codec, self.result = map(heads.codec_of, (first, model))
         self.skeleton = self.codec.skeleton
-        if self.codec.finds_everybody:
-            raise ValueError(
-                f"{model.name} finds everybody in a picture: such a model has "
-                "no export yet; predict with the .keras file"
-            )
         self.flip = flip
-        self.decoding = decoding
-        self.missing_threshold = missing_threshold
-        self.maps = maps and isinstance(self.codec, codecs.Heatmaps)
         self.seen = self._look(first)
         self.later = [
             (heads.codec_of(stage), self._look(stage)) for stage in later
         ]
-        self.image = tf.function(
-            self._image,
-            input_signature=[
-                tf.TensorSpec((None, None, 3), tf.uint8, "image"),
-                tf.TensorSpec((4,), tf.float32, "box"),
-            ],
-            autograph=False,
-        )
 
     @property
     def size(self):
@@ -99,6 +81,81 @@ class Locator:
     def _traced(self, seen):
         """Here as it is: converters see the layers' names, and no calls."""
         return seen
+
+    def described(self):
+        """Contents of serving.json: all that a client needs to know."""
+        height, width = self.size
+        facts = provenance.of(self.model)
+        return {
+            "model": self.model.name,
+            "provenance": facts,
+            **provenance.notes(facts),
+            "licence": facts.get("licence", "unknown"),
+            "source": facts.get("source", "unknown"),
+            "skeleton": self.skeleton.described(),
+            "joints": self.skeleton.joints,
+            "limbs": self.skeleton.limbs,
+            "input": {"height": height, "width": width},
+            "outputs": {"codec": type(self.result).__name__}
+            | self.result.get_config(),
+            "finds_everybody": self.codec.finds_everybody,
+            "flip": self.flip,
+            "score": self.result.score_is,
+            "pixels": "the centre of the first pixel is (0, 0)",
+        }
+
+
+class Locator(Network):
+    """Maps the pixels of a photograph and a box to joints in these pixels.
+
+    Args:
+        model: ends in `PoseMaps`.
+        flip: average with the mirrored crops.
+        decoding: one of `gaussians.DECODINGS`.
+        missing_threshold: joints with a lower score are missing.
+        maps: also return heatmaps, where the model has some: maps (K, h, w),
+            and place (2, 3), the matrix from their cells to the photograph.
+    """
+
+    def __init__(
+        self,
+        model,
+        flip=False,
+        decoding="quarter",
+        missing_threshold=MISSING_THRESHOLD,
+        maps=False,
+    ):
+        choices.check("decoding", decoding, codecs.gaussians.DECODINGS)
+        if not 0 <= missing_threshold <= 1:
+            raise ValueError(
+                f"missing_threshold must be 0 ... 1, got {missing_threshold}"
+            )
+        super().__init__(model, flip)
+        if self.codec.finds_everybody:
+            raise ValueError(
+                f"{model.name} finds everybody: expected a model of the person "
+                "in a box"
+            )
+        self.decoding = decoding
+        self.missing_threshold = missing_threshold
+        self.maps = maps and isinstance(self.codec, codecs.Heatmaps)
+        self.image = tf.function(
+            self._image,
+            input_signature=[PIXELS, tf.TensorSpec((4,), tf.float32, "box")],
+            autograph=False,
+        )
+
+    def described(self):
+        """Contents of serving.json."""
+        return super().described() | {
+            "stages": 1 + len(self.later),
+            "decoding": self.decoding,
+            "missing_threshold": self.missing_threshold,
+            "occluded": self.codec.tells_occlusion,
+            "boxes": "x, y, width, height in pixels of the upright photograph; "
+            "exactly 0, 0, W, H means all of it",
+            "example": EXAMPLE.splitlines(),
+        }
 
     def _image(self, image, box):
         """A photograph (H, W, 3) and the box (4,) of one person.

@@ -7,11 +7,15 @@ later stages of a cascade are inside. `keras_pose.export` writes it,
 
 import tensorflow as tf
 
-from keras_pose import portable
+from keras_pose import everybody, portable
 from keras_pose.data import photograph
+from keras_pose.models.heads import codec_of
 
 PARALLEL = 4
 """Photographs cropped in parallel; each may take about 100 MB."""
+ENCODED = tf.TensorSpec((None,), tf.string, "encoded")
+IMAGES = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
+"""Of photographs: files' bytes, or upright pixels."""
 
 
 class Server(portable.Locator):
@@ -22,14 +26,12 @@ class Server(portable.Locator):
 
     def __init__(self, *settings, **named):
         super().__init__(*settings, **named)
-        encoded = tf.TensorSpec((None,), tf.string, "encoded")
-        images = tf.TensorSpec((None, None, None, 3), tf.uint8, "images")
         boxes = tf.TensorSpec((None, 4), tf.float32, "boxes")
         index = tf.TensorSpec((None,), tf.int32, "photo_index")
         photo, box = self.image.input_signature
         crops, matrices = (
             tf.TensorSpec((None, *spec.shape), spec.dtype)
-            for spec in self._cropped
+            for spec in _cropped(self.size)
         )
         # What signatures share is traced once: to trace takes most of the time
         # of an export.
@@ -39,14 +41,14 @@ class Server(portable.Locator):
         self._crop_one = _graph(self._crop_upright, photo, box)
         self._find = _graph(self._find_cropped, crops, matrices)
         self._locate = _graph(self._locate_people, photo, boxes)
-        self.encoded = _graph(self._encoded, encoded, boxes)
-        self.images = _graph(self._images, images, boxes)
+        self.encoded = _graph(self._encoded, ENCODED, boxes)
+        self.images = _graph(self._images, IMAGES, boxes)
         self.encoded_people = _graph(
-            self._encoded_people, encoded, boxes, index
+            self._encoded_people, ENCODED, boxes, index
         )
-        self.images_people = _graph(self._images_people, images, boxes, index)
+        self.images_people = _graph(self._images_people, IMAGES, boxes, index)
         self.image = _graph(self._one, photo, box)
-        self.names = _graph(self._names)
+        self.names = _names(self.skeleton)
         self.signatures = {
             "serving_default": self.encoded,
             "encoded": self.encoded,
@@ -82,10 +84,6 @@ class Server(portable.Locator):
         found = self._locate(image, box[None])
         return {name: value[0] for name, value in found.items()}
 
-    def _names(self):
-        """The joints' names (K,), in the order of every other output."""
-        return {"names": tf.constant(self.skeleton.joints)}
-
     def _one_each(self, pictures, boxes, crop, decode=tf.identity):
         """A box for each photograph."""
         count = tf.shape(pictures)[0]
@@ -100,7 +98,7 @@ class Server(portable.Locator):
             lambda pair: crop(*pair),
             (pictures, boxes),
             parallel_iterations=PARALLEL,
-            fn_output_signature=self._cropped,
+            fn_output_signature=_cropped(self.size),
         )
         return self._find(crops, matrices)
 
@@ -157,7 +155,7 @@ class Server(portable.Locator):
         crops, matrices = tf.map_fn(
             lambda box: self._crop_one(image, box),
             boxes,
-            fn_output_signature=self._cropped,
+            fn_output_signature=_cropped(self.size),
         )
         if self.later:
             return self.find(image, crops, matrices)
@@ -178,13 +176,79 @@ class Server(portable.Locator):
     def _crop_upright(self, image, box):
         return photograph.crop(image, box, self.size)
 
-    @property
-    def _cropped(self):
-        """Of a crop and its matrix."""
-        return (
-            tf.TensorSpec((*self.size, 3), tf.uint8),
-            tf.TensorSpec((2, 3), tf.float32),
+
+class FinderServer(everybody.Finder):
+    """Maps photographs to everybody in them; `signatures` as of `Server`."""
+
+    def __init__(self, *settings, **named):
+        super().__init__(*settings, **named)
+        # Grouping takes long to trace: once for all signatures.
+        batches = [
+            tf.TensorSpec((None, *one.shape), one.dtype)
+            for one in _cropped(self.size)
+        ]
+        self.find = _graph(self.find, *batches)
+        self.encoded = _graph(self._encoded, ENCODED)
+        self.images = _graph(self._images, IMAGES)
+        self.image = _graph(self._one, portable.PIXELS)
+        self.names = _names(self.skeleton)
+        self.signatures = {
+            "serving_default": self.encoded,
+            "encoded": self.encoded,
+            "images": self.images,
+            "image": self.image,
+            "names": self.names,
+        }
+
+    def _encoded(self, encoded):
+        """Files' bytes (B,)."""
+        return self._each(encoded, photograph.decode_still)
+
+    def _images(self, images):
+        """Upright pictures (B, H, W, 3)."""
+        return self._each(images, tf.identity)
+
+    def _one(self, image):
+        """A picture (H, W, 3)."""
+        found = self._images(image[None])
+        return {name: value[0] for name, value in found.items()}
+
+    def _each(self, pictures, decode):
+        fitted, matrices = tf.map_fn(
+            lambda picture: self._fitted(decode(picture)),
+            pictures,
+            parallel_iterations=PARALLEL,
+            fn_output_signature=_cropped(self.size),
         )
+        return self.find(fitted, matrices)
+
+    def _fitted(self, image):
+        """`fit` of a picture that has pixels."""
+        shape = tf.shape(image)[:2]
+        words = ["a picture must have pixels, got height and width", shape]
+        good = tf.debugging.Assert(tf.reduce_all(shape > 0), words)
+        with tf.control_dependencies([good]):
+            return self.fit(tf.identity(image))
+
+
+def serve(model, **settings):
+    """The `FinderServer` or `Server` of a model, by its codec."""
+    kind = FinderServer if codec_of(model).finds_everybody else Server
+    return kind(model, **settings)
+
+
+def _names(skeleton):
+    """A graph without inputs: the joints' names (K,), in the order of every
+    other output."""
+    return _graph(lambda: {"names": tf.constant(skeleton.joints)})
+
+
+def _cropped(size):
+    """Of a crop and its matrix."""
+    return (
+        tf.TensorSpec((*size, 3), tf.uint8),
+        tf.TensorSpec((2, 3), tf.float32),
+    )
 
 
 def _graph(function, *signature):

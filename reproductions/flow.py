@@ -460,9 +460,7 @@ def finish(run, start="untrained", decoding="quarter"):
     with files.whole(output / folder.RESULTS) as temporary:
         temporary.write_text(json.dumps(results, indent=2))
     written = [folder.REPORT, folder.BEST]
-    if everybody:
-        print("No saved_model/: a model that finds everybody has no export yet")
-    elif keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         result = models.last_output(model)
         export(result, output / folder.SAVED, decoding=decoding)
         written.append(f"{folder.SAVED}/")

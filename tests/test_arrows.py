@@ -27,6 +27,7 @@ HEIGHTS = (
     {"training"},
     {"inference", "evaluation"},
     {"portable"},
+    {"everybody"},
     {"converters", "report", "serving"},
     {"agreement", "demo", "engines"},
     {
@@ -50,6 +51,7 @@ TENSORFLOW = (
     "keras_pose/agreement.py",
     "keras_pose/converters.py",
     "keras_pose/engines.py",
+    "keras_pose/everybody.py",
     "keras_pose/export.py",
     "keras_pose/portable.py",
     "keras_pose/serving.py",

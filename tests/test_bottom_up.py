@@ -6,9 +6,10 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
-from keras_pose import engines, estimator, evaluate, metrics, portable, predict
+from keras_pose import estimator, evaluate, metrics, predict, serving
 from keras_pose.codecs import Fields, Heatmaps
 from keras_pose.data import annotations, pipeline
 from keras_pose.data.dataset import open_dataset
@@ -97,18 +98,6 @@ def test_everybody_is_found_in_pixels_of_the_photograph(poses, people):
     assert known.sum() > 0.9 * labelled.sum()
     assert np.median(apart[known]) < 0.5
     assert np.isnan(poses.joints[poses.missing]).all()
-
-
-def test_a_photograph_is_fitted_between_black_borders(model, data):
-    image = np.full((60, 40, 3), 255, "uint8")
-    fitted, matrix = bottom_up._fit(image, SIZE)
-    rows, columns = np.nonzero(fitted[..., 0])
-    assert (rows.min(), rows.max()) == (0, 191)
-    assert (columns.min(), columns.max()) == (96, 223)
-    # corners of pixels: -0.5 of the photograph is 95.5 of the input
-    corners = np.array([[95.5, -0.5], [223.5, 191.5]])
-    moved = corners @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(moved, [[-0.5, -0.5], [39.5, 59.5]], atol=1e-9)
 
 
 def test_the_command_scores_and_writes(saved, data, tmp_path, people, capsys):
@@ -295,10 +284,21 @@ def test_more_people_than_there_is_room_for_are_refused(data):
     flow.check_room(data, CODEC)
 
 
-def test_an_export_is_refused_in_a_sentence(model):
-    with pytest.raises(ValueError, match="has no export yet"):
-        portable.Locator(model)
-    assert engines.open_model(model).find is not None
+def test_an_export_finds_the_crowd_as_the_evaluation_does(
+    model, saved, poses, png
+):
+    """The oracle gives the crowd's maps for every picture of its size."""
+    photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), "uint8")
+    found = serving.FinderServer(model).encoded(tf.constant([png(photo)] * 2))
+    assert found["count"].numpy().tolist() == [3, 3]
+    joints = found["joints"][1, :3].numpy()
+    joints = np.where(found["scores"][1, :3, :, None] > 0, joints, np.nan)
+    np.testing.assert_allclose(joints, poses.joints, atol=0.01)
+    np.testing.assert_allclose(
+        found["person_scores"][1, :3], poses.score, atol=1e-4
+    )
+    predicted = estimator.Estimator(saved).predict_photo(png(photo))
+    np.testing.assert_allclose(predicted.joints, joints, atol=0.01)
 
 
 def test_the_codes_optimizer_has_four_times_the_rate_in_later_stages():

@@ -352,7 +352,7 @@ def test_a_full_disk_leaves_the_old_export(
         monkeypatch.setattr(tf.saved_model, "save", full)
     else:
         monkeypatch.setattr(tf.saved_model, "save", save_nothing)
-        monkeypatch.setattr(export, "_serving", full)
+        monkeypatch.setattr(serving.Server, "described", full)
     with pytest.raises(OSError, match="cannot be written: no space left"):
         export.export(oracle_model, folder)
     assert (folder / "serving.json").read_text() == "old"
@@ -501,7 +501,7 @@ def test_the_weights_are_constants_without_norms(tmp_path, monkeypatch):
     found = server.seen(tf.constant(crops))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert np.ptp(wanted) > 0.1
-    monkeypatch.setattr(serving, "Server", lambda *_: server)  # traced once
+    monkeypatch.setattr(serving, "serve", lambda *_, **__: server)  # once
     folder = export.export(model, tmp_path / "served")
     loaded = tf.saved_model.load(str(folder))
     for signature in loaded.signatures.values():

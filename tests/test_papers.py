@@ -161,17 +161,14 @@ def test_paper_trains_reports_and_exports(
     written = {path.name for path in run.iterdir()}
     assert written >= {
         *("best.keras", "history.csv", "report.html", "results.json"),
-        *("run.json", "table.csv", "predictions.npz"),
+        *("run.json", "table.csv", "predictions.npz", "saved_model"),
         "SHA256SUMS",  # it is finished
     }
-    assert ("saved_model" in written) == (name != "openpose")
     assert ("windows.png" in written) == (name == "efficient_localization")
     assert (name == "deep_pose") == ("cascade.png" in written)
     header = json.loads((run / "predictions-header.json").read_text())
     assert header["trained_on"] == ["drawn people"]
     assert "warning" not in header  # these people are drawn as well
-    if name == "openpose":  # no export yet
-        return
     serving = json.loads((run / "saved_model" / "serving.json").read_text())
     assert serving["provenance"]["trained_on"] == ["drawn people"]
     assert "drawn people only" in serving["warning"]

@@ -186,7 +186,7 @@ class Fields(Maps):
             found: (B, J, P) bool: which candidates there are.
         """
         _, fields = self.split(seen)
-        tallest = seen.shape[1] if self.penalty else None
+        tallest = ops.shape(seen)[1] if self.penalty else None
         return part_affinity.limb_scores(
             fields, cells, found, self.limbs, tallest
         )

@@ -146,7 +146,7 @@ def peaks(maps, count, threshold=0.1):
         cells, the highest first, 0 where there are fewer maxima.
     """
     maps = ops.transpose(ops.cast(maps, "float32"), (0, 3, 1, 2))
-    joints, height, width = maps.shape[1:]
+    _, joints, height, width = ops.shape(maps)
     edge = ((0, 0), (0, 0), (1, 1), (1, 1))
     padded = ops.pad(maps, edge, constant_values=-np.inf)
 
@@ -162,7 +162,8 @@ def peaks(maps, count, threshold=0.1):
     def flat(values):
         return ops.reshape(values, (-1, joints, height * width))
 
-    count = min(count, height * width)
+    if None not in maps.shape[2:]:  # else there must be as many cells
+        count = min(count, height * width)
     scores, best = ops.top_k(flat(ops.where(highest, maps, 0.0)), count)
     best = ops.cast(best, "int32")
     cells = ops.mod(best, width), ops.floor_divide(best, width)

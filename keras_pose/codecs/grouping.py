@@ -11,7 +11,10 @@ All shapes are fixed: K joints with P candidates each, L limbs, M people.
 
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
+
+from keras_pose.codecs.gaussians import highest
 
 
 class Everybody(NamedTuple):
@@ -47,8 +50,7 @@ def match(scores):
 
     def take_best(left, partner, score):
         flat = ops.reshape(left, (-1, limbs, rows * columns))
-        best = ops.cast(ops.argmax(flat, axis=-1), "int32")[..., None]
-        value = ops.max(flat, axis=-1)[..., None]
+        best, value = (x[..., None] for x in highest(flat))
         i, j = ops.floor_divide(best, columns), ops.mod(best, columns)
         in_row, in_column = row == i, column == j
         new = in_row & (value > 0)
@@ -86,14 +88,21 @@ def connect(partner, score, limbs, joints):
     candidates = score.shape[2]
     own = ops.arange(joints * candidates, dtype="int32")
     own = ops.reshape(own, (joints, candidates))
-    none = ops.zeros_like(score[:, 0])
-    component = own + ops.cast(none, "int32")[:, None]
-    gained = [none] * joints
-    for number, (start, end) in enumerate(limbs):
-        first = component[:, start]
-        second = ops.take_along_axis(
-            component[:, end], partner[:, number], axis=-1
-        )
+    starts, ends = (
+        ops.convert_to_tensor(np.array(limbs)[:, end], "int32")
+        for end in (0, 1)
+    )
+    columns = ops.arange(candidates, dtype="int32")
+    every = ops.arange(joints, dtype="int32")[:, None]
+
+    def join(number, state):
+        component, gained = state
+        start = ops.take(starts, number)
+        first = ops.take(component, start, axis=1)
+        second = ops.take(component, ops.take(ends, number), axis=1)
+        chosen = ops.take(partner, number, axis=1)[..., None] == columns
+        second = ops.sum(ops.where(chosen, second[:, None], 0), axis=-1)
+        value = ops.take(score, number, axis=1)
         # Two pairs of a limb never meet: the joints of their ends differ, and
         # a component that has both of them is joined to none.
         in_first, in_second = (
@@ -101,11 +110,16 @@ def connect(partner, score, limbs, joints):
             for ids in (first, second)
         )
         common = ops.any(in_first, -1) & ops.any(in_second, -1)
-        joined = (score[:, number] > 0) & ~ops.any(common, -1)
+        joined = (value > 0) & ~ops.any(common, -1)
         change = ops.where(joined, first - second, 0)[:, :, None, None]
         component = component + ops.sum(ops.where(in_second, change, 0), axis=1)
-        gained[start] = gained[start] + ops.where(joined, score[:, number], 0.0)
-    return component, ops.stack(gained, axis=1)
+        value = ops.where(joined, value, 0.0)[:, None]
+        return component, gained + ops.where(every == start, value, 0.0)
+
+    none = ops.zeros_like(score[:, :1]) + ops.zeros((joints, 1))
+    state = own + ops.cast(none, "int32"), none
+    # One traced step: a copy for each limb takes long to build.
+    return ops.fori_loop(0, len(limbs), join, state)
 
 
 def collect(points, scores, component, gained, people, least=(3, 0.2)):

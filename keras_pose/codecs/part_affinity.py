@@ -84,8 +84,8 @@ def limb_scores(fields, points, found, limbs, tallest=None):
         negative, if the points that agree are no larger share than `SHARE`, or
         if there is no such candidate.
     """
-    height, width = fields.shape[1:3]
-    number, candidates = len(limbs), points.shape[2]
+    height, width = ops.shape(fields)[1:3]
+    number = len(limbs)
     starts, ends = (
         ops.take(points, np.array(limbs)[:, end], axis=1) for end in (0, 1)
     )
@@ -98,21 +98,23 @@ def limb_scores(fields, points, found, limbs, tallest=None):
     cells = ops.cast(ops.floor(places + 0.5), "int32")
     x = ops.clip(cells[..., 0], 0, width - 1)
     y = ops.clip(cells[..., 1], 0, height - 1)
-    index = ops.reshape(y * width + x, (-1, number, candidates**2 * SAMPLES))
-    flat = ops.reshape(fields, (-1, height * width, number, 2))
-    flat = ops.transpose(flat, (0, 2, 3, 1))
-
-    def product(axis):
-        values = ops.take_along_axis(flat[:, :, axis], index, axis=-1)
-        shape = -1, number, candidates, candidates, SAMPLES
-        return ops.reshape(values, shape) * unit[..., axis, None]
-
-    products = product(0) + product(1)
+    pictures = ops.arange(ops.shape(fields)[0], dtype="int32")
+    index = y * width + x
+    index = index + (pictures * height * width)[:, None, None, None, None]
+    limb = ops.arange(number, dtype="int32")[:, None, None, None]
+    vectors = ops.take(
+        ops.reshape(fields, (-1, 2)), index * number + limb, axis=0
+    )
+    products = (
+        vectors[..., 0] * unit[..., 0, None]
+        + vectors[..., 1] * unit[..., 1, None]
+    )
     share = ops.mean(ops.cast(products > AGREES, "float32"), axis=-1)
     score = ops.mean(products, axis=-1)
     if tallest is not None:
+        longest = 0.5 * ops.cast(tallest, "float32")
         score = score + ops.minimum(
-            0.5 * tallest / ops.maximum(length, SLACK) - 1, 0.0
+            longest / ops.maximum(length, SLACK) - 1, 0.0
         )
     starts, ends = (
         ops.take(found, np.array(limbs)[:, end], axis=1) for end in (0, 1)

@@ -201,7 +201,7 @@ def load_whole(path):
     except Exception as error:  # Keras raises anything on a damaged file
         reason = _reason(error)
         raise ValueError(f"{path} cannot be used: {reason}") from None
-    return _without_xla(model)
+    return without_xla(model)
 
 
 def folder_of(path):
@@ -322,7 +322,7 @@ def last_output(model, part=None):
             outputs = model.outputs[: number + 1]
         model = PoseModel(model.input, outputs, name=model.name)
         model.provenance = facts
-    return _without_xla(model)
+    return without_xla(model)
 
 
 def same_network(*paths):
@@ -377,7 +377,7 @@ def _reason(error):
     return untrusted.first_line(error)
 
 
-def _without_xla(model):
+def without_xla(model):
     """The model, whose prediction XLA does not compile: on TensorFlow that
     takes almost a minute, and again for a smaller last batch."""
     if keras.backend.backend() == "tensorflow":

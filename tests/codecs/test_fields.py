@@ -1,6 +1,7 @@
 """Fields: grouping the rendered truth finds the truth."""
 
 import contextlib
+import functools
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +49,21 @@ def rendered(codec, labels, size):
     return codec.seen(target)
 
 
+@functools.lru_cache
+def grouping_of(codec):
+    """`codec.joints`; in TensorFlow as a graph of pictures of any size."""
+    if keras.backend.backend() != "tensorflow":
+        return codec.joints
+    import tensorflow as tf
+
+    channels = len(codec.parts.joints) + 2 * len(codec.limbs)
+    signature = [tf.TensorSpec((None, None, None, channels), "float32")]
+    return tf.function(codec.joints, input_signature=signature)
+
+
 def found(codec, seen):
     """(M, K, 2) points, (M, K) scores and (M,) scores of those found."""
-    people = codec.joints(seen)
+    people = grouping_of(codec)(seen)
     count = int(people.count[0])
     points, scores, total = (
         ops.convert_to_numpy(x)[0]
@@ -218,16 +231,13 @@ def test_a_neck_is_in_the_middle_of_two_labelled_shoulders():
 
 
 def test_a_codec_works_in_a_graph_of_any_batch():
-    import tensorflow as tf
-
     codec = CODECS[0]
     labels = np.concatenate([people_at((20, 24)), people_at((60, 24))])
     seen = np.concatenate(
         [ops.convert_to_numpy(rendered(codec, row[None], (288, 320)))
          for row in labels]
     )  # fmt: skip
-    signature = [tf.TensorSpec((None, *seen.shape[1:]), "float32")]
-    graph = tf.function(codec.joints, input_signature=signature)
+    graph = grouping_of(codec)
     for batch in (seen, seen[:1]):
         people = graph(batch)
         np.testing.assert_array_equal(people.count, [1] * len(batch))
