@@ -34,6 +34,7 @@ from keras_pose.models import (
     efficient_localization,
     hourglass,
     hrnet,
+    lightweight_openpose,
     macs,
     msr_net,
     mss_net,
@@ -50,6 +51,7 @@ from keras_pose.models.published_sizes import (
     DIRECT,
     HOURGLASSES,
     HRNETS,
+    LIGHTWEIGHT,
     LOCALIZERS,
     MACHINES,
     OPENPOSE,
@@ -159,6 +161,12 @@ def grouped(images, joints, limbs, **settings):
 def chained(images, joints, limbs):
     """OpenPose's BODY_25."""
     return openpose.chained(images, joints, limbs)
+
+
+def separable(images, joints, limbs, stages):
+    """Lightweight OpenPose."""
+    network = lightweight_openpose.lightweight_openpose
+    return network(images, joints, limbs, stages=stages)
 
 
 def parallel(images, joints, width):
@@ -284,6 +292,16 @@ ROWS = (
         18,
         52_311_446,
         242.317,
+    ),
+    *(
+        Row(
+            f"Lightweight OpenPose, {stages} stages",
+            partial(separable, limbs=19, stages=stages),
+            (368, 368),
+            18,
+            *figures,
+        )
+        for stages, figures in LIGHTWEIGHT.items()
     ),
     Row(
         "OpenPose, BODY_25",

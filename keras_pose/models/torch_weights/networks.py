@@ -9,7 +9,13 @@ import re
 import keras
 import numpy as np
 
-from keras_pose.codecs import Coordinates, Expectation, Heatmaps
+from keras_pose.codecs import (
+    COCO18,
+    Coordinates,
+    Expectation,
+    Fields,
+    Heatmaps,
+)
 from keras_pose.models import (
     cascaded_pyramid,
     convolutional_pose_machines,
@@ -17,11 +23,14 @@ from keras_pose.models import (
     heads,
     hourglass,
     hrnet,
+    lightweight_openpose,
+    openpose,
     resnet,
     simple_baselines,
 )
 from keras_pose.models.model import PoseModel
 from keras_pose.models.torch_weights import sources
+from keras_pose.skeletons import COCO
 
 KERAS = {"weight": "kernel", "bias": "bias"}
 """Weights of convolutions, by their names in PyTorch."""
@@ -36,20 +45,22 @@ DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 """ResNets by the bottlenecks of their four stages."""
 
 
-def layers_of(source, found):
+def layers_of(source, found, stages=None):
     """Tensors as weights of layers in Keras.
 
     Args:
         source: `sources.Source`.
         found: `Checkpoint.tensors`.
+        stages: number of stages of part affinity fields to keep; None: all.
 
     Returns:
-        {layer: {weight: float32 array}}, and {name: rule} of the tensors that
-        were left out.
+        {layer: {weight: float32 array}}, the channels of fields in the order of
+        `COCO18`; and {name: rule} of the tensors that were left out.
 
     Raises:
         ValueError: a tensor has no place in the source's network, is not of
-            floating point numbers, or holds one that is not finite.
+            floating point numbers, or holds one that is not finite; or there
+            are not that many stages.
     """
     shapes = {name: array.shape for name, array in found.items()}
     used, ignored = source.sort(shapes)
@@ -57,18 +68,28 @@ def layers_of(source, found):
     for name in used:
         path, _, kind = name.rpartition(".")
         modules.setdefault(path, {})[kind] = _checked(name, found[name])
-    layers = {}
+    layers, paths = {}, {}
     for path, arrays in modules.items():
         layer = source.layer(re.sub(source.before, "", path))
         if layer in layers:
             raise ValueError(f"{path} is {layer}, and so is another tensor")
+        paths[layer] = path
         names = KERAS_NORM if "running_mean" in arrays else KERAS
         layers[layer] = {
             names[kind]: _transposed(array) for kind, array in arrays.items()
         }
+        if re.fullmatch(DEPTHWISE, layer) and layers[layer]["kernel"].ndim == 4:
+            kernel = layers[layer]["kernel"]  # Torch: one input, C outputs
+            layers[layer]["kernel"] = kernel.swapaxes(2, 3)
+    for layer in _later(source, layers, stages):
+        names = (f"{paths[layer]}.{kind}" for kind in modules[paths[layer]])
+        ignored |= dict.fromkeys(names, f"stages after the first {stages}")
+        del layers[layer]
     if source.bgr:  # the graph here takes RGB
-        first = layers[resnet.STEM]
+        first = layers[source.stem]
         first["kernel"] = first["kernel"][:, :, ::-1]
+    if source.limbs:
+        _reorder_fields(layers, source.limbs)
     for layer in filter(re.compile(LAST_NORMS).fullmatch, layers):
         for name in layers[layer].keys() & {"gamma", "beta"}:
             layers[layer][name] = layers[layer][name] / source.peak  # here 1
@@ -76,6 +97,61 @@ def layers_of(source, found):
         points = layers[POINTS]
         points["bias"] = points["bias"] - np.float32(source.center)
     return layers, ignored
+
+
+def _later(source, layers, stages):
+    """The layers behind the first `stages` of fields; None: keep all."""
+    if stages is None:
+        return []
+    if not source.limbs:
+        raise ValueError(
+            "only OpenPose's networks can be cut to their first stages, these "
+            f"weights are of {source.name}"
+        )
+    count = _stages(layers)
+    if not 1 <= stages <= count:
+        raise ValueError(
+            f"stages must be 1 to {count}, which the weights have, got {stages}"
+        )
+    later = tuple(
+        name
+        for stage in range(stages + 1, count + 1)
+        for name in (f"stage{stage}_", f"refinement_stages_{stage - 2}_")
+    )
+    return [layer for layer in layers if layer.startswith(later)]
+
+
+def _reorder_fields(layers, limbs):
+    """Turns channels of fields, made and seen, into the order of `COCO18`."""
+    order = np.array(
+        [
+            2 * limbs.index(limb) + axis
+            for limb in COCO18.limb_indices
+            for axis in (0, 1)
+        ]
+    )
+    for layer, arrays in layers.items():
+        places = [n for p, n in SEES_FIELDS.items() if re.fullmatch(p, layer)]
+        if re.fullmatch(FIELDS, layer):
+            for name, array in arrays.items():
+                arrays[name] = _reordered(layer, array, -1, 0, order)
+        elif places:
+            _shape(layers, layer)  # it has a kernel
+            kernel = _reordered(layer, arrays["kernel"], 2, places[0], order)
+            arrays["kernel"] = kernel
+
+
+def _reordered(layer, array, axis, first, order):
+    """The channels of fields, which begin at `first`, in another order."""
+    channels = np.arange(array.shape[axis])
+    if len(channels) < len(order):
+        raise ValueError(
+            f"{layer} must have {len(order)} channels of part affinity fields, "
+            f"got {len(channels)} channels"
+        )
+    fields = channels[first:][: len(order)]
+    fields[:] = fields[order]
+    return array.take(channels, axis)
 
 
 def _checked(name, array):
@@ -141,14 +217,15 @@ def build(source, layers, skeleton, size, **settings):
 def _codec(source, skeleton, size, output, settings):
     """What the outputs of a source's network mean."""
     kind = CODECS.get(source.network, Heatmaps)
+    cells = {
+        "stride": size[0] // output.shape[1],
+        "alignment": source.alignment,
+    }
     known = {
         Coordinates: {"size": size},
         Expectation: {"size": size, "alignment": source.alignment},
-        Heatmaps: {
-            "stride": size[0] // output.shape[1],
-            "alignment": source.alignment,
-            "sigma": source.sigma_at(size[0]),
-        },
+        Fields: cells | {"parts": COCO18},
+        Heatmaps: cells | {"sigma": source.sigma_at(size[0])},
     }[kind]
     for name in settings:
         if name not in kind.__dataclass_fields__:
@@ -178,6 +255,8 @@ def joints_of(layers):
     """
     if POINTS in layers:
         return _shape(layers, POINTS, 2)[-1] // 2
+    if _stages(layers):
+        return len(COCO.joints)  # found with a neck
     lasts = [
         n
         for n in layers
@@ -345,6 +424,39 @@ def _cpm(source, images, layers):
     return f"CPM of mmpose, {stages} stage" + "s" * (stages > 1), maps
 
 
+def _openpose(source, images, layers):
+    """OpenPose of the CVPR paper, of any number of stages."""
+    stages = _stages(layers)
+    outputs = openpose.openpose(
+        images,
+        len(COCO18.joints),
+        len(COCO18.limbs),
+        stages=stages,
+        filters=_shape(layers, "features_2")[-1],
+        pixels=None if source.bgr else resnet.torch_pixels(),
+    )
+    limbs = f"{len(COCO18.limbs)} limbs"
+    return f"OpenPose, {limbs}, {stages} stage" + "s" * (stages > 1), outputs
+
+
+def _lightweight_openpose(source, images, layers):
+    """Lightweight OpenPose of any number of stages."""
+    stages = _stages(layers)
+    outputs = lightweight_openpose.lightweight_openpose(
+        images,
+        len(COCO18.joints),
+        len(COCO18.limbs),
+        stages=stages,
+        filters=_shape(layers, "cpm_conv_0")[-1],
+    )
+    return f"Lightweight OpenPose, {stages} stage" + "s" * (stages > 1), outputs
+
+
+def _stages(layers):
+    """Number of stages of part affinity fields."""
+    return sum(bool(re.fullmatch(FIELDS, name)) for name in layers)
+
+
 def _shape(layers, name, rank=4):
     """Of the kernel of a convolution, or of rank 2: of a dense layer."""
     kernel = layers.get(name, {}).get("kernel")
@@ -358,6 +470,14 @@ HEADS = ("head_maps", "final_layer", "refine_net_final_predict_1")
 MAPS = r"stack\d+_maps"
 STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
+FIELDS = r"stage\d+_fields|(initial_stage|refinement_stages_\d+)_pafs_1_0"
+"""Layers that make part affinity fields."""
+SEES_FIELDS = {
+    r"stage(?!1_)\d+_(fields|maps)_1": 0,
+    r"refinement_stages_\d+_trunk_0_initial_0": -2 * len(COCO18.limbs),
+}
+"""Those that see them, and where they begin in the input."""
+DEPTHWISE = r"model_(?!0_)\d+_0|cpm_trunk_\d_0"
 POINTS = "head_points"
 """Layer that makes coordinates."""
 NETWORKS = {
@@ -368,9 +488,16 @@ NETWORKS = {
     "cpm": _cpm,
     "integral": _integral,
     "direct": _direct,
+    "openpose": _openpose,
+    "lightweight openpose": _lightweight_openpose,
 }
 """By `Source.network`: (source, images, layers) -> title, outputs by stage."""
-CODECS = {"integral": Expectation, "direct": Coordinates}
+CODECS = {
+    "integral": Expectation,
+    "direct": Coordinates,
+    "openpose": Fields,
+    "lightweight openpose": Fields,
+}
 """By `Source.network`; of the others: `Heatmaps`."""
 LAST_NORMS = r"global_net_predict_\d_5|refine_net_final_predict_2"
 """Normalisations that make maps."""
