@@ -21,16 +21,20 @@ class Weights:
     for an offset or another epsilon then shows. Half of a variance is the mean
     of the layer's: a channel that hardly varies in two pictures would amplify
     rounding a thousand times.
+
+    `gain`: factor on kernels. A network without norms needs 2**0.5, because
+    ReLU halves what varies: its last layers would see biases alone.
     """
 
-    def __init__(self, table, seed=0):
+    def __init__(self, table, seed=0, gain=1.0):
+        self.gain = gain
         self.rng = np.random.default_rng(seed)
         self.values = {n: self._random(n, shape) for n, shape in table.items()}
         self.fitted = False
 
     def _random(self, name, shape):
         if len(shape) == 4:
-            spread = np.prod(shape[1:]) ** -0.5
+            spread = self.gain * np.prod(shape[1:]) ** -0.5
         elif len(shape) == 1 and name.endswith("weight"):
             return self.rng.uniform(0.5, 1.5, shape).astype("float32")
         else:

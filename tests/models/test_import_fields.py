@@ -58,7 +58,7 @@ def made(name):
     """Source, tensors, and what the public network makes of PICTURES:
     (B, S, h, w, C)."""
     table, network = NETWORKS[name]
-    weights = peers.Weights(table)
+    weights = peers.Weights(table, gain=2**0.5)
     pixels = np.moveaxis(PICTURES[..., ::-1] / 256 - 0.5, -1, 1)
     features = weights.fit(network(STAGES), pixels)
     stages = [features[f"stage{t}"] for t in range(1, STAGES + 1)]

@@ -5,6 +5,7 @@ nor which joints the maps are of.
 """
 
 import re
+from functools import partial
 
 import keras
 import numpy as np
@@ -78,14 +79,16 @@ def layers_of(source, found, stages=None):
         layers[layer] = {
             names[kind]: _transposed(array) for kind, array in arrays.items()
         }
-        if re.fullmatch(DEPTHWISE, layer) and layers[layer]["kernel"].ndim == 4:
-            kernel = layers[layer]["kernel"]  # Torch: one input, C outputs
-            layers[layer]["kernel"] = kernel.swapaxes(2, 3)
+        if re.fullmatch(DEPTHWISE, layer):
+            _shape(layers, layer)  # (3, 3, 1, C), in Keras (3, 3, C, 1)
+            kernel = layers[layer]["kernel"].swapaxes(2, 3)
+            layers[layer]["kernel"] = kernel
     for layer in _later(source, layers, stages):
         names = (f"{paths[layer]}.{kind}" for kind in modules[paths[layer]])
         ignored |= dict.fromkeys(names, f"stages after the first {stages}")
         del layers[layer]
     if source.bgr:  # the graph here takes RGB
+        _shape(layers, source.stem)  # it is a convolution
         first = layers[source.stem]
         first["kernel"] = first["kernel"][:, :, ::-1]
     if source.limbs:
@@ -136,7 +139,7 @@ def _reorder_fields(layers, limbs):
             for name, array in arrays.items():
                 arrays[name] = _reordered(layer, array, -1, 0, order)
         elif places:
-            _shape(layers, layer)  # it has a kernel
+            _shape(layers, layer)
             kernel = _reordered(layer, arrays["kernel"], 2, places[0], order)
             arrays["kernel"] = kernel
 
@@ -425,31 +428,36 @@ def _cpm(source, images, layers):
 
 
 def _openpose(source, images, layers):
-    """OpenPose of the CVPR paper, of any number of stages."""
-    stages = _stages(layers)
-    outputs = openpose.openpose(
+    """OpenPose of the CVPR paper."""
+    pixels = None if source.bgr else resnet.torch_pixels()
+    return _staged(
+        f"OpenPose, {len(COCO18.limbs)} limbs",
+        partial(openpose.openpose, pixels=pixels),
+        "features_2",
         images,
-        len(COCO18.joints),
-        len(COCO18.limbs),
-        stages=stages,
-        filters=_shape(layers, "features_2")[-1],
-        pixels=None if source.bgr else resnet.torch_pixels(),
+        layers,
     )
-    limbs = f"{len(COCO18.limbs)} limbs"
-    return f"OpenPose, {limbs}, {stages} stage" + "s" * (stages > 1), outputs
 
 
 def _lightweight_openpose(source, images, layers):
-    """Lightweight OpenPose of any number of stages."""
+    """The one with MobileNet."""
+    network = lightweight_openpose.lightweight_openpose
+    return _staged(
+        "Lightweight OpenPose", network, "cpm_conv_0", images, layers
+    )
+
+
+def _staged(title, network, features, images, layers):
+    """Fields in any number of stages; layer `features` is as wide as most."""
     stages = _stages(layers)
-    outputs = lightweight_openpose.lightweight_openpose(
+    outputs = network(
         images,
         len(COCO18.joints),
         len(COCO18.limbs),
         stages=stages,
-        filters=_shape(layers, "cpm_conv_0")[-1],
+        filters=_shape(layers, features)[-1],
     )
-    return f"Lightweight OpenPose, {stages} stage" + "s" * (stages > 1), outputs
+    return f"{title}, {stages} stage" + "s" * (stages > 1), outputs
 
 
 def _stages(layers):
@@ -478,6 +486,7 @@ SEES_FIELDS = {
 }
 """Those that see them, and where they begin in the input."""
 DEPTHWISE = r"model_(?!0_)\d+_0|cpm_trunk_\d_0"
+"""Convolutions of each channel alone."""
 POINTS = "head_points"
 """Layer that makes coordinates."""
 NETWORKS = {

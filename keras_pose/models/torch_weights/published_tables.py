@@ -95,6 +95,7 @@ PRINCETON = (
     }
 )
 WHOLE = COCO | {"boxes": None, "flip_shift": None, "decoding": None}
+WHOLE |= {"alignment": "center"}
 """Everybody in a picture. They enlarge the maps to look for peaks, and group
 them in their own ways: the figures are not those of the decoding here."""
 TENSORBOY = WHOLE | {
