@@ -23,7 +23,12 @@ from keras_pose import console, files, skeletons, untrusted
 from keras_pose.data import dataset
 from keras_pose.models import macs, torch_weights
 from keras_pose.models import model as models
-from keras_pose.models.torch_weights import networks, published, sources
+from keras_pose.models.torch_weights import (
+    conversion,
+    networks,
+    published,
+    sources,
+)
 
 SIZES = {17: (256, 192)}
 """Height and width of pictures of a person by the number of joints, COCO's;
@@ -126,7 +131,7 @@ def convert(checkpoint, config):
     source = sources.recognise(checkpoint.tensors, config.source)
     if config.channels:
         source = source.with_channels(config.channels)
-    layers, ignored = networks.layers_of(source, checkpoint.tensors)
+    layers, ignored = conversion.layers_of(source, checkpoint.tensors)
     if source.network is None:
         raise ValueError(
             f"the weights of {source.name} find no joints, they classify "
@@ -151,7 +156,9 @@ def convert(checkpoint, config):
         if stages != known.stages:  # another network than the tested one
             known = replace(known, score=None)
     if stages is not None:
-        layers, ignored = networks.layers_of(source, checkpoint.tensors, stages)
+        layers, ignored = conversion.layers_of(
+            source, checkpoint.tensors, stages
+        )
     settings = {
         n: v for n, v in given.items() if v is not None and v is not False
     }

@@ -11,7 +11,12 @@ from keras import ops
 
 from keras_pose import import_weights, load_model
 from keras_pose.codecs import COCO18
-from keras_pose.models.torch_weights import networks, sources
+from keras_pose.models.torch_weights import (
+    conversion,
+    fields,
+    networks,
+    sources,
+)
 from keras_pose.skeletons import COCO
 from tests.models import layer_tables as tables
 from tests.models import numpy_networks as peers
@@ -75,7 +80,7 @@ def public(request):
 
 def outputs(source, tensors, pictures=PICTURES, stages=None):
     """(B, S, h, w, C) of the imported network."""
-    layers, _ = networks.layers_of(source, tensors, stages)
+    layers, _ = conversion.layers_of(source, tensors, stages)
     model, _ = networks.build(source, layers, COCO, SIZE)
     return ops.convert_to_numpy(model(pictures))
 
@@ -92,10 +97,10 @@ def test_constants_known_by_limb_lie_at_our_limbs_place(name):
     table, _ = NETWORKS[name]
     tensors = {n: np.zeros(shape, "f4") for n, shape in table.items()}
     limbs = np.arange(1, 20, dtype="f4")
-    for stage, (maps, fields) in enumerate(zip(*LAST[name], strict=True)):
+    for stage, (maps, vectors) in enumerate(zip(*LAST[name], strict=True)):
         tensors[f"{maps}.bias"][:] = np.arange(19) + 100 * stage
-        tensors[f"{fields}.bias"][0::2] = limbs + 100 * stage
-        tensors[f"{fields}.bias"][1::2] = -limbs
+        tensors[f"{vectors}.bias"][0::2] = limbs + 100 * stage
+        tensors[f"{vectors}.bias"][1::2] = -limbs
     found = outputs(sources.recognise(tensors), tensors)
     assert found.shape == (2, STAGES, 6, 8, 19 + 38)
     for stage in range(STAGES):
@@ -119,7 +124,7 @@ def test_every_stage_is_the_public_networks_and_no_other(public, monkeypatch):
     swapped = replace(source, limbs=(second, first, *others))
     assert worst(outputs(swapped, tensors), wanted).min() > 1e-3
     # fields made in our order, and seen in the file's
-    monkeypatch.setattr(networks, "SEES_FIELDS", {})
+    monkeypatch.setattr(fields, "SEES", {})
     first, *later = worst(outputs(source, tensors), wanted)
     assert first <= 1e-4 and min(later) > 1e-3
 
@@ -128,20 +133,20 @@ def test_later_stages_are_left_out_by_rule(public):
     source, tensors, wanted = public
     found = outputs(source, tensors, stages=2)
     assert worst(found, wanted[:, :2]).max() <= 1e-4
-    _, left = networks.layers_of(source, tensors, 2)
+    _, left = conversion.layers_of(source, tensors, 2)
     third = ("model3_", "refinement_stages.1.")
     assert set(left) == {name for name in tensors if name.startswith(third)}
     assert set(left.values()) == {"stages after the first 2"}
     for stages in (0, 4):
         with pytest.raises(ValueError, match=f"stages .* 1 to 3.*got {stages}"):
-            networks.layers_of(source, tensors, stages)
+            conversion.layers_of(source, tensors, stages)
 
 
 def test_other_networks_have_no_stages_to_leave_out():
     table = tables.merged(tables.branches(1), tables.final(1))
     tensors = {n: np.ones(shape, "f4") for n, shape in table.items()}
     with pytest.raises(ValueError, match="only OpenPose's .* are of hrnet"):
-        networks.layers_of(sources.recognise(tensors), tensors, 2)
+        conversion.layers_of(sources.recognise(tensors), tensors, 2)
 
 
 def test_weights_trained_by_tensorboys_code_take_rgb_as_a_resnet_does():
@@ -174,7 +179,7 @@ def test_another_number_of_limbs_is_named(name, tensor):
     cut = tensors[tensor][:28]  # MPI's
     tensors[tensor] = cut if cut.ndim == 1 or "_1" in tensor else cut[:, :28]
     with pytest.raises(ValueError, match="must have 38 channels .*got 28"):
-        networks.layers_of(source, tensors)
+        conversion.layers_of(source, tensors)
 
 
 def test_a_known_file_has_the_stages_of_its_score_and_finds_people(

@@ -12,7 +12,12 @@ from keras import layers, ops
 from keras_pose import files, import_weights
 from keras_pose.codecs import COCO18
 from keras_pose.models.model import load_model
-from keras_pose.models.torch_weights import networks, published, sources
+from keras_pose.models.torch_weights import (
+    conversion,
+    networks,
+    published,
+    sources,
+)
 from tests.models import layer_tables as tables
 from tests.models import numpy_networks as peers
 
@@ -220,12 +225,12 @@ HRNET = sources.recognise(TINY)
 )
 def test_tensors_that_no_network_can_have_are_named(name, value, named):
     with pytest.raises(ValueError, match=named):
-        networks.layers_of(HRNET, TINY | {name: value})
+        conversion.layers_of(HRNET, TINY | {name: value})
 
 
 def test_half_precision_is_read_as_single():
     halves = {name: value.astype("float16") for name, value in TINY.items()}
-    found, _ = networks.layers_of(HRNET, halves)
+    found, _ = conversion.layers_of(HRNET, halves)
     kernel = found["conv1"]["kernel"]
     assert kernel.dtype == "float32" and kernel.shape == (3, 3, 3, 64)
     wanted = halves["conv1.weight"].transpose(2, 3, 1, 0)
@@ -346,7 +351,7 @@ def test_a_resnet_of_mmpose_takes_rgb():
     ):
         given = as_published(source, tensors)
         assert sources.recognise(given).name == source
-        found, _ = networks.layers_of(sources.recognise(given), given)
+        found, _ = conversion.layers_of(sources.recognise(given), given)
         kernel = found["conv1_conv"]["kernel"]
         assert kernel[:, :, first].all() and kernel.sum() == 49 * 64
 

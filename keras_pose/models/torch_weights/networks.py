@@ -30,147 +30,12 @@ from keras_pose.models import (
     simple_baselines,
 )
 from keras_pose.models.model import PoseModel
-from keras_pose.models.torch_weights import sources
+from keras_pose.models.torch_weights import fields, sources
+from keras_pose.models.torch_weights.conversion import POINTS, kernel_shape
 from keras_pose.skeletons import COCO
 
-KERAS = {"weight": "kernel", "bias": "bias"}
-"""Weights of convolutions, by their names in PyTorch."""
-KERAS_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-"""Of batch normalisation."""
 DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 """ResNets by the bottlenecks of their four stages."""
-
-
-def layers_of(source, found, stages=None):
-    """Tensors as weights of layers in Keras.
-
-    Args:
-        source: `sources.Source`.
-        found: `Checkpoint.tensors`.
-        stages: number of stages of part affinity fields to keep; None: all.
-
-    Returns:
-        {layer: {weight: float32 array}}, the channels of fields in the order of
-        `COCO18`; and {name: rule} of the tensors that were left out.
-
-    Raises:
-        ValueError: a tensor has no place in the source's network, is not of
-            floating point numbers, or holds one that is not finite; or there
-            are not that many stages.
-    """
-    shapes = {name: array.shape for name, array in found.items()}
-    used, ignored = source.sort(shapes)
-    modules = {}
-    for name in used:
-        path, _, kind = name.rpartition(".")
-        modules.setdefault(path, {})[kind] = _checked(name, found[name])
-    layers, paths = {}, {}
-    for path, arrays in modules.items():
-        layer = source.layer(re.sub(source.before, "", path))
-        if layer in layers:
-            raise ValueError(f"{path} is {layer}, and so is another tensor")
-        paths[layer] = path
-        names = KERAS_NORM if "running_mean" in arrays else KERAS
-        layers[layer] = {
-            names[kind]: _transposed(array) for kind, array in arrays.items()
-        }
-        if re.fullmatch(DEPTHWISE, layer):
-            _shape(layers, layer)  # (3, 3, 1, C), in Keras (3, 3, C, 1)
-            kernel = layers[layer]["kernel"].swapaxes(2, 3)
-            layers[layer]["kernel"] = kernel
-    for layer in _later(source, layers, stages):
-        names = (f"{paths[layer]}.{kind}" for kind in modules[paths[layer]])
-        ignored |= dict.fromkeys(names, f"stages after the first {stages}")
-        del layers[layer]
-    if source.bgr:  # the graph here takes RGB
-        _shape(layers, source.stem)  # it is a convolution
-        first = layers[source.stem]
-        first["kernel"] = first["kernel"][:, :, ::-1]
-    if source.limbs:
-        _reorder_fields(layers, source.limbs)
-    for layer in filter(re.compile(LAST_NORMS).fullmatch, layers):
-        for name in layers[layer].keys() & {"gamma", "beta"}:
-            layers[layer][name] = layers[layer][name] / source.peak  # here 1
-    if source.center:
-        points = layers[POINTS]
-        points["bias"] = points["bias"] - np.float32(source.center)
-    return layers, ignored
-
-
-def _later(source, layers, stages):
-    """The layers behind the first `stages` of fields; None: keep all."""
-    if stages is None:
-        return []
-    if not source.limbs:
-        raise ValueError(
-            "only OpenPose's networks can be cut to their first stages, these "
-            f"weights are of {source.name}"
-        )
-    count = _stages(layers)
-    if not 1 <= stages <= count:
-        raise ValueError(
-            f"stages must be 1 to {count}, which the weights have, got {stages}"
-        )
-    later = tuple(
-        name
-        for stage in range(stages + 1, count + 1)
-        for name in (f"stage{stage}_", f"refinement_stages_{stage - 2}_")
-    )
-    return [layer for layer in layers if layer.startswith(later)]
-
-
-def _reorder_fields(layers, limbs):
-    """Turns channels of fields, made and seen, into the order of `COCO18`."""
-    order = np.array(
-        [
-            2 * limbs.index(limb) + axis
-            for limb in COCO18.limb_indices
-            for axis in (0, 1)
-        ]
-    )
-    for layer, arrays in layers.items():
-        places = [n for p, n in SEES_FIELDS.items() if re.fullmatch(p, layer)]
-        if re.fullmatch(FIELDS, layer):
-            for name, array in arrays.items():
-                arrays[name] = _reordered(layer, array, -1, 0, order)
-        elif places:
-            _shape(layers, layer)
-            kernel = _reordered(layer, arrays["kernel"], 2, places[0], order)
-            arrays["kernel"] = kernel
-
-
-def _reordered(layer, array, axis, first, order):
-    """The channels of fields, which begin at `first`, in another order."""
-    channels = np.arange(array.shape[axis])
-    if len(channels) < len(order):
-        raise ValueError(
-            f"{layer} must have {len(order)} channels of part affinity fields, "
-            f"got {len(channels)} channels"
-        )
-    fields = channels[first:][: len(order)]
-    fields[:] = fields[order]
-    return array.take(channels, axis)
-
-
-def _checked(name, array):
-    if array.dtype.kind != "f":
-        raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
-    array = array.astype("float32")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if name.endswith("running_var") and (array < 0).any():
-        raise ValueError(f"{name} must not be negative, got {array.min():g}")
-    return array
-
-
-def _transposed(array):
-    """As Keras has it: a (transposed) convolution's height and width first."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
 def build(source, layers, skeleton, size, **settings):
@@ -178,7 +43,7 @@ def build(source, layers, skeleton, size, **settings):
 
     Args:
         source: `sources.Source`.
-        layers: of `layers_of`.
+        layers: of `conversion.layers_of`.
         skeleton: the joints of the maps, in their order.
         size: (height, width) of the pictures, pixels.
         settings: of the codec, in place of the source's.
@@ -257,8 +122,8 @@ def joints_of(layers):
         ValueError: none.
     """
     if POINTS in layers:
-        return _shape(layers, POINTS, 2)[-1] // 2
-    if _stages(layers):
+        return kernel_shape(layers, POINTS, 2)[-1] // 2
+    if fields.count_stages(layers):
         return len(COCO.joints)  # found with a neck
     lasts = [
         n
@@ -267,7 +132,7 @@ def joints_of(layers):
     ]
     if not lasts:
         raise ValueError("these weights have no maps of joints")
-    return _shape(layers, lasts[-1])[-1]
+    return kernel_shape(layers, lasts[-1])[-1]
 
 
 def resnet_depth(layers):
@@ -356,7 +221,7 @@ def _simple_baselines(source, images, layers):
         images, depth, weights="none", pixels=pixels
     )
     steps = sum(bool(re.fullmatch(r"deconvolution\d+", n)) for n in layers)
-    kernel, _, filters, _ = _shape(layers, "deconvolution1")
+    kernel, _, filters, _ = kernel_shape(layers, "deconvolution1")
     maps = simple_baselines.deconvolution_head(
         features,
         joints_of(layers),
@@ -374,14 +239,14 @@ def _cascaded_pyramid(source, images, layers):
     maps = cascaded_pyramid.cascaded_pyramid(
         resnet.resnet_stages(images, depth, weights="none", pixels=pixels),
         joints_of(layers),
-        filters=_shape(layers, "global_net_laterals_0_0")[-1],
+        filters=kernel_shape(layers, "global_net_laterals_0_0")[-1],
     )
     return f"CPN, ResNet-{depth}", maps
 
 
 def _hrnet(source, images, layers):
     """HRNet of any width."""
-    width = _shape(layers, "stage2_0_branches_0_0_conv1")[-1]
+    width = kernel_shape(layers, "stage2_0_branches_0_0_conv1")[-1]
     modules = tuple(
         sum(
             f"stage{stage}_{module}_branches_0_0_conv1" in layers
@@ -397,13 +262,14 @@ def _hourglass(source, images, layers):
     """Stacked hourglass of any number of stacks and features."""
     stacks = sum(bool(re.fullmatch(MAPS, name)) for name in layers)
     widths = [
-        _shape(layers, name)[-1] for name in ("stem", "stem_a_3", "stem_b_3")
+        kernel_shape(layers, name)[-1]
+        for name in ("stem", "stem_a_3", "stem_b_3")
     ]
     maps = hourglass.stacked_hourglass(
         images,
         joints_of(layers),
         stacks=stacks,
-        filters=_shape(layers, "stack1_linear")[-1],
+        filters=kernel_shape(layers, "stack1_linear")[-1],
         widths=widths,
         pixel_offset=source.pixel_offset,
     )
@@ -415,12 +281,12 @@ def _cpm(source, images, layers):
     stages = sum(bool(re.fullmatch(STAGE_MAPS, name)) for name in layers)
     kernel = 11
     if stages > 1:
-        kernel = _shape(layers, "stage2_1")[0]
+        kernel = kernel_shape(layers, "stage2_1")[0]
     maps = convolutional_pose_machines.convolutional_pose_machine(
         images,
         joints_of(layers),
         stages=stages,
-        filters=_shape(layers, "stage1_1")[-1],
+        filters=kernel_shape(layers, "stage1_1")[-1],
         kernel=kernel,
         form="mmpose",
     )
@@ -449,46 +315,21 @@ def _lightweight_openpose(source, images, layers):
 
 def _staged(title, network, features, images, layers):
     """Fields in any number of stages; layer `features` is as wide as most."""
-    stages = _stages(layers)
+    stages = fields.count_stages(layers)
     outputs = network(
         images,
         len(COCO18.joints),
         len(COCO18.limbs),
         stages=stages,
-        filters=_shape(layers, features)[-1],
+        filters=kernel_shape(layers, features)[-1],
     )
     return f"{title}, {stages} stage" + "s" * (stages > 1), outputs
-
-
-def _stages(layers):
-    """Number of stages of part affinity fields."""
-    return sum(bool(re.fullmatch(FIELDS, name)) for name in layers)
-
-
-def _shape(layers, name, rank=4):
-    """Of the kernel of a convolution, or of rank 2: of a dense layer."""
-    kernel = layers.get(name, {}).get("kernel")
-    if kernel is None or kernel.ndim != rank:
-        kind = {4: "a convolution", 2: "a dense layer"}[rank]
-        raise ValueError(f"the weights lack {name}, {kind}")
-    return kernel.shape
 
 
 HEADS = ("head_maps", "final_layer", "refine_net_final_predict_1")
 MAPS = r"stack\d+_maps"
 STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
-FIELDS = r"stage\d+_fields|(initial_stage|refinement_stages_\d+)_pafs_1_0"
-"""Layers that make part affinity fields."""
-SEES_FIELDS = {
-    r"stage(?!1_)\d+_(fields|maps)_1": 0,
-    r"refinement_stages_\d+_trunk_0_initial_0": -2 * len(COCO18.limbs),
-}
-"""Those that see them, and where they begin in the input."""
-DEPTHWISE = r"model_(?!0_)\d+_0|cpm_trunk_\d_0"
-"""Convolutions of each channel alone."""
-POINTS = "head_points"
-"""Layer that makes coordinates."""
 NETWORKS = {
     "simple baselines": _simple_baselines,
     "cascaded pyramid": _cascaded_pyramid,
@@ -508,5 +349,3 @@ CODECS = {
     "lightweight openpose": Fields,
 }
 """By `Source.network`; of the others: `Heatmaps`."""
-LAST_NORMS = r"global_net_predict_\d_5|refine_net_final_predict_2"
-"""Normalisations that make maps."""
