@@ -182,11 +182,10 @@ def test_another_number_of_limbs_is_named(name, tensor):
         conversion.layers_of(source, tensors)
 
 
-def test_a_known_file_has_the_stages_of_its_score_and_finds_people(
+def test_a_known_file_keeps_the_stages_of_its_score_and_reads_a_photograph(
     tmp_path, capsys
 ):
-    """The file has one stage more. Peaks and fields that are drawn by biases
-    alone cannot be: nobody is found, but everything runs."""
+    """The file has one stage more."""
     name = "openpose-lightweight"
     _, tensors, wanted = made(name)
     file = tmp_path / "checkpoint_iter_370000.pth"
