@@ -153,22 +153,6 @@ def localized(images, joints, fine):
     return maps, efficient_localization.fine_model(maps, features, size)
 
 
-def grouped(images, joints, limbs, **settings):
-    """OpenPose of the CVPR paper."""
-    return openpose.openpose(images, joints, limbs, **settings)
-
-
-def chained(images, joints, limbs):
-    """OpenPose's BODY_25."""
-    return openpose.chained(images, joints, limbs)
-
-
-def separable(images, joints, limbs, stages):
-    """Lightweight OpenPose."""
-    network = lightweight_openpose.lightweight_openpose
-    return network(images, joints, limbs, stages=stages)
-
-
 def parallel(images, joints, width):
     """HRNet."""
     return hrnet.hrnet(images, joints, width=width)
@@ -278,7 +262,7 @@ ROWS = (
         Row(
             f"OpenPose, {limbs} limbs, {stages} "
             f"{'stage' if stages == 1 else 'stages'}",
-            partial(grouped, limbs=limbs, stages=stages),
+            partial(openpose.openpose, limbs=limbs, stages=stages),
             (368, 368),
             joints,
             *figures,
@@ -287,7 +271,7 @@ ROWS = (
     ),
     Row(
         "OpenPose, 19 limbs, 6 stages",
-        partial(grouped, limbs=19),
+        partial(openpose.openpose, limbs=19),
         (368, 656),
         18,
         52_311_446,
@@ -296,7 +280,11 @@ ROWS = (
     *(
         Row(
             f"Lightweight OpenPose, {stages} stages",
-            partial(separable, limbs=19, stages=stages),
+            partial(
+                lightweight_openpose.lightweight_openpose,
+                limbs=19,
+                stages=stages,
+            ),
             (368, 368),
             18,
             *figures,
@@ -305,7 +293,7 @@ ROWS = (
     ),
     Row(
         "OpenPose, BODY_25",
-        partial(chained, limbs=26),
+        partial(openpose.chained, limbs=26),
         (368, 368),
         25,
         *BODY_25,
