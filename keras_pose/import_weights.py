@@ -15,7 +15,7 @@ cells, and it evaluates, predicts, exports and trains like one of ours.
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +23,16 @@ from keras_pose import console, files, skeletons, untrusted
 from keras_pose.data import dataset
 from keras_pose.models import macs, torch_weights
 from keras_pose.models import model as models
-from keras_pose.models.torch_weights import networks, published, sources
+from keras_pose.models.torch_weights import (
+    conversion,
+    networks,
+    published,
+    sources,
+)
 
 SIZES = {17: (256, 192)}
-"""Height and width of pictures by the number of joints, COCO's; else square."""
+"""Height and width of pictures of a person by the number of joints, COCO's;
+else square."""
 SETTINGS = "alignment", "sigma", "beta", "debias"
 """Of codecs; each has those that it names."""
 SHOWN = 4
@@ -49,7 +55,9 @@ class Config:
     records; by default mpii for 16 and coco for 17."""
     image_size: tuple[int, int] | None = None
     """Height and width that it was trained with; by default those of the
-    published file, or 256 192 for COCO's joints and 256 256 for others."""
+    published file, or 256 192 for COCO's joints and 256 256 for others; of a
+    network that finds everybody, the size in which a whole photograph is
+    tested."""
     alignment: Literal["center", "corner", "udp"] | None = None
     """Where the cells of the maps lie in the picture; by default as in the
     published file, or in the source's code. udp: for weights trained with
@@ -65,7 +73,11 @@ class Config:
     by default as the published file."""
     channels: Literal["rgb", "bgr"] | None = None
     """Order of the colours that it was trained with; by default the source's.
-    Microsoft's Simple Baselines have bgr, mmpose's rgb."""
+    Microsoft's Simple Baselines have bgr, mmpose's rgb; OpenPose's original
+    weights have bgr, those trained by tensorboy's code rgb."""
+    stages: int | None = None
+    """Of OpenPose's networks, the number of stages to keep; by default those of
+    the published figure, or all."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def convert(checkpoint, config):
     source = sources.recognise(checkpoint.tensors, config.source)
     if config.channels:
         source = source.with_channels(config.channels)
-    layers, ignored = networks.layers_of(source, checkpoint.tensors)
+    layers, ignored = conversion.layers_of(source, checkpoint.tensors)
     if source.network is None:
         raise ValueError(
             f"the weights of {source.name} find no joints, they classify "
@@ -131,7 +143,8 @@ def convert(checkpoint, config):
     name = config.weights.name.partition(".")[0]
     file = [row for row in rows if row.is_file(name, checkpoint.sha256)]
     known = file[0] if len(file) == 1 else None
-    size = SIZES.get(joints, (256, 256))
+    size = source.size or SIZES.get(joints, (256, 256))
+    stages = config.stages
     given = {name: getattr(config, name) for name in SETTINGS}
     if known:
         size = known.size
@@ -139,6 +152,13 @@ def convert(checkpoint, config):
         if known.decoding:
             usual["alignment"] = known.alignment
         given |= {n: v for n, v in usual.items() if given[n] is None}
+        stages = stages or known.stages
+        if stages != known.stages:  # another network than the tested one
+            known = replace(known, score=None)
+    if stages is not None:
+        layers, ignored = conversion.layers_of(
+            source, checkpoint.tensors, stages
+        )
     settings = {
         n: v for n, v in given.items() if v is not None and v is not False
     }

@@ -34,6 +34,7 @@ from keras_pose.models import (
     efficient_localization,
     hourglass,
     hrnet,
+    lightweight_openpose,
     macs,
     msr_net,
     mss_net,
@@ -50,6 +51,7 @@ from keras_pose.models.published_sizes import (
     DIRECT,
     HOURGLASSES,
     HRNETS,
+    LIGHTWEIGHT,
     LOCALIZERS,
     MACHINES,
     OPENPOSE,
@@ -149,16 +151,6 @@ def localized(images, joints, fine):
         return maps
     size = images.shape[1:3]
     return maps, efficient_localization.fine_model(maps, features, size)
-
-
-def grouped(images, joints, limbs, **settings):
-    """OpenPose of the CVPR paper."""
-    return openpose.openpose(images, joints, limbs, **settings)
-
-
-def chained(images, joints, limbs):
-    """OpenPose's BODY_25."""
-    return openpose.chained(images, joints, limbs)
 
 
 def parallel(images, joints, width):
@@ -270,7 +262,7 @@ ROWS = (
         Row(
             f"OpenPose, {limbs} limbs, {stages} "
             f"{'stage' if stages == 1 else 'stages'}",
-            partial(grouped, limbs=limbs, stages=stages),
+            partial(openpose.openpose, limbs=limbs, stages=stages),
             (368, 368),
             joints,
             *figures,
@@ -279,15 +271,29 @@ ROWS = (
     ),
     Row(
         "OpenPose, 19 limbs, 6 stages",
-        partial(grouped, limbs=19),
+        partial(openpose.openpose, limbs=19),
         (368, 656),
         18,
         52_311_446,
         242.317,
     ),
+    *(
+        Row(
+            f"Lightweight OpenPose, {stages} stages",
+            partial(
+                lightweight_openpose.lightweight_openpose,
+                limbs=19,
+                stages=stages,
+            ),
+            (368, 368),
+            18,
+            *figures,
+        )
+        for stages, figures in LIGHTWEIGHT.items()
+    ),
     Row(
         "OpenPose, BODY_25",
-        partial(chained, limbs=26),
+        partial(openpose.chained, limbs=26),
         (368, 368),
         25,
         *BODY_25,

@@ -6,13 +6,21 @@ from keras import initializers, layers
 
 
 def convolution(
-    x, filters, kernel, name, strides=1, use_bias=True, deviation=None
+    x,
+    filters,
+    kernel,
+    name,
+    strides=1,
+    use_bias=True,
+    deviation=None,
+    dilation=1,
 ):
     """A convolution that pads kernel // 2 on every side.
 
     Keras' "same" does so, too, at stride 1. With larger strides it pads the far
     side more, a 7x7 of stride 2 by (2, 3), which shifts it by a pixel against
     Torch's. `deviation`: of the normal initial kernel; None: Torch's default.
+    With `dilation`, at stride 1, it pads as many times more.
 
     (B, h, w, C) -> (B, h / strides, w / strides, filters).
     """
@@ -26,6 +34,7 @@ def convolution(
         kernel,
         strides=strides,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=use_bias,
         kernel_initializer=initial(fan_in, deviation),
         bias_initializer=uniform(fan_in),

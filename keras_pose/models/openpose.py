@@ -16,7 +16,8 @@ convolution of VGG on, ReLU has a slope for each channel below 0. The sizes are
 those of the released prototxt.
 
 Pixels. The authors feed B, G, R / 256 - 0.5. Here they are R, G, B: without
-published weights it makes no difference. With ImageNet's weights for VGG-19
+weights it makes no difference, and published ones are turned when they are
+imported (`torch_weights`). With ImageNet's weights for VGG-19
 they are (R, G, B - ImageNet's mean) / 256, and VGG's biases are divided by 256:
 the features are exactly those of keras.applications / 256.
 """
@@ -42,7 +43,15 @@ of a branch and in later ones."""
 
 
 def openpose(
-    images, parts, limbs, *, stages=6, filters=128, stride=8, weights="none"
+    images,
+    parts,
+    limbs,
+    *,
+    stages=6,
+    filters=128,
+    stride=8,
+    weights="none",
+    pixels=None,
 ):
     """The network of the CVPR paper, supervised after each stage.
 
@@ -55,6 +64,8 @@ def openpose(
         stride: 8; 4 leaves out the third pooling (ours).
         weights: of VGG-19: "none", "imagenet", or a file of
             keras.applications' weights without the top.
+        pixels: the layer from bytes to what VGG-19 sees; by default that of
+            `weights`, see above.
 
     Returns:
         list of `stages` outputs (B, H / stride, W / stride, J + 1 + 2 L), see
@@ -64,8 +75,8 @@ def openpose(
         ValueError: an invalid size, number or file.
         OSError: the weights are missing and cannot be downloaded.
     """
-    _check(images.shape[1:3], stages, filters, stride, weights)
-    features = _front(images, filters, stride, weights)
+    check(images.shape[1:3], stages, filters, stride, weights)
+    features = _front(images, filters, stride, weights, pixels=pixels)
     channels = {"fields": 2 * limbs, "maps": parts + 1}
     outputs, x = [], features
     for stage in range(1, stages + 1):
@@ -79,7 +90,7 @@ def openpose(
             wide = filters if stage > 1 else 4 * filters
             y = _convolve(y, wide, 1, f"{name}_{count + 1}")
             found[branch] = _read(y, number, name)
-        outputs.append(_joined(found["maps"], found["fields"], stage))
+        outputs.append(joined(found["maps"], found["fields"], stage))
         if stage < stages:
             x = layers.Concatenate(name=f"stage{stage + 1}_input")(
                 [found["fields"], found["maps"], features]
@@ -104,7 +115,7 @@ def chained(images, parts, limbs, *, field_stages=4, map_stages=2):
             "map_stages must be 1 to the number of stages of fields, "
             f"{field_stages}, got {map_stages}"
         )
-    _check(images.shape[1:3], field_stages, 128, 8, "none")
+    check(images.shape[1:3], field_stages, 128, 8, "none")
     features = _front(images, 128, 8, "none", slopes=True)
     fields, maps, x = [], [], features
     for stage in range(1, field_stages + 1):
@@ -121,15 +132,18 @@ def chained(images, parts, limbs, *, field_stages=4, map_stages=2):
     none = layers.Rescaling(0.0, name="no_maps")(maps[0])
     maps = [none] * (field_stages - map_stages) + maps
     return [
-        _joined(map_, field, number)
+        joined(map_, field, number)
         for number, (map_, field) in enumerate(
             zip(maps, fields, strict=True), start=1
         )
     ]
 
 
-def _check(size, stages, filters, stride, weights):
-    """Raises ValueError for settings that make no network."""
+def check(size, stages, filters, stride=8, weights="none", multiple=2):
+    """Raises ValueError for settings that make no network.
+
+    `multiple`: of which `filters` must be one.
+    """
     choices.check("stride", stride, STRIDES)
     if any(not side or side % stride for side in size):
         raise ValueError(
@@ -138,8 +152,10 @@ def _check(size, stages, filters, stride, weights):
         )
     if stages < 1:
         raise ValueError(f"stages must be at least 1, got {stages}")
-    if filters < 2 or filters % 2:
-        raise ValueError(f"filters must be divisible by 2, got {filters}")
+    if filters < multiple or filters % multiple:
+        raise ValueError(
+            f"filters must be divisible by {multiple}, got {filters}"
+        )
     if str(weights) != "none" and filters != 128:
         raise ValueError(
             f"weights {weights} need 128 filters, got {filters}: use "
@@ -147,13 +163,14 @@ def _check(size, stages, filters, stride, weights):
         )
 
 
-def _front(images, filters, stride, weights, slopes=False):
+def _front(images, filters, stride, weights, slopes=False, pixels=None):
     """VGG-19's first ten convolutions, and two more: the features."""
     source, offset = None, -0.5
     if str(weights) != "none":
         source = pretrained.load(applications.VGG19, "VGG-19", weights, "vgg19")
         offset = [-mean / SCALE for mean in resnet.MEAN]
-    x = layers.Rescaling(1 / SCALE, offset, name="scale")(images)
+    pixels = pixels or layers.Rescaling(1 / SCALE, offset, name="scale")
+    x = pixels(images)
     for block, (count, width) in enumerate(BLOCKS, start=1):
         for part in range(1, count + 1):
             name = f"block{block}_conv{part}"
@@ -206,5 +223,6 @@ def _read(x, channels, name):
     return layers.Conv2D(channels, 1, kernel_initializer=start, name=name)(x)
 
 
-def _joined(maps, fields, stage):
+def joined(maps, fields, stage):
+    """The output of a stage: (B, h, w, J + 1 + 2 L)."""
     return layers.Concatenate(name=f"stage{stage}")([maps, fields])

@@ -64,5 +64,11 @@ OPENPOSE = {
     (16, 15, 3): (25_698_381, 79.631),
 }
 """Joints, limbs, stages: counted from the released prototxt, at 368 x 368."""
+LIGHTWEIGHT = {
+    2: (4_091_698, 8.882),
+    3: (5_700_331, 12.275),
+    4: (7_308_964, 15.669),
+}
+"""Stages: Lightweight OpenPose, counted in the author's code, at 368 x 368."""
 BODY_25 = (26_166_084, 80.573)
 """The same of BODY_25, slopes counted."""

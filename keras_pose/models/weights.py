@@ -9,7 +9,7 @@ import numpy as np
 from keras_pose import provenance, untrusted
 from keras_pose.models import torch_weights
 from keras_pose.models.model import WEIGHTS, check_members
-from keras_pose.models.torch_weights import networks, sources
+from keras_pose.models.torch_weights import conversion, sources
 
 
 def read(path):
@@ -49,7 +49,7 @@ def read(path):
                 return _layers(weights), facts
         found = torch_weights.read(path)
         source = sources.recognise(found.tensors, None)
-        layers, _ = networks.layers_of(source, found.tensors)
+        layers, _ = conversion.layers_of(source, found.tensors)
         return layers, {"source": source.name, "code": source.code}
     except Exception as error:  # h5py raises anything on a damaged file
         reason = untrusted.first_line(error)

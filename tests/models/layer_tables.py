@@ -238,6 +238,60 @@ def cpm(stages, joints=16, f=128):
     return table
 
 
+def openpose(stages=6, f=128):
+    """OpenPose of the CVPR paper by tensorboy: 19 limbs, 18 joints."""
+    front = [(0, 3, f // 2), (2, f // 2, f // 2), (5, f // 2, f), (7, f, f)]
+    front += [(10, f, 2 * f)] + [(n, 2 * f, 2 * f) for n in (12, 14, 16)]
+    front += [(19, 2 * f, 4 * f), (21, 4 * f, 4 * f)]
+    front += [(23, 4 * f, 2 * f), (25, 2 * f, f)]
+    parts = [under(f"model0.{n}", conv(i, o, 3)) for n, i, o in front]
+    for t in range(1, stages + 1):
+        for branch, out in ((1, 38), (2, 19)):
+            sizes = [(f, f, 3)] * 3 + [(f, 4 * f, 1), (4 * f, out, 1)]
+            if t > 1:
+                sizes = [(f + 57, f, 7)] + [(f, f, 7)] * 4
+                sizes += [(f, f, 1), (f, out, 1)]
+            parts += [
+                under(f"model{t}_{branch}.{2 * n}", conv(*size))
+                for n, size in enumerate(sizes)
+            ]
+    return merged(*parts)
+
+
+def lightweight(stages=2, f=128):
+    """Lightweight OpenPose by Osokin: 19 limbs, 18 joints."""
+
+    def branches(name, wide):
+        for branch, out in (("heatmaps", 19), ("pafs", 38)):
+            yield under(f"{name}.{branch}.0.0", conv(f, wide))
+            yield under(f"{name}.{branch}.1.0", conv(wide, out))
+
+    widths = [f // 4 * n for n in (1, 2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16)]
+    parts = [normalised("model.0.0", "model.0.1", 3, widths[0], 3)]
+    for n, (i, o) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+        place = f"model.{n}"
+        parts.append(normalised(f"{place}.0", f"{place}.1", 1, i, 3))
+        parts.append(normalised(f"{place}.3", f"{place}.4", i, o, 1))
+    parts.append(under("cpm.align.0", conv(widths[-1], f)))
+    for n in range(3):
+        parts.append({f"cpm.trunk.{n}.0.weight": (f, 1, 3, 3)})
+        parts.append({f"cpm.trunk.{n}.2.weight": (f, f, 1, 1)})
+        parts.append(under(f"initial_stage.trunk.{n}.0", conv(f, f, 3)))
+    parts += [under("cpm.conv.0", conv(f, f, 3))]
+    parts += branches("initial_stage", 4 * f)
+    for t in range(stages - 1):
+        name = f"refinement_stages.{t}"
+        for b in range(5):
+            place = f"{name}.trunk.{b}"
+            i = f if b else f + 19 + 38
+            parts.append(under(f"{place}.initial.0", conv(i, f)))
+            for k in (0, 1):
+                unit = under("0", conv(f, f, 3)) | under("1", norm(f))
+                parts.append(under(f"{place}.trunk.{k}", unit))
+        parts += branches(name, f)
+    return merged(*parts)
+
+
 def dead(name, table):
     """princeton's code makes a shortcut everywhere and uses the widening."""
     path, _, last = name.rpartition(".")
@@ -298,6 +352,8 @@ NETWORKS = {
         for head in MMPOSE_HEADS
     ],
     "cpm-mmpose": [(under("backbone", cpm(6)), {})],
+    "openpose-tensorboy": [(openpose(), {}), (openpose(1), {})],
+    "openpose-lightweight": [(lightweight(n), {}) for n in (1, 2, 4)],
     "hourglass-pytorch-pose": [(pytorch_pose(1), {}), (pytorch_pose(8), {})],
     "hourglass-princeton": [
         (

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 EPSILON = 1e-5
+LIMBS = (6, 10, 7, 8, 11, 12, 0, 1, 2, 3, 4, 5, 14, 15, 17, 16, 18, 9, 13)
+"""Of each limb of COCO18 the place in OpenPose's files: 12 and 13 are the
+channels of neck - right shoulder, and so on (tensorboy's pafprocess.h)."""
 
 
 class Weights:
@@ -18,16 +21,20 @@ class Weights:
     for an offset or another epsilon then shows. Half of a variance is the mean
     of the layer's: a channel that hardly varies in two pictures would amplify
     rounding a thousand times.
+
+    `gain`: factor on kernels. A network without norms needs 2**0.5, because
+    ReLU halves what varies: its last layers would see biases alone.
     """
 
-    def __init__(self, table, seed=0):
+    def __init__(self, table, seed=0, gain=1.0):
+        self.gain = gain
         self.rng = np.random.default_rng(seed)
         self.values = {n: self._random(n, shape) for n, shape in table.items()}
         self.fitted = False
 
     def _random(self, name, shape):
         if len(shape) == 4:
-            spread = np.prod(shape[1:]) ** -0.5
+            spread = self.gain * np.prod(shape[1:]) ** -0.5
         elif len(shape) == 1 and name.endswith("weight"):
             return self.rng.uniform(0.5, 1.5, shape).astype("float32")
         else:
@@ -40,15 +47,18 @@ class Weights:
         self.fitted = True
         return features
 
-    def conv(self, path, x, stride=1):
+    def conv(self, path, x, stride=1, dilation=1):
         weight = self.values[f"{path}.weight"].astype("float64")
         bias = self.values.get(f"{path}.bias", np.zeros(1))
-        kernel = weight.shape[-1]
-        pad = ((0, 0), (0, 0), *[(kernel // 2,) * 2] * 2)
-        windows = sliding_window_view(np.pad(x, pad), weight.shape[2:], (2, 3))
-        windows = windows[:, :, ::stride, ::stride]
+        windows = _windows(x, weight.shape[-1], stride, dilation)
         y = np.tensordot(windows, weight, ((1, 4, 5), (1, 2, 3)))
         return np.moveaxis(y + bias, -1, 1)
+
+    def depthwise(self, path, x, stride=1, dilation=1):
+        """Torch's of as many groups as channels: kernel (C, 1, h, w)."""
+        weight = self.values[f"{path}.weight"].astype("float64")[:, 0]
+        windows = _windows(x, weight.shape[-1], stride, dilation)
+        return np.einsum("bchwyx,cyx->bchw", windows, weight)
 
     def deconv(self, path, x):
         """Of stride 2 to twice the size: Torch's kernel 4 with padding 1, 3
@@ -79,6 +89,15 @@ class Weights:
             for name in names
         )
         return (x - mean) / np.sqrt(variance + EPSILON) * scale + offset
+
+
+def _windows(x, kernel, stride, dilation):
+    """What a convolution sees: (B, C, h, w, kernel, kernel)."""
+    reach = dilation * (kernel // 2)
+    pad = ((0, 0), (0, 0), *[(reach, reach)] * 2)
+    size = (dilation * (kernel - 1) + 1,) * 2
+    windows = sliding_window_view(np.pad(x, pad), size, (2, 3))
+    return windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
 
 
 def relu(x):
@@ -255,6 +274,85 @@ def cpm(stages):
             x = unit(weights, f"out_convs.{t}.0", x)
             maps = weights.conv(f"out_convs.{t}.1.conv", x)
             features[f"stage{t + 2}_maps"] = maps
+        return features
+
+    return network
+
+
+def joined(maps, fields):
+    """A stage of `models.openpose` from one of a file."""
+    b, _, h, w = fields.shape
+    fields = fields.reshape(b, -1, 2, h, w)[:, list(LIMBS)]
+    return np.concatenate([maps, fields.reshape(b, -1, h, w)], axis=1)
+
+
+def openpose(stages):
+    """Z. Cao et al., CVPR 2017, by tensorboy: pixels B, G, R."""
+
+    def network(weights, x):
+        for n in (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25):
+            x = relu(weights.conv(f"model0.{n}", x))
+            x = pool(x) if n in (2, 7, 16) else x
+        seen, features = x, {"features_2_relu": x}
+        for t in range(1, stages + 1):
+            stage = []
+            for branch in (1, 2):
+                y, last = seen, 12 if t > 1 else 8
+                for n in range(0, last, 2):
+                    y = relu(weights.conv(f"model{t}_{branch}.{n}", y))
+                stage.append(weights.conv(f"model{t}_{branch}.{last}", y))
+            features[f"stage{t}"] = joined(stage[1], stage[0])
+            seen = np.concatenate([*stage, x], axis=1)
+        return features
+
+    return network
+
+
+def lightweight(stages):
+    """D. Osokin, arXiv 1811.12004: pixels B, G, R."""
+
+    def elu(x):
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+    def branches(weights, name, x):
+        def branch(part):
+            y = relu(weights.conv(f"{name}.{part}.0.0", x))
+            return weights.conv(f"{name}.{part}.1.0", y)
+
+        return branch("heatmaps"), branch("pafs")
+
+    def network(weights, x):
+        x = relu(weights.norm("model.0.1", weights.conv("model.0.0", x, 2)))
+        for n in range(1, 12):
+            stride, dilation = 2 if n in (2, 4) else 1, 2 if n == 7 else 1
+            x = weights.depthwise(f"model.{n}.0", x, stride, dilation)
+            x = relu(weights.norm(f"model.{n}.1", x))
+            x = weights.conv(f"model.{n}.3", x)
+            x = relu(weights.norm(f"model.{n}.4", x))
+        features = {"model_11_4_relu": x}
+        x = y = relu(weights.conv("cpm.align.0", x))
+        for n in range(3):
+            y = elu(weights.depthwise(f"cpm.trunk.{n}.0", y))
+            y = elu(weights.conv(f"cpm.trunk.{n}.2", y))
+        x = y = relu(weights.conv("cpm.conv.0", x + y))
+        features["cpm_conv_0_relu"] = x
+        for n in range(3):
+            y = relu(weights.conv(f"initial_stage.trunk.{n}.0", y))
+        maps, fields = branches(weights, "initial_stage", y)
+        features["stage1"] = joined(maps, fields)
+        for t in range(2, stages + 1):
+            name = f"refinement_stages.{t - 2}"
+            y = np.concatenate([x, maps, fields], axis=1)
+            for b in range(5):
+                place = f"{name}.trunk.{b}"
+                y = z = relu(weights.conv(f"{place}.initial.0", y))
+                for k in (0, 1):
+                    unit = f"{place}.trunk.{k}"
+                    z = weights.conv(f"{unit}.0", z, dilation=k + 1)
+                    z = relu(weights.norm(f"{unit}.1", z))
+                y = y + z
+            maps, fields = branches(weights, name, y)
+            features[f"stage{t}"] = joined(maps, fields)
         return features
 
     return network

@@ -10,7 +10,7 @@ from keras_pose import import_weights
 from keras_pose.models import cascaded_pyramid as cpn
 from keras_pose.models import resnet
 from keras_pose.models.model import last_output, load_whole
-from keras_pose.models.torch_weights import networks, sources
+from keras_pose.models.torch_weights import conversion, networks, sources
 from keras_pose.skeletons import LSP
 from tests.models import layer_tables as tables
 from tests.models import numpy_networks as peers
@@ -41,7 +41,7 @@ def imported():
     ]
     weights = peers.Weights(tables.pyramid(JOINTS, FILTERS, WIDTHS))
     wanted = weights.fit(peers.pyramid, coarse_first)
-    found, ignored = networks.layers_of(CPN, weights.values)
+    found, ignored = conversion.layers_of(CPN, weights.values)
     assert not ignored
     model = pyramid(filters=FILTERS)
     networks.assign(model, found)
@@ -155,7 +155,7 @@ def test_every_tensor_of_a_checkpoint_has_a_weight_of_its_shape():
     """The graph is enough: initial values take longer than the rest."""
     table = tables.under("resnet", tables.RESNET_50) | tables.pyramid()
     zeros = {name: np.zeros(shape, "f4") for name, shape in table.items()}
-    given, _ = networks.layers_of(CPN, zeros)
+    given, _ = conversion.layers_of(CPN, zeros)
     try:
         with keras.StatelessScope(initialize_variables=False):
             images = keras.Input((64, 96, 3), dtype="uint8")

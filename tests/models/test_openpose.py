@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import applications, layers, ops
 
-from keras_pose.models import macs, openpose
+from keras_pose.models import lightweight_openpose, macs, openpose
 
 SIZE = (64, 96)
 
@@ -131,6 +131,30 @@ def test_a_file_that_is_none_is_named():
 def test_impossible_networks_are_named(settings, named):
     with pytest.raises(ValueError, match=named):
         built(**settings)
+
+
+def test_a_later_stage_of_the_lightweight_network_sees_features_first():
+    images = keras.Input((*SIZE, 3), dtype="uint8")
+    outputs = lightweight_openpose.lightweight_openpose(
+        images, 3, 2, stages=3, filters=8
+    )
+    model = keras.Model(images, outputs)
+    assert [x.shape for x in outputs] == 3 * [(None, 8, 12, 3 + 1 + 2 * 2)]
+    parts = model.get_layer("stage3_input").input
+    names = [x._keras_history.operation.name for x in parts]
+    before = "refinement_stages_0"
+    ends = [f"{before}_heatmaps_1_0", f"{before}_pafs_1_0"]
+    assert names == ["cpm_conv_0_relu", *ends]
+
+
+def test_impossible_lightweight_networks_are_named():
+    images = keras.Input((*SIZE, 3), dtype="uint8")
+    for settings, named in (
+        ({"filters": 6}, "filters must be divisible by 4, got 6"),
+        ({"stages": 0}, "stages must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            lightweight_openpose.lightweight_openpose(images, 3, 2, **settings)
 
 
 @pytest.mark.parametrize("stages", [0, 5])

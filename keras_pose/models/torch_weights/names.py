@@ -78,6 +78,35 @@ def cascaded_pyramid(path):
     return resnet(path)
 
 
+FRONT = {
+    **{0: "block1_conv1", 2: "block1_conv2"},  # ReLUs and poolings between
+    **{5: "block2_conv1", 7: "block2_conv2"},
+    **{10 + 2 * part: f"block3_conv{part + 1}" for part in range(4)},
+    **{19: "block4_conv1", 21: "block4_conv2"},
+    **{23: "features_1", 25: "features_2"},
+}
+"""OpenPose's layers by their places."""
+OPENPOSE_BRANCHES = {"1": "fields", "2": "maps"}
+
+
+def openpose(path):
+    """Of OpenPose by tensorboy."""
+    place = re.fullmatch(r"model(\d)(?:_([12]))?\.(\d+)", path)
+    if not place:
+        raise _unknown(path)
+    stage, branch, number = place.groups()
+    name = FRONT.get(int(number))
+    if branch:
+        part, activation = divmod(int(number), 2)
+        last = 4 if stage == "1" else 6
+        name = f"stage{stage}_{OPENPOSE_BRANCHES[branch]}"
+        name += "" if part == last else f"_{part + 1}"
+        name = None if activation or part > last else name
+    if not name:
+        raise _unknown(path)
+    return name
+
+
 UNIT = r"(bn|conv)([123])(?:\.conv)?"
 """Of a pre-activation bottleneck: its norms and convolutions."""
 SHORTCUT = r"(?:downsample\.0|skip_layer\.conv)"

@@ -5,11 +5,18 @@ nor which joints the maps are of.
 """
 
 import re
+from functools import partial
 
 import keras
 import numpy as np
 
-from keras_pose.codecs import Coordinates, Expectation, Heatmaps
+from keras_pose.codecs import (
+    COCO18,
+    Coordinates,
+    Expectation,
+    Fields,
+    Heatmaps,
+)
 from keras_pose.models import (
     cascaded_pyramid,
     convolutional_pose_machines,
@@ -17,81 +24,18 @@ from keras_pose.models import (
     heads,
     hourglass,
     hrnet,
+    lightweight_openpose,
+    openpose,
     resnet,
     simple_baselines,
 )
 from keras_pose.models.model import PoseModel
-from keras_pose.models.torch_weights import sources
+from keras_pose.models.torch_weights import fields, sources
+from keras_pose.models.torch_weights.conversion import POINTS, kernel_shape
+from keras_pose.skeletons import COCO
 
-KERAS = {"weight": "kernel", "bias": "bias"}
-"""Weights of convolutions, by their names in PyTorch."""
-KERAS_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-"""Of batch normalisation."""
 DEPTHS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 """ResNets by the bottlenecks of their four stages."""
-
-
-def layers_of(source, found):
-    """Tensors as weights of layers in Keras.
-
-    Args:
-        source: `sources.Source`.
-        found: `Checkpoint.tensors`.
-
-    Returns:
-        {layer: {weight: float32 array}}, and {name: rule} of the tensors that
-        were left out.
-
-    Raises:
-        ValueError: a tensor has no place in the source's network, is not of
-            floating point numbers, or holds one that is not finite.
-    """
-    shapes = {name: array.shape for name, array in found.items()}
-    used, ignored = source.sort(shapes)
-    modules = {}
-    for name in used:
-        path, _, kind = name.rpartition(".")
-        modules.setdefault(path, {})[kind] = _checked(name, found[name])
-    layers = {}
-    for path, arrays in modules.items():
-        layer = source.layer(re.sub(source.before, "", path))
-        if layer in layers:
-            raise ValueError(f"{path} is {layer}, and so is another tensor")
-        names = KERAS_NORM if "running_mean" in arrays else KERAS
-        layers[layer] = {
-            names[kind]: _transposed(array) for kind, array in arrays.items()
-        }
-    if source.bgr:  # the graph here takes RGB
-        first = layers[resnet.STEM]
-        first["kernel"] = first["kernel"][:, :, ::-1]
-    for layer in filter(re.compile(LAST_NORMS).fullmatch, layers):
-        for name in layers[layer].keys() & {"gamma", "beta"}:
-            layers[layer][name] = layers[layer][name] / source.peak  # here 1
-    if source.center:
-        points = layers[POINTS]
-        points["bias"] = points["bias"] - np.float32(source.center)
-    return layers, ignored
-
-
-def _checked(name, array):
-    if array.dtype.kind != "f":
-        raise ValueError(f"{name} must hold real numbers, got {array.dtype}")
-    array = array.astype("float32")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if name.endswith("running_var") and (array < 0).any():
-        raise ValueError(f"{name} must not be negative, got {array.min():g}")
-    return array
-
-
-def _transposed(array):
-    """As Keras has it: a (transposed) convolution's height and width first."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
 def build(source, layers, skeleton, size, **settings):
@@ -99,7 +43,7 @@ def build(source, layers, skeleton, size, **settings):
 
     Args:
         source: `sources.Source`.
-        layers: of `layers_of`.
+        layers: of `conversion.layers_of`.
         skeleton: the joints of the maps, in their order.
         size: (height, width) of the pictures, pixels.
         settings: of the codec, in place of the source's.
@@ -141,14 +85,15 @@ def build(source, layers, skeleton, size, **settings):
 def _codec(source, skeleton, size, output, settings):
     """What the outputs of a source's network mean."""
     kind = CODECS.get(source.network, Heatmaps)
+    cells = {
+        "stride": size[0] // output.shape[1],
+        "alignment": source.alignment,
+    }
     known = {
         Coordinates: {"size": size},
         Expectation: {"size": size, "alignment": source.alignment},
-        Heatmaps: {
-            "stride": size[0] // output.shape[1],
-            "alignment": source.alignment,
-            "sigma": source.sigma_at(size[0]),
-        },
+        Fields: cells | {"parts": COCO18},
+        Heatmaps: cells | {"sigma": source.sigma_at(size[0])},
     }[kind]
     for name in settings:
         if name not in kind.__dataclass_fields__:
@@ -177,7 +122,9 @@ def joints_of(layers):
         ValueError: none.
     """
     if POINTS in layers:
-        return _shape(layers, POINTS, 2)[-1] // 2
+        return kernel_shape(layers, POINTS, 2)[-1] // 2
+    if fields.count_stages(layers):
+        return len(COCO.joints)  # found with a neck
     lasts = [
         n
         for n in layers
@@ -185,7 +132,7 @@ def joints_of(layers):
     ]
     if not lasts:
         raise ValueError("these weights have no maps of joints")
-    return _shape(layers, lasts[-1])[-1]
+    return kernel_shape(layers, lasts[-1])[-1]
 
 
 def resnet_depth(layers):
@@ -274,7 +221,7 @@ def _simple_baselines(source, images, layers):
         images, depth, weights="none", pixels=pixels
     )
     steps = sum(bool(re.fullmatch(r"deconvolution\d+", n)) for n in layers)
-    kernel, _, filters, _ = _shape(layers, "deconvolution1")
+    kernel, _, filters, _ = kernel_shape(layers, "deconvolution1")
     maps = simple_baselines.deconvolution_head(
         features,
         joints_of(layers),
@@ -292,14 +239,14 @@ def _cascaded_pyramid(source, images, layers):
     maps = cascaded_pyramid.cascaded_pyramid(
         resnet.resnet_stages(images, depth, weights="none", pixels=pixels),
         joints_of(layers),
-        filters=_shape(layers, "global_net_laterals_0_0")[-1],
+        filters=kernel_shape(layers, "global_net_laterals_0_0")[-1],
     )
     return f"CPN, ResNet-{depth}", maps
 
 
 def _hrnet(source, images, layers):
     """HRNet of any width."""
-    width = _shape(layers, "stage2_0_branches_0_0_conv1")[-1]
+    width = kernel_shape(layers, "stage2_0_branches_0_0_conv1")[-1]
     modules = tuple(
         sum(
             f"stage{stage}_{module}_branches_0_0_conv1" in layers
@@ -315,13 +262,14 @@ def _hourglass(source, images, layers):
     """Stacked hourglass of any number of stacks and features."""
     stacks = sum(bool(re.fullmatch(MAPS, name)) for name in layers)
     widths = [
-        _shape(layers, name)[-1] for name in ("stem", "stem_a_3", "stem_b_3")
+        kernel_shape(layers, name)[-1]
+        for name in ("stem", "stem_a_3", "stem_b_3")
     ]
     maps = hourglass.stacked_hourglass(
         images,
         joints_of(layers),
         stacks=stacks,
-        filters=_shape(layers, "stack1_linear")[-1],
+        filters=kernel_shape(layers, "stack1_linear")[-1],
         widths=widths,
         pixel_offset=source.pixel_offset,
     )
@@ -333,33 +281,55 @@ def _cpm(source, images, layers):
     stages = sum(bool(re.fullmatch(STAGE_MAPS, name)) for name in layers)
     kernel = 11
     if stages > 1:
-        kernel = _shape(layers, "stage2_1")[0]
+        kernel = kernel_shape(layers, "stage2_1")[0]
     maps = convolutional_pose_machines.convolutional_pose_machine(
         images,
         joints_of(layers),
         stages=stages,
-        filters=_shape(layers, "stage1_1")[-1],
+        filters=kernel_shape(layers, "stage1_1")[-1],
         kernel=kernel,
         form="mmpose",
     )
     return f"CPM of mmpose, {stages} stage" + "s" * (stages > 1), maps
 
 
-def _shape(layers, name, rank=4):
-    """Of the kernel of a convolution, or of rank 2: of a dense layer."""
-    kernel = layers.get(name, {}).get("kernel")
-    if kernel is None or kernel.ndim != rank:
-        kind = {4: "a convolution", 2: "a dense layer"}[rank]
-        raise ValueError(f"the weights lack {name}, {kind}")
-    return kernel.shape
+def _openpose(source, images, layers):
+    """OpenPose of the CVPR paper."""
+    pixels = None if source.bgr else resnet.torch_pixels()
+    return _staged(
+        f"OpenPose, {len(COCO18.limbs)} limbs",
+        partial(openpose.openpose, pixels=pixels),
+        "features_2",
+        images,
+        layers,
+    )
+
+
+def _lightweight_openpose(source, images, layers):
+    """The one with MobileNet."""
+    network = lightweight_openpose.lightweight_openpose
+    return _staged(
+        "Lightweight OpenPose", network, "cpm_conv_0", images, layers
+    )
+
+
+def _staged(title, network, features, images, layers):
+    """Fields in any number of stages; layer `features` is as wide as most."""
+    stages = fields.count_stages(layers)
+    outputs = network(
+        images,
+        len(COCO18.joints),
+        len(COCO18.limbs),
+        stages=stages,
+        filters=kernel_shape(layers, features)[-1],
+    )
+    return f"{title}, {stages} stage" + "s" * (stages > 1), outputs
 
 
 HEADS = ("head_maps", "final_layer", "refine_net_final_predict_1")
 MAPS = r"stack\d+_maps"
 STAGE_MAPS = r"stage\d+_maps"
 """Layers that make the maps."""
-POINTS = "head_points"
-"""Layer that makes coordinates."""
 NETWORKS = {
     "simple baselines": _simple_baselines,
     "cascaded pyramid": _cascaded_pyramid,
@@ -368,9 +338,14 @@ NETWORKS = {
     "cpm": _cpm,
     "integral": _integral,
     "direct": _direct,
+    "openpose": _openpose,
+    "lightweight openpose": _lightweight_openpose,
 }
 """By `Source.network`: (source, images, layers) -> title, outputs by stage."""
-CODECS = {"integral": Expectation, "direct": Coordinates}
+CODECS = {
+    "integral": Expectation,
+    "direct": Coordinates,
+    "openpose": Fields,
+    "lightweight openpose": Fields,
+}
 """By `Source.network`; of the others: `Heatmaps`."""
-LAST_NORMS = r"global_net_predict_\d_5|refine_net_final_predict_2"
-"""Normalisations that make maps."""

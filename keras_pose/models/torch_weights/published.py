@@ -7,7 +7,11 @@ A score that no repository prints is None. `published_tables` has the rows.
 import re
 from dataclasses import dataclass
 
-from keras_pose.models.torch_weights.published_tables import ANNOTATED, TABLES
+from keras_pose.models.torch_weights.published_tables import (
+    ANNOTATED,
+    DETECTED,
+    TABLES,
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Published:
     """Of `metrics.PROTOCOLS`, if it is one of them."""
     skeleton: str | None = None
     """Name of the joints' order; None: it finds no joints."""
-    boxes: str = ANNOTATED
-    """Around the people of the test."""
+    boxes: str | None = ANNOTATED
+    """Around the people of the test; None: it finds everybody in a picture."""
     flip: bool = True
     """Whether mirrored pictures were averaged in."""
     flip_shift: int | None = 0
@@ -53,6 +57,8 @@ class Published:
     """As in `codecs.Expectation`."""
     debias: bool = False
     """As there, with its background "one"."""
+    stages: int | None = None
+    """Of OpenPose's networks, the number of stages that were tested."""
 
     @property
     def sha256(self):
@@ -70,7 +76,7 @@ class Published:
         """Flags of `keras_pose.evaluate` for this test; "" without joints."""
         if not self.skeleton:
             return ""
-        split = "val" if self.boxes == ANNOTATED else "detected"
+        split = "detected" if self.boxes == DETECTED else "val"
         flags = f"--split {split}"
         flags += f" --decoding {self.decoding}" if self.decoding else ""
         flip = " --flip" if self.flip else ""
@@ -88,7 +94,8 @@ class Published:
         shift = " shifted by 1 cell" if self.flip_shift else ""
         udp = ", alignment udp" if self.alignment == "udp" else ""
         decoding = f", decoding {self.decoding}" if self.decoding else ""
-        return f"{flip}{shift}{decoding}{udp}, boxes {self.boxes}"
+        boxes = f"boxes {self.boxes}" if self.boxes else "whole pictures"
+        return f"{flip}{shift}{decoding}{udp}, {boxes}"
 
     def described(self):
         """The score and its test, one line."""

@@ -13,7 +13,9 @@ bearpaw/pytorch-pose                        edc7aec
 anibali/pytorch-stacked-hourglass           d43449d
 princeton-vl/pytorch_stacked_hourglass      ceedc14
 HRNet/HRNet-Image-Classification            f760c98
+Daniil-Osokin/lightweight-human-pose-estimation.pytorch d23c284
 pytorch/vision                              054e54c
+tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation 02174bc
 """
 
 DETECTED = "detected (person AP 56.4)"
@@ -92,6 +94,31 @@ PRINCETON = (
         "protocol": None,
     }
 )
+WHOLE = COCO | {"boxes": None, "flip_shift": None, "decoding": None}
+WHOLE |= {"alignment": "center"}
+"""Everybody in a picture. They enlarge the maps to look for peaks, and group
+them in their own ways: the figures are not those of the decoding here."""
+TENSORBOY = WHOLE | {
+    "source": "openpose-tensorboy",
+    "place": "tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation",
+    "licence": "CMU, non-commercial",
+    "stages": 6,
+}
+"""Converted from the authors' (CMU's) weights, whose licence holds; the
+repository has no licence file. Its README prints 65.3 with mirrored pictures,
+57.7 without; its script for that, at the commit above, reads another file and
+mirrors nothing. The shorter side is 368 pixels, as nearly (372) in 496 x 496 of
+a picture of 4:3."""
+OSOKIN = WHOLE | {
+    "source": "openpose-lightweight",
+    "place": "Daniil-Osokin/lightweight-human-pose-estimation.pytorch",
+    "licence": "Apache-2.0",
+    "flip": False,
+    "stages": 2,
+}
+"""The file was trained with more stages, which its test leaves out. Pictures
+are 368 high, as in 368 x 656 unless they are wider; beside them it is grey
+there, black here."""
 VISION = {"source": "resnet", "place": "pytorch/vision"} | BSD
 CLASSES = IMAGENET | HRNET | {"source": "hrnet-imagenet"}
 AUTHORS = CLASSES | {"place": "HRNet/HRNet-Image-Classification"}
@@ -302,6 +329,20 @@ bearpaw_hg8-90e5d470 8 256x256 -
         """
 2hg/checkpoint 2 256x256 88.3
 8hg/checkpoint 8 256x256 90.2
+""",
+    ),
+    (
+        TENSORBOY,
+        "OpenPose, 19 limbs, {} stages",
+        """
+pose_model 6 496x496 65.3
+""",
+    ),
+    (
+        OSOKIN,
+        "Lightweight OpenPose, {} stages",
+        """
+checkpoint_iter_370000 2 368x656 40
 """,
     ),
     (

@@ -38,8 +38,24 @@ PYRAMID = (
 PREACTIVATED = rf"(bn[123]\.{NORM}|conv[123]\.{CONV}|downsample\.0\.{CONV})"
 RECURSIVE = rf"(bn[123]\.{NORM}|(conv[123]|skip_layer)\.conv\.{CONV})"
 """The same block by princeton's names."""
+LIGHTWEIGHT = (
+    rf"(model\.\d+\.([03]\.weight|[14]\.{NORM})"
+    rf"|cpm\.((align|conv)\.0\.{CONV}|trunk\.\d\.[02]\.weight)"
+    rf"|initial_stage\.(trunk\.\d\.0|(heatmaps|pafs)\.[01]\.0)\.{CONV}"
+    rf"|refinement_stages\.\d+\.((heatmaps|pafs)\.[01]\.0\.{CONV}"
+    rf"|trunk\.\d\.(initial\.0\.{CONV}|trunk\.[01]\.(0\.{CONV}|1\.{NORM}))))"
+)
 MMPOSE = r"(backbone|(keypoint_)?head(\.simplebaseline_head)?)\."
 CLASSES = {"head for the classes of ImageNet": rf"fc\.{CONV}"}
+LIMBS = (
+    *((1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),
+    *((1, 2), (2, 3), (3, 4), (2, 16), (1, 5), (5, 6), (6, 7), (5, 17)),
+    *((1, 0), (0, 14), (0, 15), (14, 16), (15, 17)),
+)
+"""OpenPose's limbs in the order of its channels: all public code has it, since
+the authors' weights do."""
+EITHER = ("simple baselines", "openpose")
+"""Networks with weights for R, G, B and for B, G, R."""
 HEIGHT = 256
 """Height of the pictures for which `Source.sigma` is."""
 
@@ -67,7 +83,15 @@ class Source:
     before: str = ""
     """Pattern of what a module's path begins with."""
     bgr: bool = False
-    """Whether it takes B, G, R, normalised by the constants of R, G, B."""
+    """Whether it takes B, G, R: a ResNet's normalised by the constants of R, G,
+    B, OpenPose's / 256 - 0.5."""
+    stem: str = "conv1_conv"
+    """Layer that sees the pixels."""
+    limbs: tuple[tuple[int, int], ...] = ()
+    """Of part affinity fields, in the order of their channels: indices of
+    `codecs.COCO18`."""
+    size: tuple[int, int] | None = None
+    """Height and width of its pictures; None: they depend on the joints."""
     pixel_offset: float | tuple[float, float, float] = 0.0
     """Of an hourglass: what is added to its pixels, 0 ... 1."""
     center: float = 0.0
@@ -126,12 +150,13 @@ class Source:
         """The source with its colours in the `order` "rgb" or "bgr".
 
         Raises:
-            ValueError: not Simple Baselines, the only ones with both.
+            ValueError: not one of EITHER, the only ones with both.
         """
-        if self.network != "simple baselines":
+        if self.network not in EITHER:
             raise ValueError(
-                "only weights of Simple Baselines have been published with "
-                f"both orders of colours, these are of {self.name}"
+                "only weights of Simple Baselines and OpenPose have been "
+                f"published with both orders of colours, these are of "
+                f"{self.name}"
             )
         return replace(self, bgr=order == "bgr")
 
@@ -277,6 +302,32 @@ SOURCES = (
         sigma=1.4,
         sigmas={384: 1.7},
         peak=255.0,
+    ),
+    Source(
+        "openpose-tensorboy",
+        "tensorboy/pytorch_Realtime_Multi-Person_Pose_Estimation",
+        (r"model0\.0\.weight", r"model1_1\.0\.weight"),
+        rf"model(0|\d_[12])\.\d+\.{CONV}",
+        layers.openpose,
+        "openpose",
+        bgr=True,
+        stem="block1_conv1",
+        limbs=LIMBS,
+        size=(496, 496),
+        alignment="center",
+    ),
+    Source(
+        "openpose-lightweight",
+        "Daniil-Osokin/lightweight-human-pose-estimation.pytorch",
+        (r"cpm\.align\.0\.weight", r"initial_stage\.trunk\.0\.0\.weight"),
+        LIGHTWEIGHT,
+        layers.hrnet,
+        "lightweight openpose",
+        bgr=True,
+        stem="model_0_0",
+        limbs=LIMBS,
+        size=(368, 656),
+        alignment="center",
     ),
     Source(
         "resnet",
