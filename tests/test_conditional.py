@@ -187,7 +187,7 @@ def test_a_file_of_thresholds_is_read_as_it_was(written):
         ({"tau_c": {"head_top": 0.5}}, "the 16 joints of mpii .* got 1: head"),
         ({"tau_s": None}, "has no thresholds"),
         ({"tau_s": float("nan")}, "must be finite"),
-        ({"trials": [[0, 0.1, 0.1]]}, "positive zooms"),
+        ({"trials": [[0, 0.1, 0.1]]}, r"positive zooms, got \[0"),
         ({"trials": [[1, 0.1]]}, "has no thresholds"),
     ],
     ids=str,

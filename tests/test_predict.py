@@ -285,16 +285,19 @@ def test_settings_that_cannot_be_met_are_refused(
     two[1].write_bytes(path.read_bytes())
     boxes = tmp_path / "boxes.csv"
     cases = {
-        "without --boxes": {
+        "without --boxes; got --boxes too": {
             "photos": (path,),
             "box": (1, 1, 5, 5),
             "boxes": boxes,
         },
         "without --flip": {"photos": (path,), "flip": True},
-        "for one photograph": {"photos": two, "box": (1, 1, 5, 5)},
+        "one photograph, without --boxes; got 2 photographs": {
+            "photos": two,
+            "box": (1, 1, 5, 5),
+        },
         "two photographs": {"photos": two, "output": tmp_path / "drawn"},
         "a .png, a .jpg": {"photos": (path,), "output": Path("drawn.txt")},
-        "no photograph": {"photos": ()},
+        "photographs or a --video, got neither": {"photos": ()},
     }
     for message, settings in cases.items():
         with pytest.raises(ValueError, match=message):

@@ -212,7 +212,12 @@ def load(path, skeleton):
         *sum(thresholds.trials, ()),
     ]
     if not np.isfinite(numbers).all():
-        raise ValueError(f"{path}: thresholds must be finite numbers")
-    if not all(zoom > 0 for zoom, _, _ in thresholds.trials):
-        raise ValueError(f"{path}: trials must have positive zooms")
+        raise ValueError(
+            f"{path}: thresholds must be finite numbers, got {numbers}"
+        )
+    zooms = [zoom for zoom, _, _ in thresholds.trials]
+    if not all(zoom > 0 for zoom in zooms):
+        raise ValueError(
+            f"{path}: trials must have positive zooms, got {zooms}"
+        )
     return thresholds

@@ -83,7 +83,7 @@ def test_other_names_separators_and_splits_are_read(convert, tmp_path):
         (f"{HEADER},visible\n", {}, "has an unknown column 'visible'"),
         ("image,joint,x,y,x\n", {}, "has several columns 'x'"),
         (HEADER, {"ignore": ("me",)}, "has no column 'me'"),
-        (HEADER, {}, "joints.csv has no rows"),
+        (HEADER, {}, "joints.csv must have a row per joint, got none"),
         (f"{HEADER}\na.jpg,1,nose,1,2", {}, "line 2: expected 6 values"),
         (f"{HEADER}\na.jpg,1,nose,1,2,2,3", {}, "line 2: expected 6 values"),
         (f"{HEADER}\na.jpg,1,nose,,2,2", {}, "line 2: x is empty"),
