@@ -195,7 +195,8 @@ def variants(config):
     """{name: settings} of section 4.3, and MSS-net for its stage's epochs."""
     rows = {name: {"method": method} for method, name in METHODS.items()}
     half = config.resolved()[0].epochs * SHARES["mss"] // sum(SHARES.values())
-    return rows | {"MSS-net, half": {"method": "mss", "epochs": half}}
+    control = {"MSS-net, half": {"method": "mss", "epochs": half}}
+    return {METHODS["hourglass"]: {}} | control | rows  # the whole goes on
 
 
 def main(config):
