@@ -168,7 +168,12 @@ def _open_file(path, flip):
 
     def each(images, boxes):
         pairs = zip(images, np.asarray(boxes, "float32"), strict=True)
-        found = [one(image, box) for image, box in pairs]
+        try:
+            found = [one(image, box) for image, box in pairs]
+        except Exception as error:  # some damage is found only now
+            raise ValueError(
+                f"{path} cannot be used: {untrusted.first_line(error)}"
+            ) from None
         return {n: np.stack([every[n] for every in found]) for n in found[0]}
 
     return Engine(

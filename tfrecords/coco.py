@@ -457,7 +457,7 @@ def read_boxes(path):
         return [
             {
                 "image_id": int(row["image_id"]),
-                "category_id": row["category_id"],
+                "category_id": _identity(row["category_id"]),
                 "bbox": np.array(row["bbox"], float).reshape(4).tolist(),
                 "score": _finite(row["score"]),
             }
@@ -468,6 +468,13 @@ def read_boxes(path):
             f"{path} is not a list of a detector's boxes (image_id, "
             f"category_id, bbox, score): problem with {error}"
         ) from None
+
+
+def _identity(value):
+    """The id of a category; ValueError for what cannot be one."""
+    if not isinstance(value, (int, str)):
+        raise ValueError(f"category_id {value!r:.100}")
+    return value
 
 
 def _finite(value):

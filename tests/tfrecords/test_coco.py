@@ -241,8 +241,10 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
     ):
         path.write_text(content)
         refused(ValueError, match, annotations=[f"val={path}"])
-    path.write_text('[{"bbox": [1, 2, 3]}]')
-    refused(ValueError, "not a list of a detector's boxes", boxes=path)
+    box = {"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1, "category_id": [1]}
+    for content in ([{"bbox": [1, 2, 3]}], [box]):
+        path.write_text(json.dumps(content))
+        refused(ValueError, "not a list of a detector's boxes", boxes=path)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def test_other_names_separators_and_splits_are_read(convert, tmp_path):
         (HEADER, {"ignore": ("me",)}, "has no column 'me'"),
         (HEADER, {}, "joints.csv must have a row per joint, got none"),
         (f"{HEADER}\na.jpg,1,nose,1,2", {}, "line 2: expected 6 values"),
+        (
+            f"{HEADER}\na.jpg,1,\0nose,1,2,2",
+            {"joints": ("\0nose",)},
+            "joints.csv: a skeleton's names are words, got '.x00nose'",
+        ),
         (f"{HEADER}\na.jpg,1,nose,1,2,2,3", {}, "line 2: expected 6 values"),
         (f"{HEADER}\na.jpg,1,nose,,2,2", {}, "line 2: x is empty"),
         (f"{HEADER}\na.jpg,1,nose,1,z,2", {}, "line 2: .* got '1', 'z', '2'"),
