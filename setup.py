@@ -34,7 +34,7 @@ setup(
         "h5py>=3.11",
         "pycocotools>=2.0.10",
         "filelock>=4.2",
-        "protobuf>=5.28",
+        "protobuf>=5.28.3",  # what TensorFlow 2.20 was generated with
         "safetensors>=0.4.5,<1",
         "rich>=13.7",
         "tqdm>=4.66",

@@ -50,11 +50,17 @@ def main(config):
         name, _, pattern = word.rpartition("=")
         paths = sorted(glob.glob(pattern))
         if not paths:
-            raise FileNotFoundError(f"{pattern} matches no run")
+            raise FileNotFoundError(
+                f"{pattern} matches nothing: expected folders of runs, or "
+                "their history.csv"
+            )
         read = [(path, read_history(path)) for path in paths]
         for path, history in read:
             if history is None or metric_of(history) is None:
-                raise ValueError(f"{path} has no epoch with a score")
+                raise ValueError(
+                    f"{path}: expected a history.csv with a score of an epoch, "
+                    "got none"
+                )
         name = name or Path(paths[0]).stem
         histories.setdefault(name, []).extend(history for _, history in read)
     scores = {metric_of(h) for seeds in histories.values() for h in seeds}

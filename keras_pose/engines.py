@@ -172,12 +172,21 @@ def _open_file(path, flip):
         )
     content = untrusted.parse_json(description.encode(), path)
     skeleton, facts, whole = _read(content, path, flip, path)
+
+    def run(**inputs):
+        try:
+            return one(**inputs)
+        except Exception as error:  # some damage is found only now
+            raise ValueError(
+                f"{path} cannot be used: {untrusted.first_line(error)}"
+            ) from None
+
     if whole:
-        return _finder(lambda image: one(image=image), skeleton, facts)
+        return _finder(lambda image: run(image=image), skeleton, facts)
 
     def each(images, boxes):
         pairs = zip(images, np.asarray(boxes, "float32"), strict=True)
-        found = [one(image=image, box=box) for image, box in pairs]
+        found = [run(image=image, box=box) for image, box in pairs]
         return {n: np.stack([every[n] for every in found]) for n in found[0]}
 
     return Engine(

@@ -19,12 +19,12 @@ from typing import Literal
 
 import numpy as np
 
-from keras_pose import conditional, metrics, provenance
+from keras_pose import metrics, provenance
 from keras_pose.console import run
 from keras_pose.data import annotations
 from keras_pose.data.dataset import open_dataset
 from keras_pose.evaluation import formats
-from keras_pose.inference import bottom_up, suppress
+from keras_pose.inference import bottom_up, conditional, suppress
 from keras_pose.models import heads
 from keras_pose.models import model as models
 

@@ -343,9 +343,9 @@ def _check_settings(config, kinds, others):
     for kind in others + ["onnx"] * bool(config.web):
         converters.need(kind)
     if config.half and not others:
-        raise ValueError("--half is for litert, onnx and openvino")
+        raise ValueError(f"--half is for litert, onnx, openvino, got {kinds}")
     if config.int8 and "litert" not in others:
-        raise ValueError("--int8 is for --format litert")
+        raise ValueError(f"--int8 is for --format litert, got {kinds}")
     if config.int8:
         converters.need("int8")
 

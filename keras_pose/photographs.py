@@ -144,7 +144,7 @@ def read_frame_boxes(path):
             )
         boxes.setdefault(frame, []).append(box)
     if not boxes:
-        raise ValueError(f"{path} has no box")
+        raise ValueError(f"{path} must have a box, got none")
     return boxes
 
 
@@ -221,7 +221,9 @@ def _coco(path, key):
     for number, entry in enumerate(content):
         where = f"entry {number + 1}"
         if not isinstance(entry, dict):
-            raise ValueError(f"{path}, {where}: expected an object")
+            raise ValueError(
+                f"{path}, {where}: expected an object, got {entry!r:.100}"
+            )
         known = entry.get("image_id")
         name = entry.get("file_name") or names.get(str(known), known)
         if key == "frame":
@@ -229,11 +231,14 @@ def _coco(path, key):
         if isinstance(name, bool) or not isinstance(name, (str, int)):
             wanted = "frame" if key == "frame" else "file_name"
             raise ValueError(
-                f"{path}, {where}: expected a {wanted} or an image_id"
+                f"{path}, {where}: expected a {wanted} or an image_id, got "
+                f"{name!r:.100}"
             )
         box = entry.get("bbox")
         if not isinstance(box, list):
-            raise ValueError(f"{path}, {where}: expected a bbox")
+            raise ValueError(
+                f"{path}, {where}: expected a bbox, a list, got {box!r:.100}"
+            )
         yield where, name, [*box, entry.get("score", 1.0)]
 
 

@@ -120,9 +120,12 @@ def main(config):
     photos = photographs.find(config.photos)
     several = len(photos) > 1
     if not photos:
-        raise ValueError("no photograph given, and no --video")
+        raise ValueError("expected photographs or a --video, got neither")
     if config.box and (several or config.boxes):
-        raise ValueError("--box is for one photograph, without --boxes")
+        got = f"{len(photos):,} photographs" if several else "--boxes too"
+        raise ValueError(
+            f"--box is for one photograph, without --boxes; got {got}"
+        )
     targets = _targets(photos, config.output)
     _keep_inputs(config, photos, targets)
     boxes = {}
@@ -185,9 +188,11 @@ def main(config):
 def _predict_video(config):
     """`main` of a video; returns the number of its frames."""
     if config.photos:
-        raise ValueError("--video is without photographs")
+        raise ValueError(
+            f"--video is without photographs, got {config.photos[0]}"
+        )
     if config.box and config.boxes:
-        raise ValueError("--box is without --boxes")
+        raise ValueError("expected --box or --boxes, got both")
     output = config.output
     if output and (output.is_dir() or not output.suffix):
         output = output / f"{config.video.stem}{videos.SUFFIX}"

@@ -64,7 +64,7 @@ class Skeleton:
             object.__setattr__(self, field, value)
         self._check_types()
         if not self.joints:
-            raise ValueError(f"skeleton {self.name} has no joints")
+            raise ValueError(f"skeleton {self.name} must have joints, got none")
         twice = {j for j in self.joints if self.joints.count(j) > 1}
         if twice:
             raise ValueError(
@@ -111,7 +111,8 @@ class Skeleton:
         )
         if not all(isinstance(column, tuple) for column in (*columns, *twos)):
             raise ValueError(
-                "a skeleton has lists of joints, limbs, sigmas, pairs and torso"
+                "a skeleton has lists of joints, limbs, sigmas, pairs and "
+                f"torso, got {self!r:.200}"
             )
         if len(self.joints) > MOST:
             raise ValueError(

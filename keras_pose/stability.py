@@ -103,7 +103,10 @@ def main(config):
     """Measures, prints and writes; returns the table, a row per value."""
     paths = named(config.models)
     if not config.scales or not config.shifts:
-        raise ValueError("--scales and --shifts need at least one number each")
+        raise ValueError(
+            "--scales and --shifts need at least one number each, got "
+            f"{len(config.scales)} and {len(config.shifts)}"
+        )
     if not min(config.scales) > 0:
         raise ValueError(f"scales must be positive, got {min(config.scales)}")
     dataset = open_dataset(config.data)
@@ -161,7 +164,7 @@ def named(words):
             )
         paths[name] = path
     if not paths:
-        raise ValueError("--models needs at least one model")
+        raise ValueError("--models needs at least one model, got none")
     return paths
 
 

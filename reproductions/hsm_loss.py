@@ -101,9 +101,8 @@ def variants(config):
         "MSE (baseline)": hsm | {"loss": "mse"},
         "MSE + sigmoid": hsm | {"loss": "mse_sigmoid"},
     } | {
-        f"HSM beta={beta:g} gamma={gamma:g}": hsm
-        | {"beta": beta, "gamma": gamma}
-        for beta, gamma in config.pairs
+        f"HSM beta={b:g} gamma={g:g}": hsm | {"beta": b, "gamma": g}
+        for b, g in config.pairs
     }
 
 

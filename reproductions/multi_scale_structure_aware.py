@@ -14,10 +14,9 @@ Reported   PCKh@0.5 on MPII val (section 4.3), by --method: hourglass 87.1,
 Measured   reproductions/README.md
 Departs    MSR-net's layers, alpha, the patches, SGD's momentum and the rate at
            the start of stages 2 and 3 are ours: the paper states none; zoom
-           and rotation are uniform in section 4.1's ranges, every sample is
-           rotated; colour gains and mirroring are those of Newell's code, whose
-           augmentation section 4.1 adopts without listing it; the laptop
-           preset uses Adam; eq. (1)'s sum over pixels is kept
+           and rotation are uniform in section 4.1's ranges; colour gains and
+           mirroring are Newell's, which section 4.1 adopts without listing
+           them; the laptop preset uses Adam; eq. (1)'s sum over pixels is kept
 """
 
 from dataclasses import dataclass
@@ -77,8 +76,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
     rotation_chance: float = 1.0
     """Share of the samples that are rotated (only the range is stated)."""
     distribution: Literal["octaves", "normal", "uniform"] = "uniform"
-    """Of zoom and rotation; section 4.1 gives the ranges 0.75 to 1.25 and -30
-    to 30 degrees."""
+    """Of zoom and rotation; section 4.1: 0.75 to 1.25, -30 to 30 degrees."""
 
     PRESETS: ClassVar[dict] = {
         "paper": {  # section 4.1; no warm-up
@@ -109,9 +107,7 @@ class Config(training.Hourglasses, training.Comparison, training.Config):
         if not self.alpha >= 0:
             raise ValueError(f"alpha must not be negative, got {self.alpha}")
         if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"momentum must be in 0 ... 1, got {self.momentum}"
-            )
+            raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
 
 
 def stages(config):
@@ -197,12 +193,10 @@ def paper():
 
 def variants(config):
     """{name: settings} of section 4.3, and MSS-net for its stage's epochs."""
-    half = config.resolved()[0].epochs // 2
-    baseline, *others = (
-        (name, {"method": method}) for method, name in METHODS.items()
-    )
-    control = "MSS-net, half", {"method": "mss", "epochs": half}
-    return dict([baseline, control, *others])
+    rows = {name: {"method": method} for method, name in METHODS.items()}
+    half = config.resolved()[0].epochs * SHARES["mss"] // sum(SHARES.values())
+    control = {"MSS-net, half": {"method": "mss", "epochs": half}}
+    return {METHODS["hourglass"]: {}} | control | rows  # the whole goes on
 
 
 def main(config):

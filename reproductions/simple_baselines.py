@@ -1,8 +1,7 @@
 """Simple Baselines: a ResNet and three deconvolutions.
 
-B. Xiao, H. Wu, Y. Wei,
-"Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018,
-https://arxiv.org/abs/1804.06208. Code by the authors:
+B. Xiao, H. Wu, Y. Wei, "Simple Baselines for Human Pose Estimation and
+Tracking", ECCV 2018, https://arxiv.org/abs/1804.06208. Code by the authors:
 https://github.com/microsoft/human-pose-estimation.pytorch
 
 New here   a few deconvolutions on an ImageNet ResNet are enough
@@ -14,11 +13,10 @@ Reported   COCO val AP of R50, R101, R152: 70.4, 71.4, 72.0 at 256 x 192 and
            72.2, 73.6, 74.3 at 384 x 288; MPII val PCKh@0.5: 88.5, 89.1, 89.6
 Measured   reproductions/README.md
 Departs    Keras' ImageNet weights halve in the first 1x1 of a block
-           (`keras_pose.models.resnet`); batch 32 on one GPU, the authors have
-           32 on each of four; augmentation as in the authors' code (60 % are
-           rotated, zoom and rotation are clipped normal numbers; section 4.1
-           states only the ranges: 30 %, 40 degrees, mirroring); Gaussians
-           centred on the joint, not on its cell
+           (`keras_pose.models.resnet`); batch 32 on one GPU, not on each of
+           four; augmentation as in the authors' code (60 % are rotated, zoom
+           and rotation are clipped normal numbers; section 4.1 states ranges:
+           30 %, 40 degrees, mirroring); Gaussians centred on the joint itself
 """
 
 from dataclasses import dataclass

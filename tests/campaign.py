@@ -53,7 +53,10 @@ class Config:
     part: (
         Literal[
             "annotations",
+            "boxes",
             "checkpoints",
+            "crowds",
+            "exports",
             "flags",
             "models",
             "photographs",

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import importlib.util
 import json
 import os
 import shutil
@@ -15,7 +16,17 @@ import numpy as np
 import tensorflow as tf
 from scipy.io import savemat
 
-from keras_pose import console, estimator, evaluate, export, predict
+from keras_pose import (
+    console,
+    converters,
+    estimator,
+    evaluate,
+    export,
+    photographs,
+    portable,
+    predict,
+)
+from keras_pose.crowd_skeletons import CROWDPOSE, POSETRACK
 from keras_pose.data import annotations, dataset, reading, records
 from keras_pose.models import model as models
 from keras_pose.report import history, write
@@ -23,7 +34,20 @@ from keras_pose.training import folder as runs
 from tests.campaign import STRANGE, Case, damage, distort
 from tests.conftest import Oracle
 from tests.tfrecords import test_mpii
-from tfrecords import check, coco, flic, lsp, mpii, shards
+from tfrecords import (
+    check,
+    coco,
+    combine,
+    crowdpose,
+    crowds,
+    flic,
+    lsp,
+    mpii,
+    posetrack,
+    shards,
+    yolo,
+)
+from tfrecords import csv as table
 
 JOINTS = np.stack([np.linspace(20, 60, 16), np.linspace(15, 50, 16)], axis=-1)
 SECRET = "secret.jpg"
@@ -83,6 +107,9 @@ class Part:
 class Records(Part):
     """Shards, their index and dataset.json: the same bytes, or a refusal."""
 
+    combines = True
+    """Whether `tfrecords.combine` takes such records."""
+
     def prepare(self):
         tasks = {"train": [0, 1, 2, 3], "val": [4, 5]}
         shards.save(
@@ -90,6 +117,8 @@ class Records(Part):
             workers=1, command="python -m tfrecords.campaign",
         )  # fmt: skip
         self.expected = self.read(self.sound)
+        self.again()
+        self.combined = self.combine()
 
     def read(self, folder):
         reading._opened.clear()
@@ -108,17 +137,106 @@ class Records(Part):
         if rng.random() < 0.3:
             path = self.case / dataset.DESCRIPTION
         name = self.spoil(rng, path)
-        if rng.random() < 0.2:
+        way = rng.random()
+        if way < 0.2:
             config = check.Config(self.case)
             return Case(f"check, {name}", lambda: check.main(config), "case")
+        if way < 0.4 and self.combines:
+            call = self.combine
+            return Case(f"combine, {name}", call, ("case", "--"), self.mixes)
         call = lambda: self.read(self.case)  # noqa: E731
         return Case(name, call, "case", self.differs)
+
+    def combine(self):
+        """The records of the sound set, and of the case as more of train."""
+        reading._opened.clear()
+        output = self.case.with_name("combined")
+        shutil.rmtree(output, ignore_errors=True)
+        combine.main(
+            combine.Config(
+                data=(self.sound, self.case),
+                output=output,
+                workers=1,
+                splits=("train=sound:train,case:train", "val=sound:val"),
+            )  # fmt: skip
+        )
+        return self.read(output)
+
+    def mixes(self, found):
+        same = found == self.combined
+        return "" if same else "other records than of the sound set"
 
     def differs(self, found):
         same = all(
             content in self.expected.values() for content in found.values()
         )
         return "" if same else "other records than were written"
+
+
+class Crowds(Records):
+    """Records of whole pictures, with masks, tracks and clips."""
+
+    combines = False
+
+    def prepare(self):
+        crowds.main(
+            crowds.Config(
+                str(self.sound),
+                4,
+                2,
+                0,
+                size=(48, 64),
+                people=(2, 3),
+                clip=2,
+                videos=0,
+                workers=1,
+            )  # fmt: skip
+        )
+        self.expected = self.read(self.sound)
+
+
+class Boxes(Part):
+    """A detector's boxes: those of the photographs that are asked for."""
+
+    def prepare(self):
+        self.photos = [Path("a/000000000001.jpg"), Path("b.jpg")]
+        rows = ["file,x,y,width,height,score", "b.jpg,1,2,30,40,0.5"]
+        (self.sound / "boxes.csv").write_text("\n".join([*rows, ""]))
+        rows = ["frame,x,y,width,height", "0,1,2,30,40", "3,1,2,30,40"]
+        (self.sound / "frames.csv").write_text("\n".join([*rows, ""]))
+        box = {"bbox": [1, 2, 30, 40], "score": 0.5, "category_id": 1}
+        results = [box | {"image_id": 1}, box | {"file_name": "b.jpg"}]
+        (self.sound / "results.json").write_text(json.dumps(results))
+        images = [{"id": 1, "file_name": "b.jpg"}]
+        truth = {"images": images, "annotations": results[:1]}
+        (self.sound / "truth.json").write_text(json.dumps(truth))
+
+    def draw(self, rng, number):
+        self.again()
+        files = sorted(self.case.iterdir())
+        path = files[rng.integers(len(files))]
+        name = self.spoil(rng, path)
+        if path.name == "frames.csv":
+            return Case(
+                name, lambda: photographs.read_frame_boxes(path), path.name,
+                lambda found: self.look(found, range(2**53)),
+            )  # fmt: skip
+
+        def call():
+            found = photographs.read_boxes(path, self.photos)
+            for rows in found.values():
+                estimator.check_boxes(rows, (64, 96), path)
+            return found
+
+        return Case(
+            name, call, path.name, lambda found: self.look(found, self.photos)
+        )
+
+    def look(self, found, allowed):
+        good = found and all(name in allowed for name in found)
+        rows = np.array(sum(found.values(), []), float)
+        good = good and rows.shape[1] == 5 and np.isfinite(rows).all()
+        return "" if good else "boxes of nobody"
 
 
 class Annotations(Part):
@@ -142,9 +260,9 @@ class Annotations(Part):
         text = json.dumps(rows).encode()
         (self.sound / "mpii.json").write_bytes(text)
         (self.sound / "mpii.json.gz").write_bytes(gzip.compress(text))
-        table = np.stack([*JOINTS[:14].T, np.zeros(14)])[..., None]
-        table = table.repeat(2, axis=2)
-        savemat(self.sound / "joints.mat", {"joints": table})
+        values = np.stack([*JOINTS[:14].T, np.zeros(14)])[..., None]
+        values = values.repeat(2, axis=2)
+        savemat(self.sound / "joints.mat", {"joints": values})
         self.write_release()
         for name in flic.FILES.values():
             with h5py.File(self.sound / name, "w") as file:
@@ -171,6 +289,65 @@ class Annotations(Part):
         content = {"images": images, "annotations": people}
         path = self.sound / "person_keypoints_val2017.json"
         path.write_text(json.dumps(content))
+        detected = [
+            {"image_id": n, "category_id": 1, "bbox": [20, 10, 40, 50],
+             "score": 0.9}
+            for n in (1, 2)
+        ]  # fmt: skip
+        (self.sound / "detected.json").write_text(json.dumps(detected))
+        self.write_crowds(images, keypoints)
+        rows = ["image,person,joint,x,y,flag,split"] + [
+            f"{name},{who},{joint},{x},{y},2,{split}"
+            for name, split in (("b.jpg", "train"), ("im0001.jpg", "val"))
+            for who in (1, 2)
+            for joint, x, y in (("nose", 30, 20), ("tail", 50, 40))
+        ]
+        (self.sound / "joints.csv").write_text("\n".join([*rows, ""]))
+        for split in ("train", "val"):
+            for kind in ("images", "labels"):
+                (self.sound / "yolo" / kind / split).mkdir(parents=True)
+            folder = self.sound / "yolo"
+            (folder / "images" / split / "a.jpg").write_bytes(jpeg(5))
+            (folder / "labels" / split / "a.txt").write_text(
+                "0 0.5 0.5 0.5 0.25 0.25 0.5 2 0.75 0.5 1 0 0 0\n"
+            )
+        (self.sound / "yolo" / "data.yaml").write_text(
+            "train: images/train\nval: images/val\nkpt_shape: [3, 3]\n"
+            "flip_idx: [0, 2, 1]\nnames:\n  0: fox\n"
+        )
+
+    def write_crowds(self, images, keypoints):
+        """The files of CrowdPose and PoseTrack18, of the same people."""
+        for joints, name, more in (
+            (CROWDPOSE.joints, "crowdpose_val.json", {}),
+            (POSETRACK.joints, "annotations/val/clip.json", {"track_id": 3}),
+        ):
+            path = self.sound / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [
+                {
+                    "id": 10 + image["id"], "image_id": image["id"],
+                    "category_id": 1, "iscrowd": 0,
+                    "bbox": [20.0, 10.0, 40.0, 50.0],
+                    "keypoints": keypoints[: len(joints)].ravel().tolist(),
+                } | more
+                for image in images
+            ]  # fmt: skip
+            shown = images
+            if more:
+                shown = []
+                for image in images:
+                    frame = f"images/val/clip/{image['id']:06d}.jpg"
+                    target = self.sound / frame
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(jpeg(image["id"]))
+                    region = {"ignore_regions_x": [[1, 9, 9]]}
+                    region["ignore_regions_y"] = [[1, 1, 9]]
+                    shown.append(image | region | {"file_name": frame})
+            category = {"id": 1, "name": "person", "keypoints": [*joints]}
+            content = {"categories": [category], "images": shown}
+            content["annotations"] = rows
+            path.write_text(json.dumps(content))
 
     def write_release(self):
         whole = {
@@ -198,23 +375,53 @@ class Annotations(Part):
         }  # fmt: skip
         kind = ("mpii.json", "mpii.json.gz", "release.mat", "joints.mat")
         kind += ("valid_personcentric.h5", "person_keypoints_val2017.json")
+        kind += ("detected.json", "crowdpose_val.json", "joints.csv")
+        kind += ("annotations/val/clip.json", "yolo/data.yaml")
+        kind += ("yolo/labels/val/a.txt",)
         path = self.case / kind[rng.integers(len(kind))]
         name = self.spoil(rng, path)
-        if path.suffix == ".h5":
+        if path.name == "joints.csv":
+            module = table
+            config = table.Config(
+                source=path, images=self.case / "images", **common
+            )
+        elif "yolo" in path.parts:
+            module = yolo
+            config = yolo.Config(
+                source=self.case / "yolo", joints=("tail", "east", "west"),
+                **common,
+            )  # fmt: skip
+        elif path.name == "crowdpose_val.json":
+            module = crowdpose
+            words = (f"val={path.name}",)
+            config = crowdpose.Config(
+                source=self.case, annotations=words, **common
+            )
+        elif path.name == "clip.json":
+            module = posetrack
+            config = posetrack.Config(source=self.case, **common)
+        elif path.suffix == ".h5":
             module, config = flic, flic.Config(source=self.case, **common)
         elif path.name == "joints.mat":
             module = lsp
             splits = ("train=1-1", "val=2-2")
             config = lsp.Config(source=self.case, splits=splits, **common)
-        elif "keypoints" in path.name:
+        elif "keypoints" in path.name or path.name == "detected.json":
             module = coco
-            words = (f"val={path.name}",)
-            config = coco.Config(source=self.case, annotations=words, **common)
+            words = ("val=person_keypoints_val2017.json",)
+            forms = [{}, {"one_per_picture": True}]
+            more = forms[rng.integers(2)]
+            if path.name == "detected.json":
+                more = {"boxes": path}
+            config = coco.Config(
+                source=self.case, annotations=words, **common, **more
+            )
         else:
             module = mpii
             split = "random5pct" if path.suffix == ".mat" else "tompson2958"
             config = mpii.Config(source=path, val_split=split, **common)
         says = (path.name, "missing.txt", "holds no people", "no such folder")
+        says += ("case/yolo ",)
         return Case(
             name, lambda: module.main(config), says,
             lambda _: self.reached(output),
@@ -615,9 +822,48 @@ class Flags(Part):
         return Case(" ".join(argv).replace(str(self.case), "."), call)
 
 
+class Exports(Part):
+    """Files of other runtimes: joints that are numbers, or a refusal.
+
+    They have no checksum: other weights find other joints.
+    """
+
+    def prepare(self):
+        oracle = Oracle()
+        locator = portable.Locator(oracle.build())
+        self.picture, _ = oracle.draw(oracle.cells(), (16, 24), 8)
+        for kind in ("litert", "onnx"):
+            if all(map(importlib.util.find_spec, converters.NEEDED[kind])):
+                export.convert(locator, kind, self.sound, lambda path: None)
+        if not self.files(self.sound):
+            raise ValueError("exports: litert or onnx must be installed")
+        for path in self.files(self.sound):
+            self.look(self.ask(path))
+
+    def files(self, folder):
+        return sorted(folder.glob("*.tflite")) + sorted(folder.glob("*.onnx"))
+
+    def ask(self, path):
+        return estimator.Estimator(path).predict_photo(self.picture)
+
+    def draw(self, rng, number):
+        self.again()
+        files = self.files(self.case)
+        path = files[rng.integers(len(files))]
+        name = self.spoil(rng, path)
+        return Case(name, lambda: self.ask(path), path.name, self.look)
+
+    def look(self, found):
+        good = found.joints.shape == (1, 16, 2)
+        return "" if good else "joints of others than were asked for"
+
+
 PARTS = {
     "annotations": Annotations,
+    "boxes": Boxes,
     "checkpoints": Checkpoints,
+    "crowds": Crowds,
+    "exports": Exports,
     "flags": Flags,
     "models": Models,
     "photographs": Photographs,

@@ -123,7 +123,7 @@ def test_the_command_draws_the_curves_of_folders_and_files(
     }  # fmt: skip
     assert histories["history"][0]["pckh"].tolist() == [0.1, 1.2]
     assert "curves.png" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match=r"HSX-\* matches no run"):
+    with pytest.raises(FileNotFoundError, match=r"HSX-\* matches nothing"):
         comparison.main(comparison.Config((f"{tmp_path}/HSX-*",)))
 
 
@@ -134,5 +134,7 @@ def test_curves_of_two_scores_are_not_drawn_together(runs, tmp_path):
     with pytest.raises(ValueError, match="scored by pck and pckh"):
         comparison.main(comparison.Config(words))
     other.write_text("epoch,loss\n1,2.0\n")
-    with pytest.raises(ValueError, match="HSM-seed0 has no epoch with"):
+    with pytest.raises(
+        ValueError, match="HSM-seed0: expected a history.csv with a score"
+    ):
         comparison.main(comparison.Config(words))

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keras_pose import conditional, evaluate
-from keras_pose.conditional import Thresholds
-from keras_pose.inference import top_down
+from keras_pose import conditional as command
+from keras_pose import evaluate
+from keras_pose.inference import conditional, top_down
+from keras_pose.inference.conditional import Thresholds
 from keras_pose.people import People
 from keras_pose.skeletons import LSP, MPII
 
@@ -135,7 +136,7 @@ def test_the_threshold_between_wrong_and_right_is_chosen():
     scores[1:, :, HEAD] = 0.7
     joints[0, :2, HEAD] = joints[1:, 2:, HEAD] = 90
     trials = conditional.TRIALS[:2]
-    found = conditional.choose(joints, scores, people, MPII, "pckh", trials)
+    found = command.choose(joints, scores, people, MPII, "pckh", trials)
     assert found == Thresholds(MPII, below(0.45, "head_top"), 0.0, trials)
 
 
@@ -145,7 +146,7 @@ def test_tau_s_keeps_bad_trials_out():
     people, joints, scores = looks(4, trials=3)
     scores[:, 0, HEAD] = 0.1, 0.35, 0.2, 0.2
     joints[0, 0, HEAD], joints[2:, 0, HEAD] = 90, 10
-    found = conditional.choose(
+    found = command.choose(
         joints, scores, people, MPII, "pckh", conditional.TRIALS[:3]
     )
     assert found.tau_s == 0.2 and found.tau_c == below(0.15, "head_top")
@@ -155,13 +156,13 @@ def test_thresholds_cost_no_more_crops_than_they_may():
     """Six trials for two of three people are 5 crops per person; for all, 7."""
     people, joints, scores = looks(3, trials=6)
     joints[0, :, HEAD], scores[0, :, HEAD] = 90, (0.1, 0.3, 0.5)
-    found = conditional.choose(joints, scores, people, MPII, "pckh")
+    found = command.choose(joints, scores, people, MPII, "pckh")
     assert found.tau_c == below(0.35, "head_top")
 
 
 def test_where_nothing_helps_nobody_is_looked_at_again():
     people, joints, scores = looks(3, trials=6)
-    found = conditional.choose(joints, scores, people, MPII, "pcp-strict")
+    found = command.choose(joints, scores, people, MPII, "pcp-strict")
     assert found.tau_c == (0.0,) * 16
 
 
@@ -186,7 +187,7 @@ def test_a_file_of_thresholds_is_read_as_it_was(written):
         ({"tau_c": {"head_top": 0.5}}, "the 16 joints of mpii .* got 1: head"),
         ({"tau_s": None}, "has no thresholds"),
         ({"tau_s": float("nan")}, "must be finite"),
-        ({"trials": [[0, 0.1, 0.1]]}, "positive zooms"),
+        ({"trials": [[0, 0.1, 0.1]]}, r"positive zooms, got \[0"),
         ({"trials": [[1, 0.1]]}, "has no thresholds"),
     ],
     ids=str,
@@ -215,8 +216,8 @@ def test_chosen_and_evaluated(wrists_model, wrists_data, tmp_path, capsys):
     dataset, _ = wrists_data((9.0, 9.0), center=[(80, 60), (80, 90)])
     wrists_model().save(tmp_path / "best.keras")
     settings = {"model": tmp_path / "best.keras", "data": tmp_path}
-    config = conditional.Config(**settings, decoding="dark")
-    chosen = conditional.main(config)
+    config = command.Config(**settings, decoding="dark")
+    chosen = command.main(config)
     said = capsys.readouterr().out
     assert "--conditional" in said.splitlines()[-1]
     assert chosen.tau_c[HEAD] > 0

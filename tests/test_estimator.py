@@ -1,15 +1,21 @@
 """Three lines of Python: photographs of every kind, people in boxes."""
 
+import io
 import json
+import pathlib
+import resource
+import struct
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import keras_pose
 from keras_pose import engines, estimator, predict
 from keras_pose.skeletons import MPII
+from tfrecords import crops
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,65 @@ def test_a_path_bytes_and_pixels_give_the_same_joints(model, photo, picture):
         assert people.box.tolist() == [[0, 0, 192, 128]]
     assert model.skeleton == MPII
     assert model.provenance == {}
+
+
+def cmyk(color=(0, 255, 255, 0)):
+    """The bytes of a JPEG of ink, as a printer's: cyan, magenta, yellow, black;
+    and where its header of the picture begins."""
+    pixels = np.tile(np.array(color, "uint8"), (16, 24, 1))
+    file = io.BytesIO()
+    Image.fromarray(pixels, "CMYK").save(file, "JPEG", quality=95)
+    return file.getvalue(), file.getvalue().index(b"\xff\xc0")
+
+
+@pytest.mark.parametrize(
+    ("ink", "rgb"),
+    [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 128), (127, 127, 127))],
+)
+def test_ink_becomes_light(ink, rgb):
+    encoded, _ = cmyk(ink)
+    assert estimator.decode(encoded)[8, 12].tolist() == list(rgb)
+    assert crops.decode_jpeg(encoded)[8, 12].tolist() == list(rgb[::-1])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 255])
+def test_ink_of_another_number_of_colours_is_refused(tmp_path, count):
+    """The header says so many components, and the segment of its length."""
+    encoded, at = cmyk()
+    parts = b"".join(bytes([k + 1, 0x11, 0]) for k in range(count))
+    frame = struct.pack(">HBHHB", 8 + len(parts), 8, 16, 24, count) + parts
+    end = at + 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    path = tmp_path / "ink.jpg"
+    for forged in (
+        encoded[: at + 9] + bytes([count]) + encoded[at + 10 :],
+        encoded[: at + 2] + frame + encoded[end:],
+    ):
+        path.write_bytes(forged)
+        for read in (estimator.read, crops.read_jpeg):
+            with pytest.raises(ValueError, match="ink.jpg.* (JPEG|damaged)"):
+                read(path)
+
+
+@pytest.mark.parametrize("side", [14_000, 20_000, 65_500])
+@pytest.mark.parametrize("before", [b"", b"\0\x12", b"\xff\x01"])
+def test_ink_of_another_size_takes_no_memory(tmp_path, side, before):
+    """Also behind bytes that a decoder skips; a process has 3 GiB more."""
+    encoded, at = cmyk()
+    size = struct.pack(">HH", side, side)
+    path = tmp_path / "ink.jpg"
+    path.write_bytes(
+        encoded[:at] + before + encoded[at : at + 5] + size + encoded[at + 9 :]
+    )
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + 3 * 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    try:
+        for read in (estimator.read, crops.read_jpeg):
+            with pytest.raises(ValueError, match="ink.jpg"):
+                read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def test_it_is_what_the_command_writes(model, path, photo, tmp_path):

@@ -128,6 +128,21 @@ def test_a_damaged_file_is_one_line(written, tmp_path):
         engines.open_model(path.with_stem("absent"))
 
 
+def test_damage_that_is_found_while_it_runs_is_one_line(monkeypatch):
+    """As of a .tflite whose operations do not fit each other."""
+
+    def fails(image, box):
+        raise RuntimeError("failed to prepare\nat node 3")
+
+    said = json.dumps({"skeleton": "mpii", "flip": False})
+    opener = "onnx", lambda path: (fails, said)
+    monkeypatch.setitem(engines.OPENERS, ".py", opener)
+    monkeypatch.setattr(engines, "need", lambda *_: None)
+    opened = engines.open_model(__file__)
+    with pytest.raises(ValueError, match="py cannot be used: failed to prep"):
+        opened.locate(np.zeros((16, 24, 3), "uint8"), np.ones((1, 4)))
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_half_precision_halves_the_weights(locator, kind, tmp_path, oracle):
     skip_without(kind)
@@ -284,7 +299,7 @@ def test_an_absent_extra_is_named(model, monkeypatch):
     ("settings", "message"),
     [
         ({"format": ()}, "one format or more"),
-        ({"half": True}, "--half is for litert"),
+        ({"half": True}, "--half is for .* got .*saved_model"),
         ({"int8": Path("data")}, "--int8 is for"),
     ],
 )

@@ -205,6 +205,34 @@ def test_a_stopped_run_goes_on(oracle_export, photo, tmp_path, monkeypatch):
     assert seen_by(config) == ["a", "b", "c", "d"]  # it was finished
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "swapped"])
+def test_a_damaged_journal_costs_what_it_held_and_no_more(tmp_path, damage):
+    """After a power cut; swapped: with that of other boxes."""
+    path = Path("a.png")
+    config = predict.Config((path,), Path("m"), json=tmp_path / "all.json")
+    other = replace(config, box=(1, 2, 30, 40), json=tmp_path / "other.json")
+    for one in (config, other):
+        kept = journal.Journal(one)
+        assert kept.read() == {}
+        kept.add(path, [{"score": 1.0}])
+        kept.add("b.png", [])
+    kept = journal.Journal(config)
+    content = kept.path.read_bytes()
+    kept.path.write_bytes(
+        {
+            "empty": b"",
+            "cut": content[:-4],
+            "zeros": content[:-10] + bytes(10),
+            "swapped": journal.Journal(other).path.read_bytes(),
+        }[damage]
+    )
+    # A line of zeros has no end: it is like one that was cut.
+    left = {"a.png": [{"score": 1.0}]} if damage in ("cut", "zeros") else {}
+    assert kept.read() == left
+    kept.add("b.png", [])
+    assert journal.Journal(config).read() == left | {"b.png": []}
+
+
 def test_another_model_does_not_go_on(model, oracle_export, photo, tmp_path):
     path, _ = photo
     journals = [
@@ -285,16 +313,19 @@ def test_settings_that_cannot_be_met_are_refused(
     two[1].write_bytes(path.read_bytes())
     boxes = tmp_path / "boxes.csv"
     cases = {
-        "without --boxes": {
+        "without --boxes; got --boxes too": {
             "photos": (path,),
             "box": (1, 1, 5, 5),
             "boxes": boxes,
         },
         "without --flip": {"photos": (path,), "flip": True},
-        "for one photograph": {"photos": two, "box": (1, 1, 5, 5)},
+        "one photograph, without --boxes; got 2 photographs": {
+            "photos": two,
+            "box": (1, 1, 5, 5),
+        },
         "two photographs": {"photos": two, "output": tmp_path / "drawn"},
         "a .png, a .jpg": {"photos": (path,), "output": Path("drawn.txt")},
-        "no photograph": {"photos": ()},
+        "photographs or a --video, got neither": {"photos": ()},
     }
     for message, settings in cases.items():
         with pytest.raises(ValueError, match=message):

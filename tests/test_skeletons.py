@@ -43,7 +43,7 @@ def test_a_known_name_with_other_joints_is_kept_whole():
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"joints": ()}, "cat has no joints"),
+        ({"joints": ()}, "cat must have joints, got none"),
         ({"joints": ("paw", "paw")}, "cat names paw more than once"),
         ({"limbs": (("paw", "ear"),)}, "cat: a limb joins .* got paw ear"),
         ({"limbs": (("paw",),)}, "a limb joins two"),

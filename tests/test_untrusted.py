@@ -2,8 +2,9 @@
 
 import gzip
 import io
-import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -61,12 +62,33 @@ def test_the_folder_of_names_may_be_a_link(folder, tmp_path):
         assert untrusted.read_file(path) == b"a"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+READS = """
+import os, sys
+from keras_pose import untrusted
+
+os.chdir(sys.argv[1])  # a later user may not pass the folders above it
+if not os.geteuid():  # root may read everything
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(untrusted.read_file("b.jpg"))
+try:
+    untrusted.read_file("a.jpg")
+except ValueError as error:
+    print(error)
+"""
+
+
 def test_a_file_without_permission_cannot_be_read(folder):
-    path = folder / "2017" / "a.jpg"
-    path.chmod(0)
-    with pytest.raises(ValueError, match="a.jpg cannot be read: Permission"):
-        untrusted.read_file(path)
+    """Asked by a process that is not root."""
+    (folder / "2017" / "b.jpg").write_bytes(b"b")
+    (folder / "2017" / "a.jpg").chmod(0)
+    command = [sys.executable, "-c", READS, str(folder / "2017")]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert said.stdout.splitlines() == [
+        "b'b'",
+        "a.jpg cannot be read: Permission denied",
+    ], said.stderr
 
 
 @pytest.mark.parametrize(

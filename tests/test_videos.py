@@ -316,14 +316,20 @@ def test_what_is_no_file_is_refused_and_not_waited_for(no_file):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"photos": (Path("a.jpg"),)}, "--video is without photographs"),
-        ({"box": (1, 1, 9, 9), "boxes": Path("b.csv")}, "without --boxes"),
+        (
+            {"photos": (Path("a.jpg"),)},
+            "--video is without photographs, got a.jpg",
+        ),
+        (
+            {"box": (1, 1, 9, 9), "boxes": Path("b.csv")},
+            "expected --box or --boxes, got both",
+        ),
         ({"output": Path("drawn.mp4")}, r"a \.webm or a folder, got drawn"),
         ({"output": "same"}, "would be overwritten"),
         ({"box": (500, 1, 9, 9)}, "outside the picture, which is 192 x 128"),
         ({"boxes": "late"}, "frame 3: the box lies outside the picture"),
         ({"boxes": "half"}, "line 2: a frame must be a whole number from 0"),
-        ({"boxes": "none"}, "none.csv has no box"),
+        ({"boxes": "none"}, "none.csv must have a box, got none"),
         ({"boxes": "file"}, "must have the columns frame, x, y, width"),
     ],
     ids=str,

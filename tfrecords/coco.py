@@ -132,7 +132,7 @@ def main(config):
     if not config.aspect > 0:
         raise ValueError(f"aspect must be positive, got {config.aspect}")
     if config.boxes and config.one_per_picture:
-        raise ValueError("--boxes are people, not --one-per-picture")
+        raise ValueError("expected --boxes or --one-per-picture, got both")
     paths = sources_of(config)
     read_files = {split: read(p, config.category) for split, p in paths.items()}
     named = _same_category(read_files, paths)
@@ -313,21 +313,25 @@ def _check(row, number, named):
     values = row.get("keypoints")
     who = f"annotations {number} (from 0), id {row.get('id')!r:.100}"
     if not isinstance(values, list):
-        raise ValueError(f"{who}: expected a list of 'keypoints'")
+        raise ValueError(
+            f"{who}: expected a list of 'keypoints', got {values!r:.100}"
+        )
     if len(values) != 3 * joints:
         raise ValueError(
             f"{who}: expected {3 * joints} numbers of keypoints, x, y and flag "
             f"of the {joints} of {named['name']}, got {len(values)}"
         )
     if not all(map(untrusted.is_number, values)):
-        raise ValueError(f"{who}: 'keypoints' cannot be {values!r:.100}")
+        raise ValueError(
+            f"{who}: 'keypoints' must be numbers, got {values!r:.100}"
+        )
     box = row.get("bbox")
     if box is not None and (
         not isinstance(box, list)
         or len(box) != 4
         or not all(map(untrusted.is_number, box))
     ):
-        raise ValueError(f"{who}: 'bbox' cannot be {box!r:.100}")
+        raise ValueError(f"{who}: 'bbox' must be 4 numbers, got {box!r:.100}")
     return True
 
 
@@ -356,7 +360,10 @@ def choose(categories, wanted, is_optional=False):
     """
     rows = categories if isinstance(categories, list) else []
     if not all(isinstance(row, dict) and "id" in row for row in rows):
-        raise ValueError("categories: expected objects with an id and a name")
+        raise ValueError(
+            "categories: expected objects with an id and a name, got "
+            f"{rows!r:.100}"
+        )
     known = {str(row.get("name")): row for row in rows}
     able = {name: row for name, row in known.items() if row.get("keypoints")}
     if is_optional and not able:
@@ -388,7 +395,10 @@ def choose(categories, wanted, is_optional=False):
                 f"{row['name']} are others than those of {chosen[0]['name']}"
             )
     if not isinstance(chosen[0]["keypoints"], list):
-        raise ValueError("categories: 'keypoints' must be a list of names")
+        raise ValueError(
+            "categories: 'keypoints' must be a list of names, got "
+            f"{chosen[0]['keypoints']!r:.100}"
+        )
     name = str(chosen[0]["name"]) if len(chosen) == 1 else "animal"
     return {
         "name": name,
@@ -447,7 +457,7 @@ def read_boxes(path):
         return [
             {
                 "image_id": int(row["image_id"]),
-                "category_id": row["category_id"],
+                "category_id": _identity(row["category_id"]),
                 "bbox": np.array(row["bbox"], float).reshape(4).tolist(),
                 "score": _finite(row["score"]),
             }
@@ -458,6 +468,13 @@ def read_boxes(path):
             f"{path} is not a list of a detector's boxes (image_id, "
             f"category_id, bbox, score): problem with {error}"
         ) from None
+
+
+def _identity(value):
+    """The id of a category; ValueError for what cannot be one."""
+    if not isinstance(value, (int, str)):
+        raise ValueError(f"category_id {value!r:.100}")
+    return value
 
 
 def _finite(value):

@@ -173,7 +173,10 @@ def _same(words, skeleton, sets):
                 f"JOINT of {skeleton.name}: {', '.join(skeleton.joints)}"
             )
         if same.setdefault(other, joint) != joint:
-            raise ValueError(f"--same names {other} twice")
+            raise ValueError(
+                f"--same must name one joint for {other}, got {same[other]} "
+                f"and {joint}"
+            )
     return same
 
 

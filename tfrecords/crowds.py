@@ -436,7 +436,10 @@ def _check(config, counts):
             f"unlabelled must be from 0 to below 1, got {config.unlabelled}"
         )
     if min(config.clip, config.videos, config.seed) < 0:
-        raise ValueError("clip, videos and seed must be 0 or more")
+        raise ValueError(
+            "clip, videos and seed must be 0 or more, got "
+            f"{config.clip}, {config.videos}, {config.seed}"
+        )
     if config.clip:
         wrong = {k: v for k, v in counts.items() if v % config.clip}
         if wrong:
@@ -444,7 +447,10 @@ def _check(config, counts):
                 f"expected multiples of --clip {config.clip}, got {wrong}"
             )
         if config.crowd_index != Config.crowd_index:
-            raise ValueError("clips do not take --crowd-index")
+            raise ValueError(
+                "expected --clip or --crowd-index, got both: people of a clip "
+                "walk on"
+            )
 
 
 if __name__ == "__main__":

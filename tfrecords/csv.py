@@ -102,7 +102,7 @@ def read(config):
             )
         person[row["joint"]] = x, y, int(flag)
     if not pictures:
-        raise ValueError(f"{path} has no rows")
+        raise ValueError(f"{path} must have a row per joint, got none")
     truths = {}
     for number, (image, (split, people)) in enumerate(pictures.items()):
         crops.photograph(config.images or path.parent, image, path)

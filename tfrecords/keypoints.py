@@ -90,7 +90,11 @@ def skeleton_of(config, name, joints, limbs=(), pairs=None):
     }
     if config.limbs:
         limbs = [_names(w, "limbs", joints, (2,)) for w in config.limbs]
-    skeleton = Skeleton(name, joints, limbs, kind=config.kind or name, **given)
+    kind = config.kind or name
+    try:
+        skeleton = Skeleton(name, joints, limbs, kind=kind, **given)
+    except ValueError as error:
+        raise ValueError(f"{config.source}: {error}") from None
     if config.mirror:
         skeleton = replace(skeleton, pairs=_pairs(config.mirror, skeleton))
     known = (

@@ -130,7 +130,10 @@ def parse_splits(words, people):
             raise ValueError(f"{word}: the file holds people 1-{people}")
         numbers = range(first, last + 1)
         if not taken.isdisjoint(numbers):
-            raise ValueError(f"{word} overlaps another split")
+            raise ValueError(
+                f"splits must not share people, got {word}, which overlaps "
+                "another"
+            )
         taken.update(numbers)
         splits[match[1]] = numbers
     return splits

@@ -212,7 +212,7 @@ def read_json(path):
         content = untrusted.unzip_gzip(content, path)
     rows = untrusted.parse_json(content, path)
     if not rows:
-        raise ValueError(f"{path} lists no people")
+        raise ValueError(f"{path} must list people, got {rows!r:.100}")
     people = []
     try:
         for row in rows:

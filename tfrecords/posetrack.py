@@ -162,10 +162,12 @@ def _person(row, joints, order):
     person["area"] = pictures.box_area(person["bbox"])
     person["track"] = track
     if row.get("bbox_head"):
-        _, _, width, height = row["bbox_head"]
+        _, _, width, height = box = row["bbox_head"]
         size = mpii.HEAD_BOX_PART * math.hypot(width, height)
         if not untrusted.is_number(size, 0):
-            raise ValueError(f"{who}: 'bbox_head' has a size of {size}")
+            raise ValueError(
+                f"{who}: 'bbox_head' must be 4 numbers, got {box!r:.100}"
+            )
         person["head_size"] = size
     return person
 

@@ -351,7 +351,8 @@ def _write_list(path, lost):
     lines = dict.fromkeys(f"{kind}: {what}" for kind, what in lost)
     if lines:
         with files.whole(path) as temporary:
-            temporary.write_text("\n".join(lines) + "\n")
+            text = "\n".join(lines) + "\n"  # a name of a file may be no text
+            temporary.write_text(text, errors="backslashreplace")
     else:
         path.unlink(missing_ok=True)
 

@@ -244,7 +244,7 @@ def _pictures(folder, root, place, path):
             if photographs.is_picture(p)
         ]
     if not names:
-        raise FileNotFoundError(f"{found} has no photographs")
+        raise FileNotFoundError(f"{found} must have photographs, got none")
     for name in names:
         crops.photograph(folder, name, found)
     return names
@@ -330,7 +330,9 @@ def read_yaml(path):
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected `key: value` lines")
+        raise ValueError(
+            f"{path}: expected `key: value` lines, got {content!r:.100}"
+        )
     return content
 
 

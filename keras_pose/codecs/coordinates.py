@@ -72,7 +72,8 @@ class Points(Codec):
         """
         if shift is not None:
             raise ValueError(
-                "a flip shift is for maps, these outputs are coordinates"
+                "a flip shift is for maps: of coordinates it must be None, got "
+                f"{shift}"
             )
         seen = ops.take(seen, np.array(self.skeleton.mirror), axis=1)
         return seen * ops.convert_to_tensor([-1.0, 1.0, 1.0])

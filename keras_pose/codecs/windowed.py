@@ -37,7 +37,9 @@ class WindowedHeatmaps(Heatmaps):
         if self.logits or self.background or self.tells_occlusion:
             raise ValueError(
                 "maps in windows have neither logits nor a background nor a "
-                "sign of occlusion"
+                f"sign of occlusion, got logits {self.logits}, background "
+                f"{self.background}, occluded_amplitude "
+                f"{self.occluded_amplitude}"
             )
 
     @property

@@ -1,5 +1,6 @@
 """The people of a split: its subjects, and all who are annotated."""
 
+import collections
 import functools
 import hashlib
 from dataclasses import replace
@@ -179,9 +180,12 @@ def check_truth(truth, joints):
     """
     _check_rows(truth, "images", IMAGE)
     _check_rows(truth, "annotations", ANNOTATION)
-    images = {row["id"] for row in truth["images"]}
-    if len(images) < len(truth["images"]):
-        raise ValueError("two images have the same id")
+    counts = collections.Counter(row["id"] for row in truth["images"])
+    for image, count in counts.items():
+        if count > 1:
+            raise ValueError(
+                f"each image must have its own id, got {image} {count} times"
+            )
     for row in truth["annotations"]:
         who = f"annotation {row['id']}"
         if len(row["keypoints"]) != 3 * joints:
@@ -189,10 +193,13 @@ def check_truth(truth, joints):
                 f"{who}: expected {3 * joints} numbers of keypoints, got "
                 f"{len(row['keypoints'])}"
             )
-        if not set(row["keypoints"][2::3]) <= {0, 1, 2}:
-            raise ValueError(f"{who}: flags must be 0, 1 or 2")
-        if row["image_id"] not in images:
-            raise ValueError(f"{who}: no image {row['image_id']}")
+        wrong = sorted(set(row["keypoints"][2::3]) - {0, 1, 2})
+        if wrong:
+            raise ValueError(f"{who}: flags must be 0, 1 or 2, got {wrong[0]}")
+        if row["image_id"] not in counts:
+            raise ValueError(
+                f"{who}: expected the id of an image, got {row['image_id']}"
+            )
     if "boxes" in truth:
         _check_rows(truth, "boxes", BOX)
 
@@ -201,10 +208,15 @@ def _check_rows(truth, name, members):
     """ValueError unless `truth[name]` is a list of objects with `members`."""
     rows = truth.get(name) if isinstance(truth, dict) else None
     if not isinstance(rows, list):
-        raise ValueError(f"expected a list of {name}")
+        raise ValueError(
+            f"expected a list of {name}, got {type(rows).__name__}"
+        )
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ValueError(f"{name} {number} (from 0): expected an object")
+            raise ValueError(
+                f"{name} {number} (from 0): expected an object, got "
+                f"{row!r:.100}"
+            )
         for key, is_good in members.items():
             if key not in row:
                 raise ValueError(f"{name} {number} (from 0) has no {key!r}")

@@ -169,12 +169,15 @@ def _check_columns(columns, described, joints, words):
     for name, shape in shapes.items():
         column = columns[name]
         if column.shape != (count, *shape) or column.dtype != types[name]:
-            raise ValueError(f"{name} is {column.dtype} {column.shape}")
+            raise ValueError(
+                f"{name} must be {types[name]} {(count, *shape)}, got "
+                f"{column.dtype} {column.shape}"
+            )
     if not all(
         len(row) == count and all(isinstance(word, str) for word in row)
         for row in words
     ):
-        raise ValueError("names are missing")
+        raise ValueError(f"each of the {count:,} records must have its names")
     if not count:
         return
     shard, start, length = (columns[k] for k in ("shard", "start", "length"))
@@ -187,7 +190,7 @@ def _check_columns(columns, described, joints, words):
         and (start >= 0).all()
         and ((length >= 0) & (length <= sizes - start)).all()
     ):
-        raise ValueError("a record lies beside its shard")
+        raise ValueError("a record must lie in its shard, got one beside it")
 
 
 def save(path, index, described):

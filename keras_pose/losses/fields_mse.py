@@ -94,8 +94,10 @@ class FieldsMSE(HasCodec, PoseLoss):
                 f"{pixels[0]} x {pixels[1]} pixels wanted, got "
                 f"{' x '.join(map(str, shape))}"
             )
-        least = -ops.max_pool(-weight[..., None], self.codec.stride)
-        return least[..., 0]
+        rows, columns = size
+        side = self.codec.stride
+        cells = ops.reshape(weight, (-1, rows, side, columns, side))
+        return ops.min(cells, axis=(2, 4))
 
     def get_config(self):
         """Everything `__init__` takes."""

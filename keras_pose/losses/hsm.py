@@ -40,7 +40,9 @@ class HSM(HeatmapLoss):
     ):
         super().__init__(codec, name=name, **kwargs)
         if not codec.logits:
-            raise ValueError("hsm applies a sigmoid: its codec needs logits")
+            raise ValueError(
+                f"hsm applies a sigmoid: its codec needs logits, got {codec}"
+            )
         if form == "literal":
             raise ValueError(
                 "form 'literal', (1 - e^(beta D)) D^gamma, is never positive "

@@ -269,7 +269,8 @@ def _check_folder(path):
         )
     assets = path / "assets"
     if assets.is_file() or (assets.is_dir() and any(assets.iterdir())):
-        raise ValueError("assets must be an empty folder, got files")
+        got = next(assets.iterdir()).name if assets.is_dir() else "a file"
+        raise ValueError(f"assets must be an empty folder, got {got!r:.100}")
     sums = files.read_sums(path) if (path / files.SUMS).is_file() else {}
     for name in sorted(MEMBERS & sums.keys()):
         if not files.is_whole(path / name, sums[name]):

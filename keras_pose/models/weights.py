@@ -77,5 +77,5 @@ def _layers(weights):
                 )
         layers[name] = arrays
     if not layers:
-        raise ValueError("it holds no weights of layers")
+        raise ValueError("it must hold weights of layers, got none")
     return layers

@@ -1,7 +1,6 @@
 """Writes report.html: what was trained, its score, and where it fails."""
 
 import html
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,15 +209,10 @@ def _judge(dataset, split, predictions):
 
 def _summary(folder, run, history, dataset, split, result, results):
     """The summary at the top of the page."""
-    conversion = dataset.description.get("command", "")
-    converter = re.search(r"tfrecords\.(\w+)", conversion)
-    name = converter.group(1) if converter else dataset.folder.name
-    if name in ("coco", "csv", "yolo", "combine"):  # they convert any set
-        name = dataset.title
     settings = {k: v["value"] for k, v in run.get("settings", {}).items()}
     people = dataset.description["splits"].get("train", {}).get("people")
     people = settings.get("train_people") or people
-    text = f"A network was trained on the data set {name}"
+    text = f'A network was trained on the data set "{dataset.title}"'
     if people:
         kinds = dataset.skeleton.kind, dataset.skeleton.kinds
         text += f" ({page.many(people, *kinds)})"
@@ -263,7 +257,9 @@ def _summary(folder, run, history, dataset, split, result, results):
         text,
         page.numbers(cells)
         + page.command("Trained with", run.get("command"))
-        + page.command("Data converted with", conversion),
+        + page.command(
+            "Data converted with", dataset.description.get("command", "")
+        ),
     )
 
 

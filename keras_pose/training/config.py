@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from rich.console import Console
+from rich.table import Table
+
 from keras_pose import choices
 from keras_pose.data import augment, runtime
 from keras_pose.training import hooks, schedule
@@ -207,6 +210,15 @@ class Config(Training, Augmentation, Targets, FineTuning, Run):
             raise ValueError(
                 f"clip_norm must be positive, got {self.clip_norm}"
             )
+
+
+def show(origin, settings, title):
+    """Prints each setting, its value and where it came from."""
+    table = Table("setting", "value", "from", title=title)
+    for name, value in settings.items():
+        style = None if origin[name] == "default" else "bold"
+        table.add_row(name, str(value), origin[name], style=style)
+    Console().print(table)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,10 @@ from pathlib import Path
 
 import keras
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from keras_pose import console, files
 from keras_pose.data.dataset import DESCRIPTION, Dataset
-from keras_pose.training import initial
+from keras_pose.training import config, initial
 from keras_pose.training.config import Config
 
 BEST, UNTRAINED, WEIGHTS = "best.keras", "untrained.keras", "model.weights.h5"
@@ -45,6 +43,7 @@ INITIAL, ERRORS = "initial", "errors"
 NETWORKS = 2
 """Increased when the same settings come to mean another network: since 2,
 strided convolutions pad as in Torch. Runs of another number are refused."""
+RESTORED = "the command that trained that stage restores it"
 OLDER = "is of another version, in which these settings meant another network"
 
 
@@ -116,7 +115,7 @@ def claim(folder, run):
     before = newest and (newest.state.get("run") or read_run(folder))
     description = describe(folder, run, before)
     values = {n: entry["value"] for n, entry in description["settings"].items()}
-    show(run.origin, values, f"{folder}")
+    config.show(run.origin, values, f"{folder}")
     if newest:
         changes = differences(before, description)
         if changes:
@@ -269,7 +268,7 @@ def _setting(run, name):
 
 
 def check_finished(folder):
-    """Raises unless `folder` holds a run with all its epochs."""
+    """Raises unless `folder` holds a whole run with all its epochs."""
     best = folder / BEST
     if not best.is_file():
         raise FileNotFoundError(f"{best} is missing: train that stage first")
@@ -277,7 +276,16 @@ def check_finished(folder):
     if is_older(description):
         raise ValueError(f"{folder} {OLDER}: train it again with --restart")
     epochs = description["settings"]["epochs"]["value"]
-    done = len(pd.read_csv(folder / HISTORY))
+    try:
+        done = len(pd.read_csv(folder / HISTORY))
+    except (OSError, ValueError):
+        raise ValueError(
+            f"{folder / HISTORY} is missing or damaged: {RESTORED}"
+        ) from None
+    newest = newest_checkpoint(folder)
+    digest = newest and newest.state.get("sha256", {}).get(BEST)
+    if digest and not files.is_whole(best, digest):
+        raise ValueError(f"{best} is not what this run wrote: {RESTORED}")
     if done < epochs:
         raise ValueError(
             f"{folder} has {done} of its {epochs} epochs: finish that stage "
@@ -337,15 +345,6 @@ def is_sealed(folder):
     if wrong is None or wrong or not report.is_file():
         return False
     return report.read_bytes().rstrip().endswith(b"</html>")
-
-
-def show(origin, settings, title):
-    """Prints each setting, its value and where it came from."""
-    table = Table("setting", "value", "from", title=title)
-    for name, value in settings.items():
-        style = None if origin[name] == "default" else "bold"
-        table.add_row(name, str(value), origin[name], style=style)
-    Console().print(table)
 
 
 def _take_twin(folder, siblings, description):

@@ -175,7 +175,10 @@ def test_the_literal_form_is_refused_with_the_reason():
         ({"unlabelled": "skip"}, "zero, ignore"),
         ({"pixels": "max"}, "half_sum, mean"),
         ({"reduction": "none"}, "sum_over_batch_size, sum, got 'none'"),
-        ({"codec": LINEAR}, "hsm applies a sigmoid: its codec needs logits"),
+        (
+            {"codec": LINEAR},
+            "hsm applies a sigmoid: its codec needs logits, got Heat",
+        ),
         ({"codec": Expectation()}, "codec must be Heatmaps, got Expectation"),
     ],
 )

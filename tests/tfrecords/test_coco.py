@@ -227,7 +227,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
             json.dumps(
                 {"images": [], "annotations": [annotation(1, 7, [0] * 4)]}
             ),
-            "annotation 1: no image 7",
+            "annotation 1: expected the id of an image, got 7",
         ),
         (
             json.dumps(
@@ -241,8 +241,10 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
     ):
         path.write_text(content)
         refused(ValueError, match, annotations=[f"val={path}"])
-    path.write_text('[{"bbox": [1, 2, 3]}]')
-    refused(ValueError, "not a list of a detector's boxes", boxes=path)
+    box = {"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1, "category_id": [1]}
+    for content in ([{"bbox": [1, 2, 3]}], [box]):
+        path.write_text(json.dumps(content))
+        refused(ValueError, "not a list of a detector's boxes", boxes=path)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_wrong_files_and_words_are_refused(source, tmp_path):
         ({"file_name": "../../secret.jpg"}, "'../../secret.jpg' leads out of"),
         ({"file_name": "/secret.jpg"}, "'/secret.jpg' leads out of"),
         ({"file_name": None}, "images 0 .*'file_name' cannot be None"),
-        ({"id": 7}, "two images have the same id"),
+        ({"id": 7}, "each image must have its own id, got 7 2 times"),
     ],
 )
 def test_a_photograph_that_cannot_be_is_refused(
@@ -269,11 +271,14 @@ def test_a_photograph_that_cannot_be_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bbox": [1, 2, 3]}, "annotations 0 .*'bbox' cannot be"),
+        ({"bbox": [1, 2, 3]}, "annotations 0 .*'bbox' must be 4 numbers"),
         ({"area": "big"}, "'area' cannot be 'big'"),
-        ({"keypoints": ["x"] * 51}, "'keypoints' cannot be"),
-        ({"keypoints": [float("inf")] * 51}, "'keypoints' cannot be"),
-        ({"keypoints": [3] * 51}, "annotation 11: flags must be 0, 1 or 2"),
+        ({"keypoints": ["x"] * 51}, "'keypoints' must be numbers"),
+        ({"keypoints": [float("inf")] * 51}, "'keypoints' must be numbers"),
+        (
+            {"keypoints": [3] * 51},
+            "annotation 11: flags must be 0, 1 or 2, got 3",
+        ),
         ({"iscrowd": 2}, "'iscrowd' cannot be 2"),
         ({"keypoints": None}, "id 11: expected a list of 'keypoints'"),
         ({"category_id": [1]}, "unhashable"),

@@ -555,8 +555,11 @@ def test_people_and_mask_move_with_the_picture(tmp_path, augmentation):
         ({"people": (1, 1), "crowd_index": (0.5, 1.0)}, "more than one person"),
         ({"unlabelled": 1.0}, "unlabelled must be from 0 to below 1"),
         ({"clip": 4}, "multiples of --clip 4, got {'train': 6, 'val': 2}"),
-        ({"clip": 2, "crowd_index": (0.0, 0.5)}, "do not take --crowd-index"),
-        ({"seed": -1}, "must be 0 or more"),
+        (
+            {"clip": 2, "crowd_index": (0.0, 0.5)},
+            "expected --clip or --crowd-index, got both",
+        ),
+        ({"seed": -1}, "must be 0 or more, got 0, 0, -1"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(tmp_path, change, message):

@@ -113,8 +113,12 @@ def other_joints(*joints):
     [
         ({"categories": []}, {}, "cats.json .*none has 'keypoints'"),
         ({"keypoints": [1, 2, 2]}, {}, "id 10: expected 9 numbers .* got 3"),
-        ({"keypoints": ["x"] * 9}, {}, "id 10: 'keypoints' cannot be"),
-        ({"bbox": [1]}, {}, r"id 10: 'bbox' cannot be \[1\]"),
+        (
+            {"keypoints": ["x"] * 9},
+            {},
+            "id 10: 'keypoints' must be numbers, got ..x'",
+        ),
+        ({"bbox": [1]}, {}, r"id 10: 'bbox' must be 4 numbers, got \[1\]"),
         ({}, {"mirror": ("nose,tail",)}, "no joint is called 'tail'"),
         ({}, {"mirror": ("nose,L_Paw,R_Paw",)}, "expected A,B of nose"),
         ({}, {"torso": "nose"}, "--torso nose: not so; expected A,B"),

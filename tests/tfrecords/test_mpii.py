@@ -286,7 +286,7 @@ def test_a_box_without_area_is_named(release, tmp_path):
     [
         ("{", "not JSON"),
         ('[{"joints": []}]', "another data set.*img_paths|numOther"),
-        ("[]", "lists no people"),
+        ("[]", r"must list people, got \[\]"),
         ("3", "another data set"),
     ],
 )

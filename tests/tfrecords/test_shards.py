@@ -163,6 +163,13 @@ def test_a_picture_that_no_reader_would_take_is_listed(tmp_path):
         shards.save(tmp_path, {"train": [4]}, make, workers=1, **SETTINGS)
 
 
+def test_a_name_that_is_no_text_is_listed(tmp_path):
+    """A file system's bytes beyond UTF-8, or half of a character in JSON."""
+    shards._write_list(tmp_path / "list", [("missing", "\udcff\ud800.jpg")])
+    listed = (tmp_path / "list").read_text()
+    assert listed == "missing: \\udcff\\ud800.jpg\n"
+
+
 def test_missing_and_unusable_images_are_listed_and_refused(tmp_path):
     make = partial(picture, missing=(3, 4), unusable=(8,))
     run = partial(

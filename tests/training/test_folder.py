@@ -80,6 +80,38 @@ def test_a_finished_run_with_a_damaged_file_is_not_finished(
     assert not names.is_sealed(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        (names.HISTORY, b"", "history.csv is missing or damaged: the command"),
+        (names.HISTORY, None, "history.csv is missing or damaged: the command"),
+        (names.HISTORY, b"epoch\n1", "has 1 of its 2 epochs"),
+        (names.HISTORY, bytes(9), "has 0 of its 2 epochs"),
+        (names.BEST, b"", "best.keras is not what this run wrote: the command"),
+        (names.BEST, b"best of 1", "best.keras is not what this run wrote"),
+        (names.BEST, None, "best.keras is missing"),
+        (names.RUN, b"", "run.json is missing or damaged"),
+        (names.RUN, b'{"epoch": 2}', "run.json is missing or damaged"),
+        (f"{names.CHECKPOINT}/epoch-0002/{names.STATE}", b"", "every checkp"),
+    ],
+    ids=str,
+)
+def test_a_stage_does_not_start_from_a_damaged_one(
+    tmp_path, name, content, named
+):
+    """Emptied, cut, swapped or removed: the file is named."""
+    train(tmp_path, said(), done=2)
+    digest = names.files.checksum(tmp_path / names.BEST)
+    state = tmp_path / names.CHECKPOINT / "epoch-0002" / names.STATE
+    known = {"epoch": 2, "history": [], "sha256": {names.BEST: digest}}
+    state.write_text(json.dumps(known))
+    names.check_finished(tmp_path)
+    path = tmp_path / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=named):
+        names.check_finished(tmp_path)
+
+
 def test_a_run_whose_report_is_written_anew_is_finished(tmp_path):
     for written in names.FILES:
         (tmp_path / written).write_text("old</html>")

@@ -180,7 +180,10 @@ def _recursion(found):
 def _in_level(stack, level, part):
     """A block of an hourglass; the bottom is that of the coarsest level."""
     if not 1 <= level <= DEPTH or (part == "bottom" and level > 1):
-        raise ValueError(f"an hourglass must be {DEPTH} levels deep")
+        raise ValueError(
+            f"an hourglass must be {DEPTH} levels deep, got {part} at level "
+            f"{level}"
+        )
     return f"stack{stack + 1}_{part}" + ("" if part == "bottom" else str(level))
 
 

@@ -131,7 +131,10 @@ def joints_of(layers):
         if n in HEADS or re.fullmatch(f"{MAPS}|{STAGE_MAPS}", n)
     ]
     if not lasts:
-        raise ValueError("these weights have no maps of joints")
+        raise ValueError(
+            "the weights must have a layer of the maps of joints, got "
+            f"{len(layers):,} layers without one"
+        )
     return kernel_shape(layers, lasts[-1])[-1]
 
 

@@ -83,10 +83,18 @@ class Arrays:
     def _view(self, tensor):
         storage, size, stride = tensor.storage, tensor.size, tensor.stride
         if not isinstance(storage, Storage):
-            raise ValueError("its storage must be one of PyTorch's")
+            raise ValueError(
+                "its storage must be one of PyTorch's, got "
+                f"{type(storage).__name__}"
+            )
         for values, what in ((size, "size"), (stride, "stride")):
             if not isinstance(values, tuple) or len(values) > RANK:
-                raise ValueError(f"{what} must be at most {RANK} numbers")
+                got = type(values).__name__
+                if isinstance(values, tuple):
+                    got = f"{len(values):,}"
+                raise ValueError(
+                    f"{what} must be at most {RANK} numbers, got {got}"
+                )
             for value in values:
                 _check_count(value, what)
         if len(size) != len(stride):
