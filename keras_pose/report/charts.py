@@ -111,38 +111,6 @@ def draw_history(history, metric):
     return figure
 
 
-def draw_sizes(table, score):
-    """A score against the number of people in training, a line per variant.
-
-    Args:
-        table: DataFrame with people, variant, mean and deviation, per cent;
-            the baseline first. Bars are one deviation each way.
-        score: name of the score.
-    """
-    figure = Figure(figsize=(0.62 * PAGE_WIDTH, 3.8), layout="constrained")
-    axes = figure.subplots()
-    style(axes, score)
-    variants = table["variant"].unique()
-    sizes = sorted(table["people"].unique())
-    for number, (variant, color) in enumerate(
-        zip(variants, cycle(variants), strict=True)
-    ):
-        rows = table[table["variant"] == variant].sort_values("people")
-        aside = 1.02 ** (number - (len(variants) - 1) / 2)  # bars stay apart
-        axes.errorbar(
-            rows["people"] * aside, rows["mean"], rows["deviation"].fillna(0),
-            color=color, label=variant, marker="o", markersize=4,
-            linewidth=1.8, capsize=3,
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.set_xlabel("people in training", color=INK)
-    axes.set_ylim(bottom=0)
-    _legend(figure, *axes.get_legend_handles_labels())
-    return figure
-
-
 def draw_joint_weights(table):
     """The joint weights of each hourglass over time, a panel per hourglass.
 

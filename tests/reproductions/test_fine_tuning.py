@@ -10,7 +10,6 @@ import pytest
 
 from keras_pose import comparison
 from keras_pose.data.annotations import read_subjects
-from keras_pose.report import charts
 from keras_pose.skeletons import MPII
 from reproductions import fine_tuning, flow
 
@@ -204,7 +203,7 @@ def test_a_curve_shows_the_mean_of_each_size_with_a_deviation_each_way():
         ],
         columns=["people", "variant", "mean", "deviation"],
     )
-    (axes,) = charts.draw_sizes(table, "PCK@0.2").axes
+    (axes,) = fine_tuning.draw_sizes(table, "PCK@0.2").axes
     assert axes.get_title("left") == "PCK@0.2"
     assert [t.get_text() for t in axes.get_xticklabels()] == ["200", "2,000"]
     nothing, rich = axes.containers
