@@ -98,6 +98,28 @@ def compare(runs, dataset, split, output, metric):
         of all people.
     """
     output = Path(output)
+    table = tabulate(runs, dataset, split)
+    with files.whole(output / "comparison.csv") as temporary:
+        table.to_csv(temporary)
+    histories = {
+        variant: [read_history(folder) for folder in folders]
+        for variant, folders in runs.items()
+    }
+    curves, *sheets = PICTURES
+    charts.save(charts.draw_curves(histories, metric), output / curves)
+    baseline = next(iter(runs))
+    others = [variant for variant in runs if variant != baseline]
+    if others:
+        best = max(others, key=table["Mean"].get)
+        predictions = {v: predicted(runs[v][0]) for v in (baseline, best)}
+        sides = pictures.compare_people(dataset, split, predictions)
+        for name, figure in zip(sheets, sides, strict=True):
+            charts.save(figure, output / name)
+    return table
+
+
+def tabulate(runs, dataset, split):
+    """The table of `compare`; writes nothing. Arguments as there."""
     people = annotations.read_subjects(dataset, split)
     skeleton, protocol = dataset.skeleton, metrics.find(dataset.protocol)
     rows, correct = [], []
@@ -129,22 +151,6 @@ def compare(runs, dataset, split, output, metric):
     table.loc[table.index[0], [*DIFFERENCE]] = np.nan  # the baseline's own
     table["counted"] = tables[0]["people"].iloc[-1]
     table["people"] = len(people.names)
-    with files.whole(output / "comparison.csv") as temporary:
-        table.to_csv(temporary)
-    histories = {
-        variant: [read_history(folder) for folder in folders]
-        for variant, folders in runs.items()
-    }
-    curves, *sheets = PICTURES
-    charts.save(charts.draw_curves(histories, metric), output / curves)
-    baseline = next(iter(runs))
-    others = [variant for variant in runs if variant != baseline]
-    if others:
-        best = max(others, key=scores.get)
-        predictions = {v: predicted(runs[v][0]) for v in (baseline, best)}
-        sides = pictures.compare_people(dataset, split, predictions)
-        for name, figure in zip(sheets, sides, strict=True):
-            charts.save(figure, output / name)
     return table
 
 

@@ -319,11 +319,13 @@ def test_box_errors_have_the_deviations_asked_for():
     assert abs(octaves.mean()) < 0.02 and (abs(steps.mean(0)) < 0.01).all()
 
 
-def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path):
+@pytest.mark.parametrize("variety", ["plain", "rich"])
+def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path, variety):
     for workers in (1, 2):
         config = synthetic.Config(
-            str(tmp_path / str(workers)), 3, 2, 0, size=48, workers=workers
-        )
+            str(tmp_path / str(workers)), 3, 2, 0, size=48, variety=variety,
+            workers=workers,
+        )  # fmt: skip
         assert synthetic.main(config) == config.output
     one, two = (open_dataset(tmp_path / name) for name in ("1", "2"))
     assert one.splits == ("train", "val")  # no test split without people
@@ -361,11 +363,14 @@ def test_bad_settings_are_refused(tmp_path, change, message):
 
 def test_the_command_of_a_data_set_draws_it_again():
     """Whoever drew it: also a training whose command says nothing of people."""
-    config = synthetic.Config("my data", train=8, box_shift=0.1, workers=2)
+    config = synthetic.Config(
+        "my data", train=8, box_shift=0.1, variety="rich", workers=2
+    )
     command = shlex.split(synthetic.command_of(config))
     assert command[:3] == ["python", "-m", "tfrecords.synthetic"]
     assert command[3:] == [
         *("--output", "my data"),
         *("--train", "8"),
         *("--box-shift", "0.1"),
+        *("--variety", "rich"),
     ]

@@ -2,6 +2,7 @@
 
 Points are x, y, z in pixels of the finished picture, z towards the viewer. The
 canvas is twice as large and downsampled at the end, which smooths every edge.
+With an `Eye` they are points in space, of which the picture is a perspective.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,20 @@ FINE = 2  # canvas pixels per picture pixel, each way
 AMBIENT = 0.58  # light in the shade
 DIFFUSE = 0.6  # light on a surface that faces the lamp
 RIM = 0.35  # how much darker a solid's silhouette is than its middle
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Where a perspective is seen from. It leaves the plane z = 0 as it is.
+
+    The projective map (x, y, z) * D / (D - z), around the point below the eye:
+    lines stay lines, also in depth, and nearer points keep the larger z.
+    """
+
+    below: np.ndarray
+    """(2,) x, y of the picture's point that the camera is aimed at."""
+    distance: float
+    """D, pixels from the eye to that point."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,12 @@ class Canvas:
     anything else."""
     number: int = 0
     """Number of the person that is being painted; 0 is anything else."""
+    eye: Eye | None = None
+    """None: seen from far away, without perspective."""
+    ambient: float | np.ndarray = AMBIENT
+    """Light in the shade, also (3,) of red, green and blue."""
+    diffuse: float | np.ndarray = DIFFUSE
+    """Light on a surface that faces the lamp, also (3,)."""
 
     def __post_init__(self):
         if self.owners is None:
@@ -39,6 +60,12 @@ class Canvas:
     def of(self, number):
         """This canvas, on which the person `number` (1 to 255) is painted."""
         return replace(self, number=number)
+
+    def direction(self, start, end):
+        """(2,) of length 1, from one point (3,) to another in the picture."""
+        start, end = (project(point, self.eye)[0] for point in (start, end))
+        line = (end - start)[:2]
+        return line / max(np.hypot(*line), 1e-6)
 
     def picture(self):
         """The finished picture, (H, W, 3) uint8 RGB."""
@@ -54,8 +81,8 @@ class Canvas:
         the person `number` nearer than the point itself.
 
         Args:
-            points: (K, 3) x, y, z inside the picture.
-            radii: (K,) pixels from the point to the surface of its own part.
+            points: (K, 3) x, y, z inside the picture, as from `project`.
+            radii: (K,) depth from the point to the surface of its own part.
         """
         rows, columns = (
             np.clip(np.rint(fine(points[:, axis])), 0, end - 1).astype(int)
@@ -64,6 +91,19 @@ class Canvas:
         other = self.owners[rows, columns] != self.number
         surface = points[:, 2] + np.where(other, 0, radii)
         return self.depths[rows, columns] > surface
+
+
+def project(points, eye):
+    """Points (..., 3) as an `Eye` or None sees them, and their enlargement.
+
+    A length l at a point is l * enlargement (..., or 1.0) pixels in the
+    picture; a step d towards the viewer is d * enlargement**2 in depth.
+    """
+    if eye is None:
+        return points, 1.0
+    scales = eye.distance / (eye.distance - points[..., 2])
+    below = np.array([*eye.below, 0.0])
+    return below + (points - below) * scales[..., None], scales
 
 
 def fine(values):
@@ -83,10 +123,10 @@ def _window(canvas, low, high):
 
 def _put(canvas, window, inside, depth, normal, color):
     """Shades and stores the pixels of `inside`."""
-    lit = np.clip(normal @ canvas.light, 0, 1)
-    shade = AMBIENT + DIFFUSE * lit
-    shade *= 1 - RIM * (1 - normal[:, 2]) ** 2
-    _store(canvas, window, inside, depth, color * shade[:, None])
+    lit = np.clip(normal @ canvas.light, 0, 1)[:, None]
+    shade = canvas.ambient + canvas.diffuse * lit
+    shade *= 1 - RIM * (1 - normal[:, 2:]) ** 2
+    _store(canvas, window, inside, depth, color * shade)
 
 
 def _store(canvas, window, inside, depth, color):
@@ -108,6 +148,19 @@ def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
     """
     widths = FINE * np.asarray(widths, "float32")
     bulges = widths if bulges is None else FINE * np.asarray(bulges, "float32")
+    steps = np.linspace(0, 1, len(widths), dtype="float32")
+    places = steps
+    if canvas.eye is not None:
+        sides = float(np.hypot(*(end - start)[:2]))
+        (start, near), (end, far) = (
+            project(point, canvas.eye) for point in (start, end)
+        )
+        # even steps in space are not even in the picture: nearer ones are long
+        grown = 1 / ((1 - steps) / near + steps / far)
+        places = steps * grown / far
+        widths, bulges = widths * grown, bulges * grown**2
+        if slants is not None:
+            slants = slants * grown**2
     first, last = fine(start), fine(end)
     line = (last - first)[:2]
     length = max(float(np.hypot(*line)), 1e-3)
@@ -123,10 +176,9 @@ def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
     along = x * line[0] + y * line[1]
     across = y * line[0] - x * line[1]
     share = np.clip(along / length, 0, 1)
-    steps = np.linspace(0, 1, len(widths), dtype="float32")
 
     def profile(values, at):
-        return np.interp(at, steps, values).astype("float32")
+        return np.interp(at, places, values).astype("float32")
 
     width = (
         widths[0] + share * (widths[1] - widths[0])
@@ -149,6 +201,8 @@ def tube(canvas, start, end, widths, paint, bulges=None, slants=None, cap=1):
         return
     inside[inside] = nearer
     along, share = along[inside] / FINE, share[nearer]
+    if canvas.eye is not None:  # the fabric's own measure
+        along = profile(steps, share) * sides
     across, over, facing = across[nearer], over[nearer], facing[nearer]
     normal = np.stack(
         [
@@ -170,6 +224,8 @@ def ball(canvas, center, frame, radii, paint):
         radii: (3,) half its length along each of its axes, pixels.
         paint: (n, 3) unit vectors in its own frame -> (n, 3) RGB.
     """
+    center, scale = project(center, canvas.eye)
+    radii = radii * scale
     spread = (frame * np.square(radii)) @ frame.T
     seen = np.linalg.inv(spread[:2, :2])
     slant = spread[2, :2] @ seen
@@ -185,7 +241,7 @@ def ball(canvas, center, frame, radii, paint):
     part = x**2 * seen[0, 0] + 2 * x * y * seen[0, 1] + y**2 * seen[1, 1]
     depth = slant[0] * x + slant[1] * y
     depth = depth + bulge * np.sqrt(np.maximum(1 - part, 0))
-    inside = (part < 1) & (depth + center[2] > canvas.depths[window])
+    inside = (part < 1) & (scale * depth + center[2] > canvas.depths[window])
     if not inside.any():
         return
     x, y = (np.broadcast_to(v, inside.shape)[inside] for v in (x, y))
@@ -193,7 +249,8 @@ def ball(canvas, center, frame, radii, paint):
     own = np.stack([x, y, depth], axis=1) @ frame / radii
     normal = (own / radii) @ frame.T
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    _put(canvas, window, inside, depth + center[2], normal, paint(own))
+    depth = scale * depth + center[2]
+    _put(canvas, window, inside, depth, normal, paint(own))
 
 
 def panel(canvas, corners, depth, color):

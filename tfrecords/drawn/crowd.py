@@ -215,7 +215,7 @@ def outline(camera, cast, places):
     points = np.stack([stance.points for _, stance in cast])
     points, _ = place_points(camera, points, statures, places)
     units = camera.scale(places[:, 1]) * statures
-    inside, boxes = figure.outline(points, units, camera.size)
+    inside, boxes = figure.outline(points, units[:, None], camera.size)
     joints = len(figure.MPII.joints)
     return points[:, :joints], inside[:, :joints], boxes
 
@@ -321,11 +321,10 @@ def random_stage(rng, camera, margin=0):
     picture = scene.background(rng, size, int(np.clip(end, 0, height)))
     if rng.random() < 0.6:
         _pave(rng, camera, picture, margin)
-    light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), 0.75])
     return Stage(
         colors=cv2.resize(picture, (FINE * size[1], FINE * height)),
         margin=margin,
-        light=(light / np.linalg.norm(light)).astype("float32"),
+        light=scene.lamp(rng),
     )
 
 

@@ -1,11 +1,11 @@
 """The body of a drawn person: solids around the joints, with clothes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from keras_pose.skeletons import MPII
-from tfrecords.drawn.canvas import ball, tube
+from tfrecords.drawn.canvas import ball, project, tube
 from tfrecords.drawn.clothes import plain
 from tfrecords.drawn.pose import FOOT, HAND, HEAD, TORSO
 
@@ -48,6 +48,8 @@ class Body:
     """Stature in pixels."""
     build: float
     """Width of the body: 1 is average."""
+    scales: float | np.ndarray = 1.0
+    """(16,) enlargement of each joint by a perspective."""
 
     def joint(self, name):
         """(3,) one joint by its name."""
@@ -55,13 +57,14 @@ class Body:
 
     @property
     def radii(self):
-        """(16,) `RADII` of this body in pixels."""
-        return self.unit * self.build * np.array([RADII[g] for g in GROUPS])
+        """(16,) `RADII` of this body in pixels of depth."""
+        radii = np.array([RADII[g] for g in GROUPS])
+        return self.unit * self.build * radii * self.scales**2
 
     @property
     def box(self):
         """Corners (2, 2) of the box around the whole body, pixels."""
-        return np.stack(corners(self.joints, self.unit))
+        return np.stack(corners(self.joints, self.unit * self.scales))
 
     @property
     def side(self):
@@ -69,13 +72,18 @@ class Body:
         low, high = self.box
         return max((high - low).max(), CURLED * self.unit)
 
+    def seen(self, eye):
+        """This body, which is in space, as an `Eye` or None sees it."""
+        joints, scales = project(self.joints, eye)
+        return replace(self, joints=joints, scales=scales)
+
 
 def outline(joints, unit, size):
     """Which joints are in a picture, and the box of the body's part there.
 
     Args:
         joints: (..., K, 3) as in `Body`.
-        unit: (...) stature, pixels.
+        unit: (..., K) or (..., 1) stature, pixels.
         size: (height, width) of the picture, pixels.
 
     Returns:
@@ -92,7 +100,7 @@ def outline(joints, unit, size):
 def corners(joints, unit):
     """Corners (..., 2) of the box around whole bodies (..., K, 3), pixels."""
     points, margin = joints[..., :2], MARGIN * np.asarray(unit)[..., None]
-    return points.min(-2) - margin, points.max(-2) + margin
+    return (points - margin).min(-2), (points + margin).max(-2)
 
 
 def random_build(rng):
@@ -169,8 +177,7 @@ def _paint_torso(canvas, body, look):
 
     def oval(start, end, widths, depths, frame, paint, cap):
         """A tube with a section of widths to the side, depths forwards."""
-        line = (end - start)[:2]
-        line = line / max(np.hypot(*line), 1e-6)
+        line = canvas.direction(start, end)
         across = np.array([-line[1], line[0]])
         side = np.outer(np.multiply(widths, unit * body.build), frame[:, 0])
         front = np.outer(np.multiply(depths, unit * body.build), frame[:, 2])
@@ -191,8 +198,7 @@ def _paint_torso(canvas, body, look):
         0.6,
     )
     chest = body.frames["chest"]
-    line = (thorax - pelvis)[:2]
-    line = line / max(np.hypot(*line), 1e-6)
+    line = canvas.direction(pelvis, thorax)
     # the chest's direction as seen around the axis: 0 towards the viewer
     facing = np.arctan2(chest[:2, 2] @ (-line[1], line[0]), chest[2, 2])
 
@@ -316,9 +322,10 @@ def head_solid(body):
     return center, radii
 
 
-def head_size(body):
+def head_size(body, eye=None):
     """MPII's measure of the head: 0.6 of the diagonal of its box, pixels."""
-    _, radii = head_solid(body)
+    center, radii = head_solid(body)
+    radii = radii * project(center, eye)[1]
     frame = body.frames["head"]
     half = np.sqrt(((frame[:2] * radii) ** 2).sum(axis=1))
     return 0.6 * 2 * float(np.hypot(*half))

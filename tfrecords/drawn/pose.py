@@ -81,6 +81,30 @@ LEGS = {
     ),
     "bow": (1, {"hip": (-5, 25), "knee": (0, 30)}, None, (30, 78)),
 }
+ACTS = {
+    "crouch": (4, {"hip": (85, 125), "knee": (100, 150)}, None, (10, 70)),
+    "curl": (2, {"hip": (80, 125), "knee": (80, 150)}, None, (35, 80)),
+    "stretch": (4, {"hip": (-25, 25), "knee": (0, 35)}, None, (-20, 12)),
+    "stride": (
+        3,
+        {"hip": (60, 120), "knee": (0, 60)},
+        {"hip": (-30, 0), "knee": (0, 90)},
+        (-10, 40),
+    ),
+    "split": (
+        2,
+        {"hip": (0, 90), "spread": (40, 60), "knee": (0, 25)},
+        None,
+        (-10, 60),
+    ),
+    "tuck": (
+        2,
+        {"hip": (50, 125), "knee": (60, 150)},
+        {"hip": (-10, 90), "knee": (0, 120)},
+        (0, 60),
+    ),
+}
+"""As `LEGS`: of sports and play, on the ground and in the air."""
 ARMS = {
     "hang": (6, {"raise": (-15, 22), "side": (3, 18), "elbow": (5, 40)}),
     "swing": (4, {"raise": (-50, 50), "side": (2, 20), "elbow": (20, 105)}),
@@ -124,11 +148,12 @@ def random_angles(rng, families=tuple(LEGS)):
     """Angles of a plausible pose: {"bend": ..., "left_knee": ..., ...}.
 
     Every angle lies within `LIMITS`; legs and arms are drawn from families
-    (`LEGS`, of which `families` are taken, and `ARMS`) with random sides. Arms
-    through the body are drawn again.
+    (`LEGS` and `ACTS`, of which `families` are taken, and `ARMS`) with random
+    sides. Arms through the body are drawn again.
     """
-    name = _pick(rng, {name: LEGS[name][0] for name in families})
-    _, one, other, bend = LEGS[name]
+    known = LEGS | ACTS
+    name = _pick(rng, {name: known[name][0] for name in families})
+    _, one, other, bend = known[name]
     legs = [one, one if other is None else other]
     rng.shuffle(legs)
     angles = {"bend": _draw(rng, "bend", bend)}
@@ -264,6 +289,32 @@ def random_view(rng, lying=0.07):
     if rng.random() < lying:
         roll += rng.choice([-1, 1]) * rng.uniform(50, 110)
     return turn("z", roll) @ turn("x", rng.normal(6, 9)) @ turn("y", yaw)
+
+
+ATTITUDES = {"upright": 0.5, "lying": 0.25, "head_down": 0.15, "any": 0.1}
+"""How a person of `random_attitude` is turned, and how often."""
+
+
+def random_attitude(rng):
+    """(3, 3) from the person's frame to the viewer's, for any attitude.
+
+    People lie on the back, the front or a side, heads in any direction; others
+    are head down or in the air. The camera looks straight, up or down at them.
+    """
+    attitude = _pick(rng, ATTITUDES)
+    body = turn("y", random_yaw(rng))
+    if attitude == "any":
+        first, second = (turn(axis, rng.uniform(-180, 180)) for axis in "xz")
+        body = second @ first @ body
+    elif attitude == "lying":
+        body = turn("x", rng.choice([-90, 90]) + rng.normal(0, 12)) @ body
+        body = turn("y", rng.uniform(-180, 180)) @ body
+    elif attitude == "head_down":
+        body = turn("z", 180 + rng.normal(0, 25)) @ body
+    looks_down = rng.normal(6, 9)
+    if rng.random() < 0.35:
+        looks_down = rng.uniform(-35, 75)
+    return turn("z", rng.normal(0, 8)) @ turn("x", looks_down) @ body
 
 
 def random_yaw(rng):

@@ -43,6 +43,12 @@ def bar(canvas, rng, size, depth):
         start, angle = end, angle + rng.normal(0, 1)
 
 
+def lamp(rng, steepest=0.75):
+    """(3,) float32 unit vector towards a lamp; steepest: towards the viewer."""
+    light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0), steepest])
+    return (light / np.linalg.norm(light)).astype("float32")
+
+
 def obstacle(canvas, rng, center, unit, depth):
     """An object of the size of a body part in front of the point `center`."""
     kind = rng.random()
@@ -99,7 +105,7 @@ def background(rng, size, line=None):
         line: first row of the floor; None: a random one, or no floor.
     """
     height, width = size
-    high, low, near, far = _muted(rng, 4).astype("float32")
+    high, low, near, far = muted(rng, 4).astype("float32")
     share = np.linspace(0, 1, height, dtype="float32")[:, None, None]
     picture = np.tile(high + share * (low - high), (1, width, 1))
     if line is None:
@@ -107,11 +113,11 @@ def background(rng, size, line=None):
         if rng.random() < 0.8:  # a floor that ends at a wall or the sky
             line = int(rng.uniform(0.5, 0.88) * height)
     for _ in range(rng.integers(3, 12)):
-        _thing(rng, picture)
+        thing(rng, picture)
     share = np.linspace(0, 1, height - line, dtype="float32")[:, None, None]
     picture[line:] = far + share * (near - far)
     for _ in range(rng.integers(0, 5)):
-        _thing(rng, picture)
+        thing(rng, picture)
     for cells, strength in ((5, 12), (20, 7), (90, 6)):
         noise = rng.normal(0, strength, (cells, cells, 1))
         noise = noise + rng.normal(0, 0.25 * strength, (cells, cells, 3))
@@ -123,7 +129,7 @@ def background(rng, size, line=None):
     return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 1.3))
 
 
-def _muted(rng, count):
+def muted(rng, count):
     """(count, 3) colours of walls and nature, rarely others."""
     colors = SCENERY[rng.integers(len(SCENERY), size=count)]
     colors = colors * rng.uniform(0.65, 1.2, (count, 1))
@@ -131,10 +137,10 @@ def _muted(rng, count):
     return colors + mix * (clothes.random_colors(rng, count) - colors)
 
 
-def _thing(rng, picture):
+def thing(rng, picture):
     """A house, a shelf, a tree, a crate: polygons, discs or a grid."""
     size = np.array(picture.shape[1::-1])  # width, height
-    color, other = _muted(rng, 2)
+    color, other = muted(rng, 2)
     center = rng.uniform(0, 1, 2)
     reach = rng.uniform(0.05, 0.22) * np.exp(rng.normal(0, 0.4, 2))
     reach *= size.min() / size
