@@ -15,22 +15,19 @@ are grouped in two ways only.
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
-from keras import ops
 
-from keras_pose import console, drawing, files, geometry
-from keras_pose.codecs import Fields, Midpoints
+from keras_pose import codecs, console, drawing, files, people
 from keras_pose.data import annotations, pipeline
-from keras_pose.data.dataset import open_dataset
+from keras_pose.data import dataset as data
 from keras_pose.evaluation import assignment, crowds, precision
-from keras_pose.inference.looks import look
+from keras_pose.inference import bottom_up, looks
+from keras_pose.models import heads
 from keras_pose.models import model as models
-from keras_pose.models.heads import codec_of
-from keras_pose.people import Poses, crowd_indices
 from keras_pose.report import grouping as report
 
-KINDS = {Fields: "fields", Midpoints: "midpoints"}
 COUNTS = ["poses", "found", "poses of nobody", "poses of two people"]
 TABLE, PICTURE = "grouping.csv", "grouping.jpg"
 
@@ -58,12 +55,12 @@ class Config:
 
 def main(config):
     """Groups, scores, prints and writes both files; returns the table."""
-    dataset = open_dataset(config.data)
+    dataset = data.open_dataset(config.data)
     dataset.check_pictures(whole=True)
     skeleton = dataset.skeleton
     model, size = None, config.image_size
     if config.model is None:
-        codec = Fields(
+        codec = codecs.Fields(
             skeleton,
             stride=4,
             sigma=1.75,
@@ -72,24 +69,23 @@ def main(config):
         )
     else:
         model = models.load_model(config.model)
-        codec, size = codec_of(model), model.input_shape[1:3]
+        codec, size = heads.codec_of(model), model.input_shape[1:3]
         if not codec.finds_everybody:
             raise ValueError(
                 f"{config.model} sees one person in a box: --model must be of "
                 "reproductions.openpose"
             )
-    people = annotations.read_people(dataset, config.split)
-    index = crowd_indices(people)
-    parts = [
-        ("truth", None, [assignment.convert(codec, kind) for kind in KINDS])
-    ]
+    everybody = annotations.read_people(dataset, config.split)
+    index = people.crowd_indices(everybody)
+    both = [assignment.convert(codec, kind) for kind in assignment.OPTIMAL]
+    parts = [("truth", None, both)]
     if model is not None:
         parts.append(("network", model, [codec]))
     tables = []
-    for maps, network, codecs in parts:
+    for maps, network, greedy in parts:
         ways = {
-            f"{KINDS[type(one)]}, {how}": each
-            for one in codecs
+            f"{type(one).__name__.lower()}, {how}": each
+            for one in greedy
             for how, each in (
                 ("greedy", one),
                 (
@@ -102,7 +98,7 @@ def main(config):
             ways, network, dataset, config.split, size, config.batch_size
         )
         judged = {
-            way: [precision.judge(poses, people, skeleton)]
+            way: [precision.judge(poses, everybody, skeleton)]
             for way, poses in found.items()
         }
         table = precision.compare(judged, index)
@@ -110,7 +106,7 @@ def main(config):
         table[COUNTS] = np.nan
         whole = table["crowd index"] == "all"  # a row for each way
         table.loc[whole, COUNTS] = [
-            count(poses, people, skeleton) for poses in found.values()
+            count(poses, everybody, skeleton) for poses in found.values()
         ]
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)
@@ -119,20 +115,20 @@ def main(config):
         table.to_csv(temporary, index=False, float_format="%.3f")
     print(describe(table, dataset, config.split))
     picture = report.draw_split(
-        parts[0][2][0],
+        both[0],
         dataset,
         config.split,
         size,
-        lambda _, labels: render(parts[0][2][0], labels, size),
+        lambda _, labels: render(both[0], labels, size),
     )
     drawing.save(picture, config.output / PICTURE)
     print(f"Wrote {config.output / TABLE} and {PICTURE}.")
     return table
 
 
-def count(poses, people, skeleton):
+def count(poses, everybody, skeleton):
     """The `COUNTS` of poses in all pictures."""
-    matches = crowds.match(poses, people, skeleton)
+    matches = crowds.match(poses, everybody, skeleton)
     counted = matches.found, matches.extra, matches.merged
     return len(poses), *(int(each.sum()) for each in counted)
 
@@ -165,51 +161,24 @@ def group(ways, model, dataset, split, size, batch_size):
             rows = numbers[bar.n : bar.n + len(images)]
             seen = None
             if model is not None:
-                seen = look(model, images, False, batch_size)
+                seen = looks.look(model, images, False, batch_size)
             for way, codec in ways.items():
                 maps = render(codec, labels, size) if model is None else seen
                 found[way].append(decode(codec, maps, matrices, rows))
             bar.update(len(images))
     return {
-        way: Poses(
-            **{
-                name: np.concatenate([part[name] for part in parts])
-                for name in parts[0]
-            }
-        )
+        way: bottom_up.as_poses(*map(np.concatenate, zip(*parts, strict=True)))
         for way, parts in found.items()
     }
 
 
 def decode(codec, seen, matrices, pictures):
-    """Columns of `people.Poses` of a batch of pictures.
-
-    The operations are not traced, as those of `bottom_up` may be: the optimal
-    matching is no operation of a graph.
-
-    Args:
-        codec: `codecs.Fields`.
-        seen: (B, h, w, ...), see there.
-        matrices: (B, 2, 3), from pixels of the input to those of the picture.
-        pictures: (B,) their numbers.
-    """
-    everybody = codec.joints(seen)
-    points, scores, total = map(
-        ops.convert_to_numpy,
-        (everybody.points, everybody.scores, everybody.person_scores),
-    )
-    joints = geometry.move(
-        points.astype("float64"), np.asarray(matrices, "float64")[:, None]
-    )
-    joints = np.where(scores[..., None] > 0, joints, np.nan)
-    picture, row = np.nonzero(total > 0)
-    return {
-        "joints": joints[picture, row],
-        "scores": scores[picture, row],
-        "person": np.full(len(row), -1),
-        "picture": np.asarray(pictures)[picture],
-        "score": total[picture, row],
-    }
+    """`bottom_up.poses_of`, not traced: the optimal matching is no operation
+    of a graph."""
+    found = codec.joints(seen)
+    values = found.points, found.scores, found.person_scores
+    values = map(keras.ops.convert_to_numpy, values)
+    return bottom_up.placed(*values, matrices, pictures)
 
 
 def render(codec, labels, size):

@@ -469,9 +469,10 @@ def finish(run, start="untrained", decoding="quarter"):
     write_report(output, data, split, model, poses, settings["batch_size"])
     folder.seal(output)
     print(evaluate.describe(scored, poses, people, data.skeleton, split))
+    subjects = "people" if everybody else data.subjects
     print(
         f"\n{'AP' if everybody else table.columns[0]} of "
-        f"{results['counted']:,} {data.subjects} of {split} "
+        f"{results['counted']:,} {subjects} of {split} "
         f"({results['people']:,} in all): {first.measures(before)[main]:.3f} "
         f"{start}, {results['trained']:.3f} trained.\n"
         f"In {output}: {', '.join(written)}"

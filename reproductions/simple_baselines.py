@@ -1,13 +1,13 @@
 """Simple Baselines: a ResNet and three deconvolutions.
 
-B. Xiao, H. Wu, Y. Wei, "Simple Baselines for Human Pose Estimation and
-Tracking", ECCV 2018, https://arxiv.org/abs/1804.06208. Code by the authors:
+B. Xiao, H. Wu, Y. Wei,
+"Simple Baselines for Human Pose Estimation and Tracking", ECCV 2018,
+https://arxiv.org/abs/1804.06208. Code by the authors:
 https://github.com/microsoft/human-pose-estimation.pytorch
 
 New here   a few deconvolutions on an ImageNet ResNet are enough
 Run        python -m reproductions.simple_baselines
-COCO       python -m reproductions.simple_baselines --image-size 256 192
-           --rotation 40 --zoom 0.3
+COCO       the same with --image-size 256 192 --rotation 40 --zoom 0.3
 Ablation   --depth 101, --deconvolutions 2, --filters 64, --kernel 2 (table 1)
 Reported   COCO val AP of R50, R101, R152: 70.4, 71.4, 72.0 at 256 x 192 and
            72.2, 73.6, 74.3 at 384 x 288; MPII val PCKh@0.5: 88.5, 89.1, 89.6

@@ -86,10 +86,14 @@ def poses_of(codec, seen, matrices, pictures):
         of the P people joints (P, K, 2), of any value where not found, scores
         (P, K), score (P,) and picture (P,).
     """
-    points, scores, total = (
-        values[: len(matrices)]
-        for values in _grouping(codec).predict_on_batch(seen)
-    )
+    values = _grouping(codec).predict_on_batch(seen)
+    values = (each[: len(matrices)] for each in values)
+    return placed(*values, matrices, pictures)
+
+
+def placed(points, scores, total, matrices, pictures):
+    """`poses_of`, of points (B, M, K, 2) in pixels of the input, scores
+    (B, M, K) and of people (B, M), 0 for nobody."""
     joints = geometry.move(
         points.astype("float64"), np.asarray(matrices, "float64")[:, None]
     )

@@ -158,6 +158,13 @@ def parallel(images, joints, width):
     return hrnet.hrnet(images, joints, width=width)
 
 
+def grouped(images, joints, form, **settings):
+    """The networks of OpenPose."""
+    lightweight = lightweight_openpose.lightweight_openpose
+    forms = {"paper": openpose.openpose, "BODY_25": openpose.chained}
+    return forms.get(form, lightweight)(images, joints, **settings)
+
+
 ROWS = (
     *(
         Row(
@@ -262,7 +269,7 @@ ROWS = (
         Row(
             f"OpenPose, {limbs} limbs, {stages} "
             f"{'stage' if stages == 1 else 'stages'}",
-            partial(openpose.openpose, limbs=limbs, stages=stages),
+            partial(grouped, form="paper", limbs=limbs, stages=stages),
             (368, 368),
             joints,
             *figures,
@@ -271,7 +278,7 @@ ROWS = (
     ),
     Row(
         "OpenPose, 19 limbs, 6 stages",
-        partial(openpose.openpose, limbs=19),
+        partial(grouped, form="paper", limbs=19),
         (368, 656),
         18,
         52_311_446,
@@ -280,11 +287,7 @@ ROWS = (
     *(
         Row(
             f"Lightweight OpenPose, {stages} stages",
-            partial(
-                lightweight_openpose.lightweight_openpose,
-                limbs=19,
-                stages=stages,
-            ),
+            partial(grouped, form="lightweight", limbs=19, stages=stages),
             (368, 368),
             18,
             *figures,
@@ -293,7 +296,7 @@ ROWS = (
     ),
     Row(
         "OpenPose, BODY_25",
-        partial(openpose.chained, limbs=26),
+        partial(grouped, form="BODY_25", limbs=26),
         (368, 368),
         25,
         *BODY_25,

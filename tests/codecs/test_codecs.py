@@ -117,7 +117,7 @@ def test_a_mirrored_map_is_shifted_as_far_as_is_wanted():
         back = ops.convert_to_numpy(back)
         np.testing.assert_allclose(back[0, 0, :, 0], row, err_msg=alignment)
         assert not back[..., 1:].any()
-    with pytest.raises(ValueError, match="these outputs are coordinates"):
+    with pytest.raises(ValueError, match="flip shift is for maps: .* got 1"):
         codecs.Coordinates(DOG, SIZE).mirror(seen[0], 1)
 
 

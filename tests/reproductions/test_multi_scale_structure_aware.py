@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import console, geometry, predict, training
+from keras_pose import console, files, geometry, predict, training
 from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.inference import top_down
@@ -354,7 +354,11 @@ def test_a_stage_of_other_beginnings_is_not_continued(config, finished):
     """Stage 1 was trained anew; stage 2 began with what it had been."""
     shutil.copytree(finished.stopped, config.output)
     first = Path(config.output) / MSS
-    shutil.copyfile(first / "untrained.keras", first / "best.keras")
+    best = shutil.copyfile(first / "untrained.keras", first / names.BEST)
+    newest = names.newest_checkpoint(first)
+    newest.state["sha256"][names.BEST] = files.checksum(best)
+    (newest.folder / names.STATE).write_text(json.dumps(newest.state))
+    files.seal(newest.folder, [names.STATE, names.WEIGHTS])
     with pytest.raises(
         ValueError, match="2-msr .* weights that it started from have changed"
     ):

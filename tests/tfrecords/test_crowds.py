@@ -559,7 +559,7 @@ def test_people_and_mask_move_with_the_picture(tmp_path, augmentation):
             {"clip": 2, "crowd_index": (0.0, 0.5)},
             "expected --clip or --crowd-index, got both",
         ),
-        ({"seed": -1}, "must be 0 or more, got 0, 0, -1"),
+        ({"seed": -1}, "must be 0 or more, got 0, 2, -1"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(tmp_path, change, message):

@@ -287,7 +287,7 @@ def test_an_outline_that_is_none_is_named(shape, named):
 
 
 def test_boxes_of_a_detector_are_no_pictures(converted, tmp_path):
-    with pytest.raises(ValueError, match="--boxes are people"):
+    with pytest.raises(ValueError, match="or --one-per-picture, got both"):
         converted(boxes=tmp_path / "boxes.json")
 
 
