@@ -99,7 +99,7 @@ def jobs(config, models, crowd):
     ).astype("float32")
     cells = [side // codec.stride for side in config.size]
     blank = np.zeros((1, 1, *cells, codec.channels), "float32")
-    truth = np.asarray(codec.seen(codec.target(labels[None], blank)[0]))
+    truth = np.asarray(codec.kept(codec.target(labels[None], blank)[0][:, 0]))
     back = np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
     side = config.crop
 

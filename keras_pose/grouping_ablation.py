@@ -63,8 +63,8 @@ def main(config):
         codec = codecs.Fields(
             skeleton,
             stride=4,
-            sigma=1.75,
-            width=2.0,
+            sigma=1.25,
+            width=1.5,
             people=max(1, dataset.most_people),
         )
     else:
@@ -192,7 +192,7 @@ def render(codec, labels, size):
     cells = [side // codec.stride for side in size]
     blank = np.zeros((len(labels), 1, *cells, codec.channels), "float32")
     target, _ = codec.target(labels, blank)
-    return codec.seen(target)
+    return codec.kept(target[:, 0])
 
 
 def describe(table, dataset, split):

@@ -20,7 +20,7 @@ Departs    training shows whole pictures, not squares around one person after
            the other; the band of a limb goes on beyond the joints by its width;
            weights decay apart from the gradient, and biases have the rate of
            their layer (code: twice); one scale; laptop preset: maps and fields
-           on stacked hourglasses, with Adam
+           on stacked hourglasses, narrower, with sigmoid and tanh and Adam
 """
 
 from dataclasses import dataclass
@@ -102,16 +102,16 @@ class Config(training.Comparison, training.Config):
             "image_size": (192, 256),
             "epochs": 7,
             "drop_epochs": (5, 6),
-            "batch_size": 8,
-            "learning_rate": 4e-3,
+            "batch_size": 4,
+            "learning_rate": 3e-3,
             "warmup_epochs": 0,
             "trunk": "hourglass",
             "stages": 2,
             "filters": 64,
             "weights": "none",
             "optimizer": "adam",
-            "sigma": 7 / 4,  # 7 pixels at stride 4
-            "limb_width": 2.0,
+            "sigma": 1.25,
+            "limb_width": 1.5,
             "people": 12,
         },
     }
@@ -142,6 +142,7 @@ def build_model(config, skeleton):
         sigma=config.sigma,
         width=config.limb_width,
         people=config.people,
+        logits=not large,
     )
     images = keras.Input((*config.image_size, 3), dtype="uint8")
     size = {"stages": config.stages, "filters": config.filters}
@@ -152,8 +153,10 @@ def build_model(config, skeleton):
         )
     else:
         size["stacks"] = size.pop("stages")
+        bias = [-4.0] * len(codec.parts.joints) + [4.0]  # nobody at first
+        bias += [0.0] * codec.limb_channels
         maps = hourglass.stacked_hourglass(
-            images, codec.channels, bias=0.0, **size
+            images, codec.channels, bias=bias, **size
         )
     maps = heads.PoseMaps(codec, name="maps")(maps)
     return models.PoseModel(images, maps, name=f"openpose_{config.trunk}")

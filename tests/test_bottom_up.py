@@ -248,6 +248,15 @@ def test_the_fit_of_fields_is_the_share_of_their_squares():
         metric.reset_state()
         metric.update_state(labels, np.repeat(factor * target, 2, axis=1))
         assert float(metric.result()) == pytest.approx(expected, abs=1e-5)
+    half = metrics.FieldsFit(dataclasses.replace(CODEC, logits=True))
+    joints = len(CODEC.parts.joints)
+    logits = np.arctanh(0.5 * target)  # tanh is 0.5 of each field
+    logits[..., : joints + 1] = 0  # and each map is 0.5
+    half.update_state(labels, logits)
+    maps, fields = target[..., :joints], target[..., joints + 1 :]
+    error = np.square(0.5 - maps).sum() + 0.25 * np.square(fields).sum()
+    squares = np.square(maps).sum() + np.square(fields).sum()
+    assert float(half.result()) == pytest.approx(1 - error / squares, rel=1e-5)
     metric.reset_state()
     use = np.zeros((1, 48, 64), "uint8")
     metric.update_state(labels, 9 * target, use)  # nothing counts

@@ -46,6 +46,9 @@ class Fields(Maps):
     """P, the most candidates of a joint in a picture."""
     threshold: float = 0.1
     """Least height of a candidate."""
+    logits: bool = False
+    """Whether maps are the sigmoid of the outputs, and fields their hyperbolic
+    tangent; else they are the outputs."""
     penalty: bool = False
     """Whether limbs longer than half the picture's height lose score (the
     authors' code). The ten points of such a limb may all lie on others': those
@@ -155,9 +158,21 @@ class Fields(Maps):
         joints = len(self.parts.joints)
         return values[..., :joints], values[..., -self.limb_channels :]
 
+    def values(self, outputs):
+        """Outputs (..., C) in the form of the target."""
+        if not self.logits:
+            return outputs
+        limbs = self.limb_channels
+        maps = ops.sigmoid(outputs[..., :-limbs])
+        return ops.concatenate([maps, ops.tanh(outputs[..., -limbs:])], -1)
+
+    def kept(self, values):
+        """Maps and fields (..., J + 2 L) of values (..., C)."""
+        return ops.concatenate(self.split(values), axis=-1)
+
     def seen(self, outputs):
         """What inference keeps: (B, h, w, J + 2 L)."""
-        return ops.concatenate(self.split(last_stage(outputs)), axis=-1)
+        return self.kept(self.values(last_stage(outputs)))
 
     def _swap_sides(self, seen):
         """Left and right swapped; in a mirror, limbs point the other way."""

@@ -50,7 +50,7 @@ class FieldsMSE(HasCodec, PoseLoss):
                 f"{self.name}: without_maps must be 0 to {stages - 1}, one "
                 f"less than the stages, got {self.without_maps}"
             )
-        outputs = ops.cast(outputs, "float32")
+        outputs = self.codec.values(ops.cast(outputs, "float32"))
         target, _ = self.codec.target(labels, outputs)
         cost = ops.square(outputs - target) / 2
         if weight is not None and self.masked:

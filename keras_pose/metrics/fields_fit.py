@@ -28,7 +28,8 @@ class FieldsFit(HasCodec, keras.metrics.Metric):
     def update_state(self, labels, outputs, sample_weight=None):
         """Adds a batch; the weights are (B, h, w), of cells."""
         target, _ = self.codec.target(labels, outputs)
-        target, seen = self.codec.seen(target), self.codec.seen(outputs)
+        target = self.codec.kept(target[:, -1])
+        seen = self.codec.seen(outputs)
         weight = 1.0
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")[..., None]

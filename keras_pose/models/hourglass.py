@@ -101,7 +101,7 @@ def read_scales(
         x: (B, h, w, filters) features.
         joints: number K of maps.
         filters: channels.
-        bias: initial bias of the maps.
+        bias: initial bias of the maps, or one of each.
         scales: number of sizes to read maps at, from h, w downwards, each half
             of the previous one. At the full size two more layers lie between
             (Newell); at the others only a norm and a ReLU, because the sum of
@@ -163,8 +163,8 @@ def stacked_hourglass(
         joints: number K of maps.
         stacks: number of stacked hourglasses.
         filters: channels of the features.
-        bias: initial bias of the map convolutions. Under a sigmoid use about
-            -4; with 0 all 4,096 pixels of a map start at 0.5.
+        bias: initial bias of the maps, or one of each. Under a sigmoid use
+            about -4; with 0 all 4,096 pixels of a map start at 0.5.
         pixel_offset: added to the pixels, 0 ... 1; one or R, G, B.
         widths: of the stem, see `stem`.
 

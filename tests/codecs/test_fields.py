@@ -248,6 +248,7 @@ def test_a_codec_works_in_a_graph_of_any_batch():
 
 @both
 def test_settings_survive_a_file(codec):
+    codec = replace(codec, logits=True)
     described = keras.saving.serialize_keras_object(codec)
     assert keras.saving.deserialize_keras_object(described) == codec
     assert Fields(MPII).parts == MPII

@@ -1,5 +1,7 @@
 """The loss of maps and fields: by hand, masked, without maps, trained."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -36,6 +38,21 @@ def costs(outputs, weight=None, **settings):
 
 def test_the_truth_costs_nothing():
     assert costs(truth()) == [0, 0]
+
+
+def test_logits_cost_what_their_values_do():
+    codec = replace(CODEC, logits=True)
+    outputs = np.random.default_rng(0).normal(size=truth().shape)
+    values = np.concatenate(
+        [1 / (1 + np.exp(-outputs[..., :3])), np.tanh(outputs[..., 3:])], -1
+    )
+    expected = costs(values.astype("float32"))
+    terms = FieldsMSE(codec).reduced_terms(LABELS, outputs)
+    found = [float(terms[name]) for name in ("maps", "fields")]
+    assert found == pytest.approx(expected, rel=1e-5)
+    seen = ops.convert_to_numpy(codec.seen(outputs.astype("float32")))
+    kept = values[:, 1][..., [0, 1, 3, 4]]  # last stage, without background
+    np.testing.assert_allclose(seen, kept, atol=1e-6)
 
 
 def test_fields_of_nothing_cost_half_of_each_cell_of_a_limb():
