@@ -108,6 +108,12 @@ def picture(label, image):
     )
 
 
+def plate(label, image):
+    """A picture (H, W, 3) as wide as the page; the label is read aloud."""
+    label = html.escape(label)
+    return f'<img class=plate alt="{label}" src="{_data(image)}">'
+
+
 def person(pictures, line, name):
     """A card: {label: picture (H, W, 3)} side by side, a line and a name."""
     images = "".join(picture(*each) for each in pictures.items())
@@ -282,6 +288,7 @@ figure { margin: 0; }
 .three { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px; }
 .three img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .three span { display: block; color: var(--quiet); font-size: 0.75rem; }
+.plate { display: block; width: 100%; height: auto; border-radius: 6px; }
 figcaption { font-size: 0.88rem; display: flex; gap: 0 10px; flex-wrap: wrap;
   justify-content: space-between; }
 figcaption b { font-weight: 550; }

@@ -72,7 +72,7 @@ def _steps(model, dataset, split):
         model.input_shape[1:3],
         lambda images, _: look(model, images, False, 1),
     )
-    return text + page.picture("four steps", image)
+    return text + page.plate("Peaks, field, pairs, people", image)
 
 
 def _pictures(dataset, split, model, poses, people, matches):
