@@ -185,7 +185,7 @@ def open_dataset(folder) -> Dataset:
         raise FileNotFoundError(
             f"{folder} {what}. Make it with python -m tfrecords.coco, csv or "
             "yolo (your own annotations), mpii, lsp, flic or coco (published "
-            "ones), synthetic (drawn people) or combine (several sets); each "
+            "ones), synthetic or crowds (drawn people) or combine (several sets); each "
             "answers --help."
         )
     description = untrusted.read_json(path)
