@@ -185,8 +185,8 @@ def open_dataset(folder) -> Dataset:
         raise FileNotFoundError(
             f"{folder} {what}. Make it with python -m tfrecords.coco, csv or "
             "yolo (your own annotations), mpii, lsp, flic or coco (published "
-            "ones), synthetic or crowds (drawn people) or combine (several sets); each "
-            "answers --help."
+            "ones), synthetic or crowds (drawn people) or combine (several "
+            "sets); each answers --help."
         )
     description = untrusted.read_json(path)
     is_object = isinstance(description, dict)
