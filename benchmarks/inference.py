@@ -248,9 +248,8 @@ def _megabytes(path):
     return sum(each.stat().st_size for each in files if each.is_file()) / 1e6
 
 
-def serve(make, settings, config, folder, connection):
+def serve(make, config, folder, connection):
     """A process that answers (jpeg, box) with joints, seconds and CPU time."""
-    os.environ.update(settings)
     pose = make(config, folder)
     connection.send(None)
     while True:
@@ -273,7 +272,7 @@ def main(config):
         peers = {}
         for name, (make, settings) in find_peers().items():
             peers[name] = turns.start(
-                serve, make, settings, config, Path(folder)
+                serve, make, config, Path(folder), settings=settings
             )
             peers[name].recv()  # it is ready
         print(measure_calls(config, peers).round(2).to_string())

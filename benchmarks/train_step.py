@@ -13,7 +13,6 @@ Rows "loss" time forward and gradient of the loss alone against MSE's.
 
 import functools
 import importlib.util
-import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -225,9 +224,7 @@ NEEDS = {"JAX": "jax", "Keras on PyTorch": "torch", PEER: "torch"}
 
 def work(part, config, connection):
     """One of `PARTS`, in the process that this is called in."""
-    steps, settings = PARTS[part]
-    os.environ.update(settings)
-    steps(config, Turns(config, connection))
+    PARTS[part][0](config, Turns(config, connection))
 
 
 def measure(config):
@@ -236,7 +233,7 @@ def measure(config):
     for part in PARTS:
         if part in NEEDS and not importlib.util.find_spec(NEEDS[part]):
             continue
-        peer = turns.start(work, part, config)
+        peer = turns.start(work, part, config, settings=PARTS[part][1])
         try:
             first[part] = peer.recv()
             peers[part] = peer

@@ -5,17 +5,23 @@ that happened to run.
 """
 
 import multiprocessing
+import os
 import time
+from unittest import mock
 
 
-def start(work, *args):
+def start(work, *args, settings=None):
     """A process that calls work(*args, connection); our end of the line.
 
-    It is daemonic: it ends with the benchmark.
+    It is daemonic: it ends with the benchmark. `settings` of its environment
+    are there from its start: a backend is chosen when Keras is imported, which
+    is before `work` is called.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(target=work, args=(*args, there), daemon=True).start()
+    peer = context.Process(target=work, args=(*args, there), daemon=True)
+    with mock.patch.dict(os.environ, settings or {}):
+        peer.start()
     there.close()
     return here
 
