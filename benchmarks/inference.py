@@ -5,10 +5,11 @@
 
 All take the bytes of a JPEG and a box and return joints in pixels: reading,
 crop, normalisation, the same 2-stack hourglass with the same weights, and the
-quarter-cell decoding. The peer reads and crops with OpenCV; LiteRT, ONNX
-Runtime and OpenVINO, where installed, read with OpenCV and crop inside. Each
-lives in a process of its own; they are called in turns, the others rest, and
-the second call of each turn counts.
+quarter-cell decoding. The peer reads and crops with OpenCV, and so does ONNX
+Runtime with the network as PyTorch exports it; LiteRT, ONNX Runtime and
+OpenVINO, where installed, read with OpenCV and crop inside. "Integers" is
+pose_int8.onnx. Each lives in a process of its own; they are called in turns,
+the others rest, and the second call of each turn counts.
 TensorFlow splits every operation over the cores; one peer is told not to.
 
 In the end each file is opened by its runtime alone, in turns: size, and time
@@ -20,6 +21,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,8 +80,8 @@ def box_in(height, width):
     return np.float32([0.3 * width, 0.2 * height, 0.4 * width, 0.6 * height])
 
 
-def torch_pose(config, folder):
-    """Makes a network, keeps its weights, and returns (jpeg, box) -> joints."""
+def torch_network(config, folder):
+    """The network in PyTorch, with weights that it keeps for the others."""
     import torch
 
     from benchmarks import torch_hourglass
@@ -95,6 +97,48 @@ def torch_pose(config, folder):
             for i, weight in enumerate(torch_hourglass.weights(module))
         },
     )
+    return network
+
+
+def torch_pose(config, folder):
+    """Makes a network, and returns (jpeg, box) -> joints."""
+    import torch
+
+    network = torch_network(config, folder)
+
+    def maps(pixels):
+        with torch.inference_mode():
+            return network(torch.from_numpy(pixels)).numpy()
+
+    return opencv_pose(maps, config)
+
+
+def torch_in_onnx_pose(config, folder):
+    """`torch_pose` of the same network as PyTorch's own exporter writes it."""
+    import onnxruntime
+    import torch
+
+    path = folder / "torch.onnx"
+    network = torch_network(config, folder)
+    images = torch.zeros(1, 3, config.size, config.size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the other exporter needs onnxscript
+        torch.onnx.export(network, (images,), path, dynamo=False)
+    session = onnxruntime.InferenceSession(path)
+    (taken,) = session.get_inputs()
+    return opencv_pose(
+        lambda pixels: session.run(None, {taken.name: pixels})[0], config
+    )
+
+
+def opencv_pose(maps, config):
+    """(jpeg, box) -> joints, with OpenCV's crop and numpy's decoding.
+
+    Args:
+        maps: function of pixels (1, 3, H, W) float32, 0 to 255, to the maps
+            (1, S, K, h, w) before the sigmoid.
+        config: `Config`.
+    """
     size = (config.size, config.size)
 
     def pose(jpeg, box):
@@ -103,26 +147,19 @@ def torch_pose(config, folder):
         side = geometry.PERSON_PIXELS * scale
         matrix = geometry.crop_matrix(center, side, 0.0, size)
         crop = cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR)
-        pixels = torch.from_numpy(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB))
-        with torch.inference_mode():
-            maps = network(pixels.permute(2, 0, 1)[None].float())[0, -1]
-            maps = torch.sigmoid(maps)
-            _, height, width = maps.shape
-            _, best = maps.reshape(JOINTS, -1).max(dim=1)
-            y, x = best // width, best % width
-            padded = torch.nn.functional.pad(maps[None], (1, 1, 1, 1))[0]
-            k = torch.arange(JOINTS)
-            dx = padded[k, y + 1, x + 2] - padded[k, y + 1, x]
-            dy = padded[k, y + 2, x + 1] - padded[k, y, x + 1]
-            inside_x = (x > 0) & (x < width - 1)
-            inside_y = (y > 0) & (y < height - 1)
-            cells = torch.stack(
-                [
-                    x + 0.25 * dx.sign() * inside_x,
-                    y + 0.25 * dy.sign() * inside_y,
-                ],
-                dim=1,
-            ).numpy()
+        pixels = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype("float32")
+        last = maps(np.ascontiguousarray(pixels.transpose(2, 0, 1))[None])[
+            0, -1
+        ]
+        _, height, width = last.shape
+        y, x = np.divmod(last.reshape(JOINTS, -1).argmax(axis=1), width)
+        padded = np.pad(last, ((0, 0), (1, 1), (1, 1)))
+        k = np.arange(JOINTS)
+        dx = padded[k, y + 1, x + 2] - padded[k, y + 1, x]
+        dy = padded[k, y + 2, x + 1] - padded[k, y, x + 1]
+        dx *= (x > 0) & (x < width - 1)
+        dy *= (y > 0) & (y < height - 1)
+        cells = np.stack([x, y], axis=1) + 0.25 * np.sign([dx, dy]).T
         return geometry.move((cells + 0.5) * 4 - 0.5, geometry.invert(matrix))
 
     return pose
@@ -172,6 +209,26 @@ def converted_pose(kind, config, folder):
     locator = portable.Locator(build_model(config, folder))
     path = folder / f"pose{converters.SUFFIXES[kind]}"
     converters.CONVERTERS[kind](locator, path, {})
+    return located_pose(kind, path)
+
+
+def integer_pose(kind, config, folder):
+    """`served_pose` of the .onnx file in integers, whose time does not depend
+    on the ranges: these are of one photograph."""
+    source = folder / f"pose{converters.SUFFIXES['onnx']}"
+    path = source.with_stem(f"pose_int8_{kind}")
+    shape = PHOTOGRAPHS["272 x 172"]
+    image = cv2.imdecode(
+        np.frombuffer(draw_photograph(*shape), "uint8"), cv2.IMREAD_COLOR
+    )
+    people = [(image, box_in(*shape))]
+    name = build_model(config, folder).name
+    converters.to_int8("onnx", source, path, name, people)
+    return located_pose(kind, path)
+
+
+def located_pose(kind, path):
+    """(jpeg, box) -> joints, by the runtime of that kind."""
     locate = runtimes.OPEN[kind](str(path))
 
     def pose(jpeg, box):
@@ -188,6 +245,11 @@ PEERS = {
 }
 """What makes (jpeg, box) -> joints, and in which environment."""
 TITLES = {"litert": "LiteRT", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+INTEGERS = {
+    "ONNX Runtime, integers": "onnx",
+    "OpenVINO, integers": "openvino",
+}
+"""Runtimes of pose_int8.onnx."""
 
 
 def find_peers():
@@ -203,6 +265,11 @@ def find_peers():
             print(f"{title} is left out: {', '.join(absent)} not installed")
         else:
             peers[title] = (partial(converted_pose, kind), {})
+    if TITLES["onnx"] in peers:
+        peers["ONNX Runtime, PyTorch's network"] = (torch_in_onnx_pose, {})
+    for title, kind in INTEGERS.items():
+        if {TITLES["onnx"], TITLES[kind]} <= peers.keys():
+            peers[title] = (partial(integer_pose, kind), {})
     return peers
 
 

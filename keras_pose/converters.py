@@ -7,6 +7,7 @@ compare it with the model (`keras_pose.agreement`).
 
 import importlib
 import json
+import logging
 import re
 
 import numpy as np
@@ -26,7 +27,9 @@ NEEDED = {
     "litert": {"ai_edge_litert"},
     "int8": {"litert_quantizer"},
 }
-"""Modules that each extra brings."""
+"""Modules that each extra brings; ONNX Runtime quantises by itself."""
+WEIGHTED = {"Conv", "Gemm", "MatMul"}
+"""Operations of ONNX that compute in 8-bit integers."""
 
 
 def need(extra, modules=None):
@@ -82,10 +85,28 @@ def to_onnx(locator, path, description, half=False):
     model, _ = tf2onnx.convert.from_function(
         locator.image, signature, opset=OPSET
     )
+    _join_biases(model.graph)
     if half:
         _halve(model.graph)
     onnx.helper.set_model_props(model, {KEY: json.dumps(description)})
     onnx.save(model, str(path))
+
+
+def _join_biases(graph):
+    """Adds up the biases of a convolution that has two.
+
+    Keras adds maps of a single cell as a bias, and tf2onnx gives that to a
+    convolution which has one already.
+    """
+    import onnx
+
+    for node in [n for n in graph.node if n.op_type == "Conv"]:
+        biases = node.input[2:]
+        if len(biases) > 1:
+            total = f"{node.output[0]}_biases"
+            added = onnx.helper.make_node("Add", biases, [total])
+            graph.node.insert([*graph.node].index(node), added)
+            node.input[2:] = [total]
 
 
 def _halve(graph):
@@ -124,24 +145,63 @@ def to_openvino(locator, path, description, half=False):
 CONVERTERS = {"litert": to_litert, "onnx": to_onnx, "openvino": to_openvino}
 
 
-def to_int8(source, path, name, people):
-    """Writes a .tflite file whose network computes in 8-bit integers.
-
-    Crop and decoding stay float32: pixels of a photograph do not fit 8 bits.
-
-    Args:
-        source: a .tflite file of `to_litert`, float32; its description is kept.
-        path: of the file to write.
-        name: of the Keras model: the scope of what is quantised.
-        people: list of pairs of a photograph and a box, which set the ranges.
-    """
-    need("int8")
+def _litert_int8(source, path, name, inputs):
+    """As `to_int8`, with LiteRT's quantiser."""
     from litert_quantizer import qtyping, quantizer
 
     quantizer = quantizer.Quantizer(str(source))
     quantizer.add_static_config(
         f"{re.escape(name)}.*", qtyping.TFLOperationName.ALL_SUPPORTED, 8, 8
     )
-    inputs = [{"image": image, "box": box} for image, box in people]
     ranges = quantizer.calibrate({"serving_default": inputs}, num_threads=2)
     quantizer.quantize(ranges).export_model(str(path), overwrite=True)
+
+
+def _onnx_int8(source, path, name, inputs):
+    """As `to_int8`, with ONNX Runtime's quantiser: a scale for each channel."""
+    import onnx
+    from onnxruntime import quantization
+
+    nodes = [
+        node.name
+        for node in onnx.load(str(source)).graph.node
+        if node.op_type in WEIGHTED
+        and any(each.startswith(name) for each in (*node.input, *node.output))
+    ]
+    logging.disable(logging.WARNING)  # it would rather fuse norms: they are
+    try:
+        quantization.quantize_static(
+            str(source),
+            str(path),
+            _Reader(inputs),
+            nodes_to_quantize=nodes,
+            per_channel=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class _Reader(list):
+    """Inputs as ONNX Runtime's quantiser reads them: the next one, or None."""
+
+    def get_next(self):
+        return self.pop() if self else None
+
+
+QUANTISERS = {"litert": _litert_int8, "onnx": _onnx_int8}
+
+
+def to_int8(kind, source, path, name, people):
+    """Writes a file whose network computes in 8-bit integers.
+
+    Crop and decoding stay float32: pixels of a photograph do not fit 8 bits.
+
+    Args:
+        kind: of `QUANTISERS`.
+        source: a float32 file of that kind; its description is kept.
+        path: of the file to write.
+        name: of the Keras model: the scope of what is quantised.
+        people: list of pairs of a photograph and a box, which set the ranges.
+    """
+    inputs = [{"image": image, "box": box} for image, box in people]
+    QUANTISERS[kind](source, path, name, inputs)

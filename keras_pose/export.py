@@ -84,9 +84,10 @@ class Config:
     """Store the weights of litert, onnx and openvino in half precision, in
     files of other names (pose_half): half the size."""
     int8: Path | None = None
-    """Also write pose_int8.tflite, a quarter of the size: the network computes
-    in 8-bit integers. The folder of a data set: people of train set the ranges,
-    people of val judge."""
+    """Also write pose_int8.tflite and pose_int8.onnx, of these formats those
+    that are written: the network computes in 8-bit integers, a quarter of the
+    size. The folder of a data set: people of train set the ranges, people of
+    val judge."""
     web: Path | None = None
     """Folder for a page that finds joints in the browser (extra onnx); see
     python -m keras_pose.demo --help."""
@@ -188,8 +189,8 @@ def convert(locator, kind, folder, check, half=False):
     return _write(folder / f"{name}{suffix}", write, description)
 
 
-def quantise(locator, source, dataset, check):
-    """Writes pose_int8.tflite beside the .tflite file `source`; as `convert`.
+def quantise(locator, kind, source, dataset, check):
+    """Writes pose_int8 beside the file `source` of that kind; as `convert`.
 
     Args:
         dataset: `data.dataset.Dataset`; its train split sets the ranges.
@@ -200,10 +201,10 @@ def quantise(locator, source, dataset, check):
     )
 
     def write(path):
-        converters.to_int8(source, path, locator.model.name, pairs)
+        converters.to_int8(kind, source, path, locator.model.name, pairs)
         check(path)
 
-    return _write(source.with_name(f"{NAME}_int8.tflite"), write, description)
+    return _write(source.with_stem(f"{NAME}_int8"), write, description)
 
 
 def write_page(locator, folder, runtime, check):
@@ -301,7 +302,7 @@ def main(config):
         names = FINDING if whole else SIGNATURES
         print(f"{folder}: signatures {', '.join(names)}.")
     for kind in others:
-        precise = kind == "litert" and config.int8
+        precise = config.int8 and kind in converters.QUANTISERS
         if not config.half or precise:
             written.append(convert(locator, kind, output, check))
         if config.half:
@@ -312,8 +313,8 @@ def main(config):
             )
         if precise:
             judge = _judge(locator, dataset, config.force)
-            source = output / f"{NAME}.tflite"
-            written.append(quantise(locator, source, dataset, judge))
+            source = output / f"{NAME}{converters.SUFFIXES[kind]}"
+            written.append(quantise(locator, kind, source, dataset, judge))
     if config.web:
         shown = portable.Locator(model, **settings, maps=True)
         write_page(
@@ -344,9 +345,9 @@ def _check_settings(config, kinds, others):
         converters.need(kind)
     if config.half and not others:
         raise ValueError(f"--half is for litert, onnx, openvino, got {kinds}")
-    if config.int8 and "litert" not in others:
-        raise ValueError(f"--int8 is for --format litert, got {kinds}")
-    if config.int8:
+    if config.int8 and not converters.QUANTISERS.keys() & others:
+        raise ValueError(f"--int8 is for --format litert or onnx, got {kinds}")
+    if config.int8 and "litert" in others:
         converters.need("int8")
 
 

@@ -5,11 +5,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_pose import agreement, converters, engines, export, portable
+from keras_pose.codecs import Heatmaps
+from keras_pose.models.heads import PoseMaps
 from keras_pose.skeletons import MPII
 from tests.test_portable import BAD_BOXES, HOSTILE, MODELS
 
@@ -152,6 +155,65 @@ def test_half_precision_halves_the_weights(locator, kind, tmp_path, oracle):
     box = np.array([[0, 0, 192, 128]], "float32")
     found = engines.open_model(path).locate(picture, box)
     np.testing.assert_allclose(found["joints"][0], joints, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", converters.QUANTISERS)
+def test_integers_find_the_dots(
+    locator, kind, oracle, tmp_path, monkeypatch, capfd
+):
+    """The network in integers, the crop in floats: pixels beyond 255."""
+    skip_without(kind, *["int8"] * (kind == "litert"))
+    drawn = [oracle.draw(oracle.cells(n), (16, 24), 20) for n in range(4)]
+    box = np.array([0, 0, 480, 320], "float32")
+    people = [(picture, box) for picture, _ in drawn], None, None
+    monkeypatch.setattr(agreement, "read_people", lambda *_: people)
+    source = export.convert(locator, kind, tmp_path, agree)
+    capfd.readouterr()
+    path = export.quantise(locator, kind, source, None, agree)
+    assert path.name == f"pose_int8{source.suffix}"
+    if kind == "onnx":  # LiteRT's library prints
+        assert capfd.readouterr() == ("", "")
+    opened = engines.open_model(path)
+    assert opened.skeleton == MPII  # the description is in this one, too
+    for picture, joints in drawn:
+        found = opened.locate(picture, box[None])
+        np.testing.assert_allclose(found["joints"][0], joints, atol=1)
+
+
+def test_the_decoding_is_not_in_integers(oracle_model, tmp_path):
+    """DARK's convolutions are no layers of the network."""
+    skip_without("onnx")
+    import onnx
+
+    dark = portable.Locator(oracle_model, decoding="dark")
+    source = export.convert(dark, "onnx", tmp_path, agree)
+    path = tmp_path / "pose_int8.onnx"
+    people = agreement.draw_people(MPII, 1)
+    converters.to_int8("onnx", source, path, dark.model.name, people)
+    before, after = (
+        [n.op_type for n in onnx.load(str(each)).graph.node]
+        for each in (source, path)
+    )
+    assert before.count("Conv") == after.count("Conv") > 1
+    assert after.count("QuantizeLinear") == 2  # in and out of the only layer
+
+
+def test_maps_of_a_single_cell_are_converted(tmp_path):
+    """Keras adds them as a bias, to a convolution that has one."""
+    skip_without("onnx")
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.AveragePooling2D(16)(keras.layers.Rescaling(0.1)(images))
+    sums = [keras.layers.Conv2D(16, 1, bias_initializer="normal")(x)]
+    sums += [keras.layers.Conv2D(16, 1, bias_initializer="normal")(x)]
+    maps = keras.layers.UpSampling2D(4)(keras.layers.Add()(sums))
+    head = PoseMaps(Heatmaps("mpii", 4))
+    alone = portable.Locator(keras.Model(images, head([maps])))
+    path = export.convert(alone, "onnx", tmp_path, agree)
+    image, box = agreement.draw_people(MPII, 1)[0]
+    found = engines.open_model(path).locate(image, box[None])
+    wanted = alone.image(image, box)["scores"]
+    np.testing.assert_allclose(found["scores"][0], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -300,7 +362,7 @@ def test_an_absent_extra_is_named(model, monkeypatch):
     [
         ({"format": ()}, "one format or more"),
         ({"half": True}, "--half is for .* got .*saved_model"),
-        ({"int8": Path("data")}, "--int8 is for"),
+        ({"int8": Path("data")}, "--int8 is for --format litert or onnx"),
     ],
 )
 def test_settings_without_an_effect_are_refused(model, settings, message):
