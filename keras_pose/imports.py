@@ -16,6 +16,7 @@ import sys
 import tempfile
 import types
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 
 SCRIPTS = ("keras-pose", "keras-pose.exe", "keras-pose-script.py")
 """File names of the console command (keras_pose/__main__.py), by system."""
@@ -80,6 +81,21 @@ class _Loader:
             self.loader.exec_module(module)
 
 
+class _Handover:
+    """Loads a module that its package has imported while it was executed: a
+    second one would have other classes of the same names."""
+
+    def __init__(self, module):
+        self.module = module
+        self.spec = module.__spec__
+
+    def create_module(self, spec):
+        return self.module
+
+    def exec_module(self, module):
+        module.__spec__ = self.spec
+
+
 class _Finder:
     """Finds modules with the other finders, and wraps their loaders."""
 
@@ -93,6 +109,11 @@ class _Finder:
         if isinstance(package, _Late) and not late:
             _execute(package)  # it may change __path__
             path = package.__path__
+            module = sys.modules.get(name)
+            if module is not None:
+                # Python takes the spec of a module that came meanwhile.
+                module.__spec__ = ModuleSpec(name, _Handover(module))
+                return module.__spec__
         elif not (late or name == "tensorflow"):
             return None
         for finder in sys.meta_path:

@@ -18,12 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import matplotlib.ticker
 import pandas as pd
-from matplotlib.figure import Figure
 
-from keras_pose import comparison, console, files, metrics
-from keras_pose.report import charts
+from keras_pose import comparison, console, files
+from keras_pose.report import charts, trade_offs
 from reproductions import flow, hsm_loss
 
 NOTHING = "From nothing"
@@ -149,10 +147,13 @@ def train_curve(config):
         table = tabulate_curve(config.photographs, lines, runs, data, split)
         with files.whole(output / CURVE[0]) as temporary:
             table.to_csv(temporary, index=False)
-        drawn = table[table["against"] == NOTHING]
-        drawn = drawn.rename(columns={"Mean": "mean", "Mean ±": "deviation"})
-        title = f"{metrics.find(data.protocol).title}, mean of the parts"
-        charts.save(draw_sizes(drawn, title), output / CURVE[1])
+        figure = trade_offs.draw_lines(
+            table[table["against"] == NOTHING],
+            "variant",
+            "people",
+            "people in training",
+        )
+        charts.save(figure, output / CURVE[1])
     columns = ["people", "variant", "against", "seeds", "Mean", "Mean ±"]
     print(table[[*columns, *comparison.DIFFERENCE]].round(2).to_string())
     print(f"\nIn {output}: {', '.join(CURVE)}")
@@ -183,42 +184,6 @@ def tabulate_curve(sizes, lines, runs, data, split):
             table.insert(2, "against", group[0])
             parts.append(table)
     return pd.concat(parts, ignore_index=True)
-
-
-def draw_sizes(table, score):
-    """A score against the number of people in training, a line per variant.
-
-    Args:
-        table: DataFrame with people, variant, mean and deviation, per cent;
-            the baseline first. Bars are one deviation each way.
-        score: name of the score.
-    """
-    figure = Figure(
-        figsize=(0.62 * charts.PAGE_WIDTH, 3.8), layout="constrained"
-    )
-    axes = figure.subplots()
-    charts.style(axes, score)
-    variants = table["variant"].unique()
-    sizes = sorted(table["people"].unique())
-    for number, (variant, color) in enumerate(
-        zip(variants, charts.cycle(variants), strict=True)
-    ):
-        rows = table[table["variant"] == variant].sort_values("people")
-        aside = 1.02 ** (number - (len(variants) - 1) / 2)  # bars stay apart
-        axes.errorbar(
-            rows["people"] * aside, rows["mean"], rows["deviation"].fillna(0),
-            color=color, label=variant, marker="o", markersize=4,
-            linewidth=1.8, capsize=3,
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.set_xlabel("people in training", color=charts.INK)
-    axes.set_ylim(bottom=0)
-    axes.legend(
-        loc="lower right", fontsize=9, frameon=False, labelcolor=charts.INK
-    )
-    return figure
 
 
 def main(config):

@@ -109,13 +109,14 @@ def draw_lines(table, group, x, label):
     groups = table.groupby(group, sort=False)
     for axes, column in zip(panels, columns, strict=True):
         charts.style(axes, "Mean of the joints" if column == "Mean" else column)
-        for (name, rows), color in zip(
-            groups, charts.cycle(groups), strict=True
+        for number, ((name, rows), color) in enumerate(
+            zip(groups, charts.cycle(groups), strict=True)
         ):
             rows = rows.sort_values(x)
+            aside = 1.02 ** (number - (len(groups) - 1) / 2)  # bars stay apart
             axes.errorbar(
-                rows[x], rows[column], rows[f"{column} ±"].fillna(0), fmt="-o",
-                color=color, label=name, linewidth=2, capsize=3,
+                rows[x] * aside, rows[column], rows[f"{column} ±"].fillna(0),
+                fmt="-o", color=color, label=name, linewidth=2, capsize=3,
             )  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_xticks(sorted(table[x].unique()))

@@ -10,6 +10,7 @@ import pytest
 
 from keras_pose import comparison
 from keras_pose.data.annotations import read_subjects
+from keras_pose.report import trade_offs
 from keras_pose.skeletons import MPII
 from reproductions import fine_tuning, flow
 
@@ -201,11 +202,11 @@ def test_a_curve_shows_the_mean_of_each_size_with_a_deviation_each_way():
             (200, "rich", 25.0, np.nan),  # one seed
             (2000, "rich", 32.0, np.nan),
         ],
-        columns=["people", "variant", "mean", "deviation"],
+        columns=["people", "variant", "Mean", "Mean ±"],
     )
-    (axes,) = fine_tuning.draw_sizes(table, "PCK@0.2").axes
-    assert axes.get_title("left") == "PCK@0.2"
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["200", "2,000"]
+    (axes,) = trade_offs.draw_lines(table, "variant", "people", "people").axes
+    assert axes.get_title("left") == "Mean of the joints"
+    assert list(axes.get_xticks()) == [200, 2000]
     nothing, rich = axes.containers
     assert nothing.get_label() == "From nothing" and rich.get_label() == "rich"
     line, _, (bars,) = nothing.lines

@@ -55,6 +55,10 @@ def test_the_claim_is_drawn_over_the_size_of_the_maps():
     strict, mean = figure.axes
     for axes, heights in ((strict, [1, 5, 10]), (mean, [40, 58, 60])):
         line = axes.get_lines()[0]  # of heatmaps
-        assert line.get_xdata().tolist() == [8, 16, 32]  # 128 / stride
+        assert np.round(line.get_xdata(orig=False)).tolist() == [
+            8,
+            16,
+            32,
+        ]  # 128 / stride
         assert line.get_ydata().tolist() == heights
     assert paper.draw_sizes(LAPTOP, table) is None
