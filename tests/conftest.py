@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import context
 
 from keras_pose import files
 from keras_pose.codecs import Heatmaps
@@ -69,9 +71,25 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """What is imported by now stays: else Python would look for garbage in it,
-    a million objects, again and again, and `clear_session` each time."""
+    a million objects, again and again, and `clear_session` each time. Networks
+    and graphs are many objects, too, which are soon freed by themselves."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    _call_operations()
+
+
+def _call_operations():
+    """A single operation runs without a graph around it.
+
+    TensorFlow wraps each kind, for every shape and name of a variable, into a
+    graph that all its optimizers look at: half a millisecond before the first
+    call, and the operations of a test run once or twice.
+    """
+    context.ensure_initialized()
+    pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction(
+        context.context()._handle, False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +158,7 @@ def without_values():
             with keras.StatelessScope(initialize_variables=False):
                 yield
         finally:
-            keras.backend.clear_session()  # forgets those variables
+            keras.backend.clear_session(free_memory=False)  # forgets those
 
     return run
 
