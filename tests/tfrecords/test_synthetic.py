@@ -1,6 +1,7 @@
 """Drawn people: the truth about each joint is the truth of the drawing."""
 
 import dataclasses
+import multiprocessing
 import shlex
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
 from keras_pose.skeletons import MPII
-from tfrecords import synthetic
+from tfrecords import shards, synthetic
 from tfrecords.drawn import clothes, figure, pose
 from tfrecords.drawn.canvas import FINE, Canvas, panel, tube
 
@@ -320,7 +321,13 @@ def test_box_errors_have_the_deviations_asked_for():
 
 
 @pytest.mark.parametrize("variety", ["plain", "rich"])
-def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path, variety):
+def test_the_records_do_not_depend_on_the_number_of_workers(
+    tmp_path, monkeypatch, variety
+):
+    # Forks of one process that has TensorFlow; test_shards.py has new ones.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([shards.__name__])
+    monkeypatch.setattr(shards, "get_context", lambda _: context)
     for workers in (1, 2):
         config = synthetic.Config(
             str(tmp_path / str(workers)), 3, 2, 0, size=48, variety=variety,
