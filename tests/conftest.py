@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import hashlib
+import multiprocessing
 import os
 import re
 import signal
@@ -196,6 +197,20 @@ def few_blocks(monkeypatch):
         return stack(x, filters, 2 if filters == 64 else 1, **settings)
 
     monkeypatch.setattr(library, "stack_residual_blocks_v1", begin)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """`forked(module)`: its worker processes are forks of one process that has
+    TensorFlow, which each new one would import for seconds."""
+
+    def patch(module):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([module.__name__])
+        monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+        monkeypatch.setattr(module, "get_context", lambda _: context, False)
+
+    return patch
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Drawn people: the truth about each joint is the truth of the drawing."""
 
 import dataclasses
-import multiprocessing
 import shlex
 
 import numpy as np
@@ -322,12 +321,9 @@ def test_box_errors_have_the_deviations_asked_for():
 
 @pytest.mark.parametrize("variety", ["plain", "rich"])
 def test_the_records_do_not_depend_on_the_number_of_workers(
-    tmp_path, monkeypatch, variety
+    tmp_path, forked, variety
 ):
-    # Forks of one process that has TensorFlow; test_shards.py has new ones.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([shards.__name__])
-    monkeypatch.setattr(shards, "get_context", lambda _: context)
+    forked(shards)  # test_shards.py has new processes
     for workers in (1, 2):
         config = synthetic.Config(
             str(tmp_path / str(workers)), 3, 2, 0, size=48, variety=variety,
