@@ -77,7 +77,8 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
-    _call_operations()
+    if keras.backend.backend() == "tensorflow":
+        _call_operations()
 
 
 def _call_operations():
