@@ -5,6 +5,8 @@ later stages of a cascade are inside. `keras_pose.export` writes it,
 `keras_pose.engines` calls it.
 """
 
+import functools
+
 import tensorflow as tf
 
 from keras_pose import everybody, portable
@@ -35,10 +37,8 @@ class Server(portable.Locator):
         )
         # What signatures share is traced once: to trace takes most of the time
         # of an export.
-        self._decode = _graph(
-            photograph.decode_still, tf.TensorSpec((), tf.string)
-        )
-        self._crop_one = _graph(self._crop_upright, photo, box)
+        self._decode = _decoder()
+        self._crop_one, self._crop_encoded = _croppers(self.size)
         self._find = _graph(self._find_cropped, crops, matrices)
         self._locate = _graph(self._locate_people, photo, boxes)
         self.encoded = _graph(self._encoded, ENCODED, boxes)
@@ -165,17 +165,6 @@ class Server(portable.Locator):
         """`find` without later stages, which alone read the photograph."""
         return self.find(None, crops, matrices)
 
-    def _crop_encoded(self, encoded, box):
-        return photograph.crop_encoded(
-            encoded,
-            box,
-            self.size,
-            lambda: self._crop_one(self._decode(encoded), box),
-        )
-
-    def _crop_upright(self, image, box):
-        return photograph.crop(image, box, self.size)
-
 
 class FinderServer(everybody.Finder):
     """Maps photographs to everybody in them; `signatures` as of `Server`."""
@@ -188,6 +177,7 @@ class FinderServer(everybody.Finder):
             for one in _cropped(self.size)
         ]
         self.find = _graph(self.find, *batches)
+        self._fit_one = _graph(self._fitted, portable.PIXELS)
         self.encoded = _graph(self._encoded, ENCODED)
         self.images = _graph(self._images, IMAGES)
         self.image = _graph(self._one, portable.PIXELS)
@@ -202,7 +192,7 @@ class FinderServer(everybody.Finder):
 
     def _encoded(self, encoded):
         """Files' bytes (B,)."""
-        return self._each(encoded, photograph.decode_still)
+        return self._each(encoded, _decoder())
 
     def _images(self, images):
         """Upright pictures (B, H, W, 3)."""
@@ -215,7 +205,7 @@ class FinderServer(everybody.Finder):
 
     def _each(self, pictures, decode):
         fitted, matrices = tf.map_fn(
-            lambda picture: self._fitted(decode(picture)),
+            lambda picture: self._fit_one(decode(picture)),
             pictures,
             parallel_iterations=PARALLEL,
             fn_output_signature=_cropped(self.size),
@@ -235,6 +225,31 @@ def serve(model, **settings):
     """The `FinderServer` or `Server` of a model, by its codec."""
     kind = FinderServer if codec_of(model).finds_everybody else Server
     return kind(model, **settings)
+
+
+@functools.cache
+def _decoder():
+    """`photograph.decode_still`, traced once for all exports of a process."""
+    return _graph(photograph.decode_still, tf.TensorSpec((), tf.string))
+
+
+@functools.cache
+def _croppers(size):
+    """`photograph.crop` and `crop_encoded`, traced once for all of a size."""
+    decode = _decoder()
+    box = tf.TensorSpec((4,), tf.float32)
+
+    def upright(image, box):
+        return photograph.crop(image, box, size)
+
+    crop = _graph(upright, tf.TensorSpec((None, None, 3), tf.uint8), box)
+
+    def encoded(encoded, box):
+        return photograph.crop_encoded(
+            encoded, box, size, lambda: crop(decode(encoded), box)
+        )
+
+    return crop, _graph(encoded, tf.TensorSpec((), tf.string), box)
 
 
 def _names(skeleton):

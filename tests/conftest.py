@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import hashlib
+import multiprocessing
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import context
 
 from keras_pose import files
 from keras_pose.codecs import Heatmaps
@@ -69,9 +72,26 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """What is imported by now stays: else Python would look for garbage in it,
-    a million objects, again and again, and `clear_session` each time."""
+    a million objects, again and again, and `clear_session` each time. Networks
+    and graphs are many objects, too, which are soon freed by themselves."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    if keras.backend.backend() == "tensorflow":
+        _call_operations()
+
+
+def _call_operations():
+    """A single operation runs without a graph around it.
+
+    TensorFlow wraps each kind, for every shape and name of a variable, into a
+    graph that all its optimizers look at: half a millisecond before the first
+    call, and the operations of a test run once or twice.
+    """
+    context.ensure_initialized()
+    pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction(
+        context.context()._handle, False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +160,7 @@ def without_values():
             with keras.StatelessScope(initialize_variables=False):
                 yield
         finally:
-            keras.backend.clear_session()  # forgets those variables
+            keras.backend.clear_session(free_memory=False)  # forgets those
 
     return run
 
@@ -178,6 +198,20 @@ def few_blocks(monkeypatch):
         return stack(x, filters, 2 if filters == 64 else 1, **settings)
 
     monkeypatch.setattr(library, "stack_residual_blocks_v1", begin)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """`forked(module)`: its worker processes are forks of one process that has
+    TensorFlow, which each new one would import for seconds."""
+
+    def patch(module):
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([module.__name__])
+        monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+        monkeypatch.setattr(module, "get_context", lambda _: context, False)
+
+    return patch
 
 
 @pytest.fixture(scope="session")

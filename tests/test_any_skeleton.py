@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import cv2
 import keras
@@ -24,11 +25,12 @@ from keras_pose.data.dataset import open_dataset
 from keras_pose.losses import JointRegression
 from keras_pose.models import heads, hourglass
 from keras_pose.models import model as models
-from keras_pose.report import pictures
+from keras_pose.report import charts, pictures
 from keras_pose.skeletons import Skeleton
 from reproductions import flow, hsm_loss
 from tfrecords import check, shards
 
+ROOT = Path(__file__).parents[1]
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 HAND = Skeleton(
     "hand",
@@ -140,6 +142,7 @@ def trained(tmp_path_factory, two_layers, eagerly):
                 )
             if skeleton not in (HAND, ARM):  # the others' .keras is served
                 patch.setattr(flow, "export", lambda *_, **__: None)
+                patch.setattr(charts, "svg", lambda _, title: title)
             hsm_loss.main(config)
         made[skeleton.name] = folder
         return folder
@@ -192,28 +195,48 @@ def test_it_is_evaluated_with_a_mirror(trained, skeleton, tmp_path, capsys):
         evaluate.main(dataclasses.replace(config, protocol="pcp-strict"))
 
 
-def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
-    """A new process with an export or a .keras file alone."""
+@pytest.fixture(scope="module")
+def stranger(trained, tmp_path_factory):
+    """What a new process prints that knows nothing of these skeletons: it loads
+    the hand's .keras file, then predicts with an export or a .keras file."""
     code = (
-        "import json, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
+        "import keras_pose, keras\n"
+        "assert callable(keras_pose.load_model)\n"
+        "late = 'estimator', 'serving', 'export', 'drawing', 'videos'\n"
+        "print([n for n in late if f'keras_pose.{n}' in sys.modules])\n"
+        "photo, *folders = map(Path, sys.argv[1:])\n"
+        "model = keras.saving.load_model(folders[0] / 'run' / 'best.keras')\n"
+        "print(model.compiled, model.output_shape, model.provenance)\n"
+        "print(*keras.saving.get_custom_objects(), 'predicted', sep='\\n')\n"
         "from keras_pose import predict\n"
         "names = 'saved_model', 'best.keras'\n"
-        "for number, folder in enumerate(map(Path, sys.argv[2:])):\n"
-        "    predict.main(predict.Config((Path(sys.argv[1]),),\n"
+        "for number, folder in enumerate(folders):\n"
+        "    predict.main(predict.Config((photo,),\n"
         "        folder / 'run' / names[number % 2],\n"
         "        output=folder / 'drawn.png', json=folder / 'found.json'))\n"
     )
-    photo = tmp_path / "photo.jpg"
+    photo = tmp_path_factory.mktemp("photo") / "photo.jpg"
     photo.write_bytes(picture(3, DOG).encoded)
     skeletons = HAND, DOTS, ARM  # an export, a .keras file, an export
     folders = [trained(skeleton) for skeleton in skeletons]
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code, str(photo), *map(str, folders)],
-        check=True,
+        cwd=ROOT,
         capture_output=True,
+        text=True,
     )
-    for skeleton, folder in zip(skeletons, folders, strict=True):
+    assert done.returncode == 0, done.stderr
+    found = dict(zip((s.name for s in skeletons), folders, strict=True))
+    return done.stdout, photo, found
+
+
+def test_they_are_predicted_by_who_knows_nothing_of_them(stranger):
+    """With an export or a .keras file alone."""
+    _, photo, folders = stranger
+    for skeleton in (HAND, DOTS, ARM):
+        folder = folders[skeleton.name]
         (found,) = json.loads((folder / "found.json").read_text())
         assert found["file_name"] == str(photo)
         keypoints = np.reshape(found["keypoints"], (-1, 3))
@@ -222,3 +245,21 @@ def test_they_are_predicted_by_who_knows_nothing_of_them(trained, tmp_path):
         header = json.loads((folder / "found-header.json").read_text())
         assert header["joints"] == list(skeleton.joints)
         assert (folder / "drawn.png").is_file()
+
+
+def test_a_saved_network_is_loaded_by_who_imports_keras_pose_alone(stranger):
+    """With its loss, optimizer and metrics; every class is registered, and what
+    photographs need is not imported."""
+    said, *_ = stranger
+    late, first, *registered = said.partition("predicted\n")[0].splitlines()
+    assert late == "[]", late
+    assert first.startswith("True (None, 1, 16, 32, 21) {"), first
+    assert "'trained_on': ['data']" in first
+    mark = r'serializable\("keras_pose"\)\n(?:@.*\n)*class (\w+)'
+    classes = {
+        f"keras_pose>{name}"
+        for path in (ROOT / "keras_pose").rglob("*.py")
+        for name in re.findall(mark, path.read_text())
+    }
+    assert len(classes) > 15
+    assert classes <= set(registered)

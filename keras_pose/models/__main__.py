@@ -318,7 +318,8 @@ def count(row):
             model = keras.Model(images, maps, name="counted")
         return macs.parameters(model), macs.macs(model) / 1e9
     finally:
-        keras.backend.clear_session()  # forgets the variables without values
+        # forgets the variables without values
+        keras.backend.clear_session(free_memory=False)
 
 
 def describe(rows):

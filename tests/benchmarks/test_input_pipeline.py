@@ -14,7 +14,8 @@ def small_photographs(monkeypatch):
     monkeypatch.setattr(input_pipeline, "PHOTOGRAPH", (360, 640))
 
 
-def test_it_measures_and_finds_equal_outputs(capsys):
+def test_it_measures_and_finds_equal_outputs(capsys, forked):
+    forked(input_pipeline.opencv_loader)
     input_pipeline.main(input_pipeline.Config(**TINY))
     printed = capsys.readouterr().out
     assert "same outputs" in printed

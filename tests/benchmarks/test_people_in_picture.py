@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import people_in_picture as benchmark
+from keras_pose.models import hourglass
 
 
 def test_a_slope_is_that_per_person_to_the_time_of_the_first():
@@ -17,7 +18,10 @@ def test_a_slope_is_that_per_person_to_the_time_of_the_first():
     assert slopes["linear"] == pytest.approx(0.6)
 
 
-def test_it_measures_pictures_with_so_many_people(capsys):
+def test_it_measures_pictures_with_so_many_people(
+    capsys, monkeypatch, two_layers
+):
+    monkeypatch.setattr(hourglass, "stacked_hourglass", two_layers)
     config = benchmark.Config(
         people=(1, 2), size=(128, 192), crop=64, filters=4, rounds=1
     )

@@ -9,7 +9,7 @@ import pytest
 from keras_pose.data import records
 from keras_pose.data.dataset import open_dataset
 from keras_pose.skeletons import MPII
-from tfrecords import synthetic
+from tfrecords import shards, synthetic
 from tfrecords.drawn import clothes, figure, pose
 from tfrecords.drawn.canvas import FINE, Canvas, panel, tube
 
@@ -320,7 +320,10 @@ def test_box_errors_have_the_deviations_asked_for():
 
 
 @pytest.mark.parametrize("variety", ["plain", "rich"])
-def test_the_records_do_not_depend_on_the_number_of_workers(tmp_path, variety):
+def test_the_records_do_not_depend_on_the_number_of_workers(
+    tmp_path, forked, variety
+):
+    forked(shards)  # test_shards.py has new processes
     for workers in (1, 2):
         config = synthetic.Config(
             str(tmp_path / str(workers)), 3, 2, 0, size=48, variety=variety,

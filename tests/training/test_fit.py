@@ -458,8 +458,11 @@ def test_impossible_settings_are_named(config, change, named):
         hsm_loss.paper().train(replace(config, **change))
 
 
-def test_data_without_validation_people_is_named(config, tmp_path):
+def test_data_without_validation_people_is_named(
+    config, tmp_path, monkeypatch, two_layers
+):
     """As LSP was converted once: train and test alone."""
+    monkeypatch.setattr(hsm_loss.hourglass, "stacked_hourglass", two_layers)
     folder = tmp_path / "lsp"
     shutil.copytree(config.data, folder)
     path = folder / DESCRIPTION
