@@ -22,6 +22,8 @@ ON_BACKENDS := tests/losses tests/metrics tests/codecs \
 	tests/training/test_optimizers.py tests/models/test_hourglass.py \
 	tests/models/test_mss_net.py tests/models/test_import_weights.py
 
+# JAX compiles much that runs once: to optimise it takes longer.
+test-backends: export XLA_FLAGS = --xla_backend_optimization_level=0
 test-backends: .venv/tested-backends
 	$(BIN)/python -m pytest tests/test_backends.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_BACKENDS)

@@ -38,7 +38,7 @@ setup(
         "safetensors>=0.4.5,<1",
         "rich>=13.7",
         "tqdm>=4.66",
-        "tyro>=1.0.6",
+        "tyro>=1.0.14",  # before, an unknown flag could be a positional value
         "tensorboard>=2.20",
     ],
     extras_require={

@@ -29,7 +29,7 @@ from keras_pose import (
 from keras_pose.crowd_skeletons import CROWDPOSE, POSETRACK
 from keras_pose.data import annotations, dataset, reading, records
 from keras_pose.models import model as models
-from keras_pose.report import history, write
+from keras_pose.report import history, learning, write
 from keras_pose.training import folder as runs
 from tests.campaign import STRANGE, Case, damage, distort
 from tests.conftest import Oracle
@@ -692,8 +692,8 @@ class Runs(Part):
         run = history.read_run(self.case)
         return (
             write._settings(run)
-            + write._curves(history.read_history(self.case))
-            + write._joint_weights(self.case / runs.JOINT_WEIGHTS)
+            + learning.curves(history.read_history(self.case))
+            + learning.joint_weights(self.case / runs.JOINT_WEIGHTS)
         )
 
     def draw(self, rng, number):

@@ -187,6 +187,9 @@ class Tags(html.parser.HTMLParser):
             self.policies.append(given["content"])
 
 
+WEIGHTS = "epoch,stack,joint,weight"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -195,6 +198,10 @@ class Tags(html.parser.HTMLParser):
         ("run.json", '{"starts_from": "best.keras"}', "starts from itself"),
         ("history.csv", "epoch\nx\n", "epoch holds other than numbers"),
         ("history.csv", "", "is damaged"),
+        ("joint_weights.csv", f"{WEIGHTS}\n1,18,neck,1\n", "hourglasses .18.$"),
+        ("joint_weights.csv", f"{WEIGHTS}\n1,1.5,neck,1\n", "hourglasses .1.5"),
+        ("joint_weights.csv", f"{WEIGHTS}\n1,1,neck,2\n", "one hourglass"),
+        ("joint_weights.csv", "epoch,stack,weight\n1,1,1\n", "no column joint"),
     ],
 )
 def test_a_damaged_run_is_named(tmp_path, name, text, message):

@@ -145,6 +145,8 @@ class Fields(Maps):
     def _highest(self, cells, labelled, size):
         """Maps (B, h, w, J), the highest of the people's Gaussians."""
         height, width = size
+        if cells.shape[1] == 0:  # Keras' minimum on PyTorch is then one number
+            return ops.zeros((ops.shape(cells)[0], *size, cells.shape[2]))
         dx = ops.arange(width, dtype="float32") - cells[..., 0:1]
         dy = ops.arange(height, dtype="float32") - cells[..., 1:2]
         squares = ops.square(dx)[..., None, :] + ops.square(dy)[..., :, None]

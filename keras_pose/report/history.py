@@ -79,11 +79,21 @@ def read_table(path, numbers=()):
 
 
 def read_weights(path):
-    """joint_weights.csv as a DataFrame with epoch, stack, joint and weight."""
+    """joint_weights.csv as a DataFrame with epoch, stack, joint and weight.
+
+    Raises:
+        ValueError: a weight is not positive, there is no column joint, or the
+            hourglasses are not 1, 2 and so on.
+    """
     table = read_table(path, ("epoch", "stack", "weight"))
     if not len(table) or not (table["weight"] > 0).all():
         raise ValueError(f"{path} is damaged: expected positive weights")
-    return table.assign(joint=table["joint"].astype(str))
+    if "joint" not in table:
+        raise ValueError(f"{path} is damaged: it has no column joint")
+    stacks = sorted(set(table["stack"].tolist()))
+    if stacks != [*range(1, len(stacks) + 1)]:
+        raise ValueError(f"{path} is damaged: it has hourglasses {stacks}")
+    return table.astype({"stack": int, "joint": str})
 
 
 def read_run(folder):

@@ -38,6 +38,8 @@ def joint_weights(path):
             "If most joints of a sample are wrong, their mean loss is above "
             "half of the largest, and the paper's rule changes no weights."
         )
+    if table["stack"].max() == 1:  # whose weights the paper's rule leaves even
+        raise ValueError(f"{path} is damaged: one hourglass, uneven weights")
     share = end["weight"] * joints
     hard, easy = (
         html.escape(f"{str(name).replace('_', ' ')} ({share[name]:.2f})")

@@ -186,6 +186,7 @@ class Record(keras.callbacks.Callback):
         self.rows = state.get("history", [])
         self.best = state.get("best")
         self.digests = state.get("sha256", {})
+        self.lost = state.get("lost", [])  # checksums of replaced best.keras
         self.skipped = 0
 
     def resume(self, model):
@@ -291,6 +292,7 @@ class Record(keras.callbacks.Callback):
             "history": self.rows,
             "run": self.run,
             "sha256": self.digests,
+            "lost": self.lost,
             "seeds": [
                 keras.ops.convert_to_numpy(v).tolist()
                 for v in _seeds(self.model)
@@ -340,6 +342,8 @@ class Record(keras.callbacks.Callback):
         )
         self._load(model, usable[epoch])
         self.best = scores[epoch]
+        if names.BEST in self.digests:  # a later stage may have started from it
+            self.lost = [*self.lost, self.digests[names.BEST]]
         with files.whole(best) as temporary:
             model.save(temporary)
         self.digests[names.BEST] = files.checksum(best)
@@ -347,7 +351,7 @@ class Record(keras.callbacks.Callback):
         with files.whole(newest.folder) as temporary:
             shutil.copytree(newest.folder, temporary)
             changes = {"best": self.best, "sha256": self.digests}
-            _seal(temporary, newest.state | changes)
+            _seal(temporary, newest.state | changes | {"lost": self.lost})
 
     def _load(self, model, checkpoint):
         try:

@@ -219,6 +219,9 @@ def describe(folder, run, before=None):
         description[START] = files.checksum(start)
     if run.starts_from:
         description["starts_from"] = os.path.relpath(start, folder)
+        stage = before and newest_checkpoint(run.starts_from)
+        if stage and before.get(START) in stage.state.get("lost", []):
+            description[START] = before[START]  # since replaced
     return description
 
 
@@ -380,7 +383,6 @@ def _is_finished(folder):
         return False
 
 
-@functools.cache  # it reads the list of all files of all packages
 @functools.cache  # it reads the files of every package
 def _versions():
     """Versions of packages; TensorFlow has several distributions."""
