@@ -218,10 +218,7 @@ def integer_pose(kind, config, folder):
     source = folder / f"pose{converters.SUFFIXES['onnx']}"
     path = source.with_stem(f"pose_int8_{kind}")
     shape = PHOTOGRAPHS["272 x 172"]
-    image = cv2.imdecode(
-        np.frombuffer(draw_photograph(*shape), "uint8"), cv2.IMREAD_COLOR
-    )
-    people = [(image, box_in(*shape))]
+    people = [(read(draw_photograph(*shape)), box_in(*shape))]
     name = build_model(config, folder).name
     converters.to_int8("onnx", source, path, name, people)
     return located_pose(kind, path)
@@ -232,10 +229,15 @@ def located_pose(kind, path):
     locate = runtimes.OPEN[kind](str(path))
 
     def pose(jpeg, box):
-        image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), cv2.IMREAD_COLOR)
-        return locate(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), box)
+        return locate(read(jpeg), box)
 
     return pose
+
+
+def read(jpeg):
+    """The file's pixels (H, W, 3) uint8, RGB."""
+    image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 PEERS = {
