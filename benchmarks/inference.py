@@ -7,9 +7,10 @@ All take the bytes of a JPEG and a box and return joints in pixels: reading,
 crop, normalisation, the same 2-stack hourglass with the same weights, and the
 quarter-cell decoding. The peer reads and crops with OpenCV, and so does ONNX
 Runtime with the network as PyTorch exports it; LiteRT, ONNX Runtime and
-OpenVINO, where installed, read with OpenCV and crop inside. "Integers" is
-pose_int8.onnx. Each lives in a process of its own; they are called in turns,
-the others rest, and the second call of each turn counts.
+OpenVINO, where installed, read with OpenCV, which shrinks a large photograph
+as the SavedModel does, and crop inside. "Integers" is pose_int8.onnx. Each
+lives in a process of its own; they are called in turns, the others rest, and
+the second call of each turn counts.
 TensorFlow splits every operation over the cores; one peer is told not to.
 
 In the end each file is opened by its runtime alone, in turns: size, and time
@@ -51,6 +52,11 @@ from benchmarks import runtimes
 runtimes.main(*sys.argv[1:])
 """
 WEIGHTS = "weights.npz"
+REDUCED = (
+    cv2.IMREAD_REDUCED_COLOR_2,
+    cv2.IMREAD_REDUCED_COLOR_4,
+    cv2.IMREAD_REDUCED_COLOR_8,
+)
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,7 @@ def converted_pose(kind, config, folder):
     locator = portable.Locator(build_model(config, folder))
     path = folder / f"pose{converters.SUFFIXES[kind]}"
     converters.CONVERTERS[kind](locator, path, {})
-    return located_pose(kind, path)
+    return located_pose(kind, path, config.size)
 
 
 def integer_pose(kind, config, folder):
@@ -218,26 +224,44 @@ def integer_pose(kind, config, folder):
     source = folder / f"pose{converters.SUFFIXES['onnx']}"
     path = source.with_stem(f"pose_int8_{kind}")
     shape = PHOTOGRAPHS["272 x 172"]
-    people = [(read(draw_photograph(*shape)), box_in(*shape))]
+    box = box_in(*shape)
+    people = [read(draw_photograph(*shape), box, config.size)]
     name = build_model(config, folder).name
     converters.to_int8("onnx", source, path, name, people)
-    return located_pose(kind, path)
+    return located_pose(kind, path, config.size)
 
 
-def located_pose(kind, path):
+def located_pose(kind, path, side):
     """(jpeg, box) -> joints, by the runtime of that kind."""
     locate = runtimes.OPEN[kind](str(path))
 
     def pose(jpeg, box):
-        return locate(read(jpeg), box)
+        image, small = read(jpeg, box, side)
+        shrink = box[2] / small[2]
+        return shrink * locate(image, small) + (shrink - 1) / 2
 
     return pose
 
 
-def read(jpeg):
-    """The file's pixels (H, W, 3) uint8, RGB."""
-    image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+def read(jpeg, box, side):
+    """A photograph as docs/exporting.md reads a large one.
+
+    Args:
+        jpeg: the file's bytes.
+        box: (4,) x, y, width, height.
+        side: of the network's input, pixels.
+
+    Returns:
+        The picture (H, W, 3) uint8, RGB, which the JPEG decoder has shrunk by
+        2, 4 or 8 if the crop has as many pixels for each of the input's, and
+        the box in it.
+    """
+    flag, shrink = cv2.IMREAD_COLOR, 1
+    for reduced in REDUCED:
+        if geometry.PADDING * max(box[2:]) >= 2 * shrink * side:
+            flag, shrink = reduced, 2 * shrink
+    image = cv2.imdecode(np.frombuffer(jpeg, "uint8"), flag)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), box / shrink
 
 
 PEERS = {
