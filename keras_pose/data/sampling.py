@@ -188,9 +188,11 @@ def _sum_blocks(values, ratio):
     blocks = (count + ratio - 1) // ratio
     # A single block of fewer lines repeats the last by a product.
     lines = tf.minimum(ratio, count)
-    index = tf.minimum(tf.range(blocks * lines), count - 1)
+    # The first lines of all blocks, then the second ...: long rows to add.
+    index = tf.range(lines)[:, None] + ratio * tf.range(blocks)
+    index = tf.minimum(tf.reshape(index, (-1,)), count - 1)
     body = tf.gather(values, index, axis=1)
-    body = tf.reshape(body, tf.stack([outer * blocks, lines, inner]))
+    body = tf.reshape(body, tf.stack([outer, lines, blocks * inner]))
     body = tf.reduce_sum(tf.cast(body, tf.float32), axis=1)
     body = tf.reshape(body, tf.stack([outer, blocks, inner]))
     lacks = tf.cast(ratio - lines, tf.float32)
