@@ -32,7 +32,7 @@ from keras_pose.models import model as models
 from keras_pose.report import history, learning, write
 from keras_pose.training import folder as runs
 from tests.campaign import STRANGE, Case, damage, distort
-from tests.conftest import Oracle
+from tests.fixtures import Oracle
 from tests.tfrecords import test_mpii
 from tfrecords import (
     check,

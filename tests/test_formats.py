@@ -399,7 +399,7 @@ def test_integers_may_lose_a_point(judge, capsys):
 
 def test_the_judges_boxes_are_those_of_evaluation(oracle_model, save, tmp_path):
     """All joints of a data set are found in the pixels of its photographs."""
-    from tests.conftest import COLORS
+    from tests.fixtures import COLORS
     from tests.test_export import photo
 
     pictures = [photo(seed, COLORS) for seed in range(5)]
