@@ -11,7 +11,6 @@ from keras_pose.data import runtime
     [
         (2, (128, 128), {}, {"intra": 1, "inter": 2}),
         (2, (96, 64), {}, {"intra": 1, "inter": 2}),
-        (2, (192, 256), {}, {"intra": 1, "inter": 2}),
         (2, (256, 256), {}, {}),
         (4, (128, 128), {}, {}),
         (2, (128, 128), {"TF_NUM_INTRAOP_THREADS": "2"}, {}),

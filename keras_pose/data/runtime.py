@@ -10,7 +10,7 @@ from keras_pose import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 """Environment variables that set TensorFlow's number of threads."""
-SMALL = 192 * 256
+SMALL = 128 * 128
 """Largest input, pixels, for which operations are not split."""
 
 
@@ -53,8 +53,7 @@ def _share_cores():
     TensorFlow splits every operation over all cores. For the small operations
     of an hourglass at 128 x 128 that costs more than it saves: without it a
     step takes 0.85 of the time and 0.75 of the CPU time
-    (benchmarks/train_step.py), and so does an epoch of OpenPose's laptop preset
-    at 192 x 256. At 256 x 256 splitting pays. For more cores the
+    (benchmarks/train_step.py). At 256 x 256 splitting pays. For more cores the
     graph has too few parallel operations.
     """
     if cores.count() != 2 or any(name in os.environ for name in THREADS):
