@@ -43,6 +43,7 @@ from keras_pose import (
     videos,
 )
 from keras_pose.console import progress, run
+from keras_pose.data import runtime
 from keras_pose.evaluation import formats
 from keras_pose.inference import journal as journals
 from keras_pose.people import join, nobody
@@ -80,6 +81,9 @@ class Config:
 def _open_model(config):
     """The `Estimator` of the settings, and what a file of predictions says of
     it; prints a warning, if there is one."""
+    size = provenance.read_input_size(config.model)
+    if size:
+        runtime.share_cores(size)
     model = estimator.Estimator(config.model, config.flip)
     if model.finds_everybody and (config.box or config.boxes):
         raise ValueError(

@@ -23,6 +23,7 @@ CONFIG = "config.json"
 """File of a saved model that holds its config."""
 DESCRIPTION = "serving.json"
 """File of an export that says what a client needs to know."""
+DAMAGE = OSError, LookupError, TypeError, ValueError, zipfile.BadZipFile
 ON_PHOTOGRAPHS = (
     f"this model was trained on {DRAWN} only: its joints on photographs are "
     "not to be relied on"
@@ -60,7 +61,36 @@ def read(path):
     Raises:
         ValueError: the config is damaged, or the facts are of another kind.
     """
-    path, content = Path(path), None
+    config = _read_config(Path(path))
+    for name in ("config", "provenance"):
+        config = config.get(name, {}) if isinstance(config, dict) else {}
+    return json.loads(to_json(config))
+
+
+def read_input_size(path):
+    """(height, width) of the input of a model or export, pixels; None if its
+    files do not say."""
+    path = Path(path)
+    try:
+        if (path / DESCRIPTION).is_file():
+            size = untrusted.read_json(path / DESCRIPTION)["input"]
+            size = size["height"], size["width"]
+        else:
+            first = _read_config(path)["config"]["layers"][0]
+            _, *size, _ = first["config"]["batch_shape"]
+    except DAMAGE:  # who opens it says what is wrong
+        return None
+    whole = len(size) == 2 and all(untrusted.is_count(n, 1) for n in size)
+    return tuple(size) if whole else None
+
+
+def _read_config(path):
+    """The config of a .keras file or the folder of a model; {} of other files.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    content = None
     if path.is_dir():
         if (path / CONFIG).is_file():
             content = untrusted.read_file(path / CONFIG)
@@ -68,10 +98,7 @@ def read(path):
         with zipfile.ZipFile(path) as file:
             if CONFIG in file.namelist():
                 content = file.read(CONFIG)
-    config = {} if content is None else untrusted.parse_json(content, path)
-    for name in ("config", "provenance"):
-        config = config.get(name, {}) if isinstance(config, dict) else {}
-    return json.loads(to_json(config))
+    return {} if content is None else untrusted.parse_json(content, path)
 
 
 def notes(facts, drawn=False):

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pose import drawing, estimator, predict
-from keras_pose.data import photograph
+from keras_pose.data import photograph, runtime
 from keras_pose.inference import journal
 from keras_pose.models.model import PoseModel
 from keras_pose.people import Poses
@@ -91,6 +91,17 @@ def test_an_export_and_its_model_agree(model, oracle_export, photo):
     )
     assert one.box.tolist() == [list(box)]
     np.testing.assert_allclose(one.joints, other.joints, atol=1e-3)
+
+
+def test_threads_are_shared_by_the_models_size(
+    model, oracle_export, photo, monkeypatch
+):
+    path, _ = photo
+    told = []
+    monkeypatch.setattr(runtime, "share_cores", told.append)
+    for source in (model, oracle_export):
+        predict.main(predict.Config((path,), model=source))
+    assert told == [(64, 96)] * 2  # the oracle's
 
 
 def test_a_phones_photograph_is_upright(

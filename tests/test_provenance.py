@@ -75,6 +75,44 @@ def test_plain_keras_keeps_the_provenance_too(saved, tmp_path):
     assert provenance.read(tmp_path / "folder") == FACTS
 
 
+def test_a_file_says_how_large_its_input_is(saved, tmp_path):
+    path = saved({})
+    assert provenance.read_input_size(path) == (24, 40)
+    with zipfile.ZipFile(path) as file:
+        file.extractall(tmp_path / "folder")
+    assert provenance.read_input_size(tmp_path / "folder") == (24, 40)
+    (tmp_path / provenance.DESCRIPTION).write_text(
+        '{"input": {"height": 256, "width": 192}}'
+    )
+    assert provenance.read_input_size(tmp_path) == (256, 192)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"input": 256}',
+        '{"input": {"height": 256}}',
+        '{"input": {"height": 256, "width": "192"}}',
+        '{"input": {"height": 256, "width": 0}}',
+        '{"input": {"height": 256, "width": 1e999}}',
+    ],
+)
+def test_a_file_that_does_not_say_its_size_is_no_error(tmp_path, text):
+    (tmp_path / provenance.DESCRIPTION).write_text(text)
+    assert provenance.read_input_size(tmp_path) is None
+    (tmp_path / provenance.DESCRIPTION).unlink()
+    (tmp_path / provenance.CONFIG).write_text(text)
+    assert provenance.read_input_size(tmp_path) is None
+    assert provenance.read_input_size(tmp_path / "absent") is None
+    assert provenance.read_input_size("hf://user/model") is None
+    broken = tmp_path / "broken.keras"
+    broken.write_bytes(b"PK\5\6" + bytes(18))  # an archive of nothing
+    assert provenance.read_input_size(broken) is None
+
+
 def test_a_model_that_says_nothing_has_an_empty_provenance(tmp_path):
     for kind in (models.PoseModel, keras.Model):
         build(kind=kind).save(tmp_path / "model.keras")

@@ -34,8 +34,7 @@ def prepare(seed, image_size):
         seed: of all random numbers.
         image_size: (height, width) of the network's input, pixels.
     """
-    if image_size[0] * image_size[1] <= SMALL:
-        _share_cores()  # first: looking for a GPU starts TensorFlow
+    share_cores(image_size)  # first: looking for a GPU starts TensorFlow
     keras.utils.set_random_seed(seed)
     # A comparison traces many networks: the warning does not apply.
     logging.getLogger("tensorflow").addFilter(_is_no_retracing)
@@ -47,7 +46,7 @@ def _is_no_retracing(record):
     return "triggered tf.function retracing" not in record.getMessage()
 
 
-def _share_cores():
+def share_cores(image_size):
     """Runs each operation on one of two cores instead of splitting it.
 
     TensorFlow splits every operation over all cores. For the small operations
@@ -55,7 +54,12 @@ def _share_cores():
     step takes 0.85 of the time and 0.75 of the CPU time
     (benchmarks/train_step.py). At 256 x 256 splitting pays. For more cores the
     graph has too few parallel operations.
+
+    Args:
+        image_size: (height, width) of the network's input, pixels.
     """
+    if image_size[0] * image_size[1] > SMALL:
+        return
     if cores.count() != 2 or any(name in os.environ for name in THREADS):
         return
     try:
