@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_pose import console, files, geometry, predict, training
+from keras_pose import console, export, files, geometry, predict, training
 from keras_pose.data import annotations, pipeline, records
 from keras_pose.data.dataset import DESCRIPTION, open_dataset
 from keras_pose.inference import top_down
@@ -96,6 +96,15 @@ def fits(eagerly):
         yield seen
 
 
+def with_used_signatures(
+    module, path, signatures, save=tf.saved_model.save
+):
+    """tf.saved_model.save without those that nothing below calls; all are in
+    tests/test_export.py."""
+    used = {name: signatures[name] for name in ("encoded", "images", "names")}
+    save(module, path, used)
+
+
 @pytest.fixture(scope="module")
 def finished(people, fits, tmp_path_factory, eagerly):
     """All stages by one command; `stopped` is what a kill in stage 2 leaves."""
@@ -110,6 +119,7 @@ def finished(people, fits, tmp_path_factory, eagerly):
         patch.setattr(Plateau, "on_epoch_begin", keep)
         patch.setattr(pictures, "PICTURE", 64)
         patch.setattr(charts, "svg", lambda _, title: title)  # of any run
+        patch.setattr(export.tf.saved_model, "save", with_used_signatures)
         with eagerly():
             paper.main(settings(people, folder))
     return SimpleNamespace(folder=folder, fits=fits[:], stopped=stopped)
