@@ -110,7 +110,7 @@ def test_paper_trains_reports_and_exports(
     assert re.search(r'"[A-Z].+"', paper.__doc__), "the paper's title"
     fields = {field.name for field in dataclasses.fields(paper.Config)}
     small = {"stacks": 1, "stages": 2, "filters": 8, "window": 16}
-    small |= {"batch_size": 4, "width": 1 / 16, "block": "residual"}
+    small |= {"batch_size": 8, "width": 1 / 16, "block": "residual"}
     if name == "integral_regression":
         small["method"] = "integral_maps"
     # Networks are in tests/models; these are quicker to trace.
