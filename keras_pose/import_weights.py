@@ -52,7 +52,8 @@ class Config:
     """Whose network it is; by default the names of the tensors tell."""
     skeleton: str | None = None
     """Joints in the order of the maps: mpii, coco, lsp, flic, or a folder of
-    records; by default mpii for 16 and coco for 17."""
+    records; by default mpii for 16 and coco for 17, and Human3.6M's for the
+    authors' integral regression."""
     image_size: tuple[int, int] | None = None
     """Height and width that it was trained with; by default those of the
     published file, or 256 192 for COCO's joints and 256 256 for others; of a
@@ -137,8 +138,8 @@ def convert(checkpoint, config):
             f"the weights of {source.name} find no joints, they classify "
             "pictures: --initial-weights of a paper starts a training from them"
         )
-    joints = networks.joints_of(layers)
-    skeleton = _skeleton(config.skeleton, joints)
+    joints = networks.joints_of(layers, source)
+    skeleton = _skeleton(config.skeleton, joints, source)
     rows = published.find(source.name, joints=joints, sha256=checkpoint.sha256)
     name = config.weights.name.partition(".")[0]
     file = [row for row in rows if row.is_file(name, checkpoint.sha256)]
@@ -171,8 +172,9 @@ def convert(checkpoint, config):
     return Imported(model, network, source, ignored, rows, known is not None)
 
 
-def _skeleton(name, joints):
-    """The named skeleton, or the published one with this many joints."""
+def _skeleton(name, joints, source):
+    """The named skeleton, or the source's, or the published one with this many
+    joints."""
     if name in skeletons.SKELETONS:
         return skeletons.SKELETONS[name]
     if name is not None:
@@ -183,6 +185,8 @@ def _skeleton(name, joints):
                 f"got {name}"
             )
         return dataset.open_dataset(name).skeleton
+    if source.skeleton:
+        return source.skeleton
     known = {16: skeletons.MPII, 17: skeletons.COCO}
     if joints not in known:
         raise ValueError(
@@ -242,7 +246,8 @@ def report(config, checkpoint, found):
         f"Wrote {output} and {output.with_suffix('.json').name}.\n"
         f"Next: python -m keras_pose.predict --model {output} photo.jpg"
     )
-    for flags in {row.flags: None for row in found.published[:SHOWN]}:
+    tested = [row for row in found.published[:SHOWN] if row.score is not None]
+    for flags in {row.flags: None for row in tested}:
         print(
             f"or, as it was tested: python -m keras_pose.evaluate --model "
             f"{output} --data DIR {flags}"

@@ -109,10 +109,11 @@ def refined(images, joints):
     return maps, msr_net.msr_net(maps, features, joints)
 
 
-def deconvolved(images, joints, depth):
-    """Simple Baselines; the backbone has the form of the published weights."""
+def deconvolved(images, joints, depth, cells=1):
+    """Simple Baselines, with maps of so many cells in depth; the backbone has
+    the form of the published weights."""
     features = resnet.resnet_features(images, depth, weights="none")
-    return simple_baselines.deconvolution_head(features, joints)
+    return simple_baselines.deconvolution_head(features, joints * cells)
 
 
 def cascaded(images, joints, depth):
@@ -125,11 +126,6 @@ def pooled(images, joints, depth):
     """Direct regression on the same backbone."""
     features = resnet.resnet_features(images, depth, weights="none")
     return direct_regression.regression_head(features, joints)
-
-
-def regressed(images, joints, groups=1):
-    """One stage of DeepPose."""
-    return alexnet.alexnet(images, joints, groups=groups)
 
 
 def convolved(images, joints, depth):
@@ -151,11 +147,6 @@ def localized(images, joints, fine):
         return maps
     size = images.shape[1:3]
     return maps, efficient_localization.fine_model(maps, features, size)
-
-
-def parallel(images, joints, width):
-    """HRNet."""
-    return hrnet.hrnet(images, joints, width=width)
 
 
 def grouped(images, joints, form, **settings):
@@ -199,6 +190,13 @@ ROWS = (
         17,
         parameters=33_999_697,
     ),
+    Row(
+        "Integral regression in space, ResNet-152",
+        partial(deconvolved, depth=152, cells=72),
+        (384, 288),
+        18,
+        large=True,
+    ),
     *(
         Row(
             f"Direct regression, ResNet-{depth}",
@@ -214,7 +212,7 @@ ROWS = (
         Row(
             f"DeepPose, AlexNet, {joints} joints"
             f"{', two groups' if groups > 1 else ''}",
-            partial(regressed, groups=groups),
+            partial(alexnet.alexnet, groups=groups),
             (220, 220),
             joints,
             *figures,
@@ -237,7 +235,7 @@ ROWS = (
     *(
         Row(
             f"HRNet-W{width}",
-            partial(parallel, width=width),
+            partial(hrnet.hrnet, width=width),
             (256, 192),
             17,
             parameters=count,

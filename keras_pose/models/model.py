@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_pose import choices, files, provenance, untrusted
-from keras_pose.models import local_contrast, windows
+from keras_pose.models import local_contrast, volumes, windows
 from keras_pose.models.alexnet import LocalResponseNorm
 from keras_pose.models.cascade import stages_of
 from keras_pose.models.center_map import CenterMap
@@ -352,6 +352,7 @@ KNOWN = {
             *(local_contrast.LocalContrast, local_contrast.HalfSize),
             *(windows.WindowCorners, windows.CutWindows, windows.WindowConv2D),
             *(windows.JointMaps, windows.PlaceWindows),
+            volumes.OverDepth,
         )
     },
     "keras_pose>LocalResponseNorm": LocalResponseNorm,

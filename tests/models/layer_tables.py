@@ -315,6 +315,18 @@ def integral(table, old=False):
     return under("head", renamed)
 
 
+def volume(table):
+    """The authors' names of the same layers."""
+    places = {"final_layer": "9"}
+    for i in range(9):
+        places[f"deconv_layers.{i}"] = str(i)
+    return {
+        f"head.features.{places[place]}.{kind}": shape
+        for name, shape in table.items()
+        for place, _, kind in [name.rpartition(".")]
+    }
+
+
 CLASSES = {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
 HRNET_CLASSES = merged(
     layer("incre_modules.0", 1, 32, 32),
@@ -340,6 +352,12 @@ NETWORKS = {
     "integral-mmpose": [
         (merged(under("backbone", RESNET_50), integral(upsampling(), old)), {})
         for old in (False, True)
+    ],
+    "integral": [
+        (
+            merged(under("backbone", RESNET_152), volume(upsampling(18 * 72))),
+            {},
+        )
     ],
     "deeppose-mmpose": [
         (merged(under("backbone", RESNET_50), under(head, regression())), {})

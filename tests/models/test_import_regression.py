@@ -72,9 +72,9 @@ def mmpose_integral(maps, beta=1.0, debias=False):
 HEAD = tables.upsampling(filters=8)
 
 
-def deconvolved():
+def deconvolved(head=HEAD):
     """Random weights by mmpose's names, and the maps that they make."""
-    weights = peers.Weights(tables.merged(TRUNK, HEAD))
+    weights = peers.Weights(tables.merged(TRUNK, head))
     weights.values["final_layer.weight"] *= 4  # peaks
     weights.values["final_layer.bias"] -= 4  # of little mass: C is small
 
@@ -111,6 +111,36 @@ def test_integral_regression_places_joints_where_mmpose_does(tmp_path, debias):
     assert np.ptp(wanted, axis=(0, 1)).min() > 8  # they are not in one place
     assert model.codec.alignment == "corner"
     assert model.provenance["source"] == "integral-mmpose"
+
+
+def test_integral_regression_in_space_places_joints_where_the_authors_do(
+    tmp_path, capsys
+):
+    """softmax_integral_tensor: a softmax over the whole volume, summed up."""
+    depth, joints = 5, 18
+    head = tables.upsampling(joints * depth, filters=8)
+    values, maps = deconvolved(head)
+    renamed = tables.volume({n: n for n in head})
+    tensors = {new: values[old] for new, old in renamed.items()}
+    tensors |= {name: values[name] for name in TRUNK}
+    found, model = imported(tmp_path, tensors)
+    b, _, h, w = maps.shape
+    shares = maps.reshape(b, joints, -1)
+    shares = np.exp(shares - shares.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    shares = shares.reshape(b, joints, depth, h, w)
+    x = (shares.sum((2, 3)) * np.arange(w)).sum(-1) / w
+    y = (shares.sum((2, 4)) * np.arange(h)).sum(-1) / h
+    wanted = np.stack([x, y], axis=-1) * SIZE[::-1]
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * SIZE[1])
+    assert np.ptp(wanted, axis=(0, 1)).min() > 8
+    # one map in depth alone places them elsewhere
+    front = maps.reshape(b, joints, depth, h, w)[:, :, 0]
+    assert np.abs(mmpose_integral(front) - wanted).max() > 2
+    assert model.codec.skeleton.name == "human36m"
+    said = capsys.readouterr().out
+    assert "Integral regression in space, ResNet-50" in said
+    assert "as it was tested" not in said  # in space
 
 
 def test_direct_regression_places_joints_where_mmpose_does(tmp_path, capsys):

@@ -65,7 +65,9 @@ def test_heads_of_regression_on_the_backbone_of_simple_baselines_by_hand():
             backbone = baselines[depth][0] - head
             assert count == backbone + 2 * joints * (2048 + 1)
     assert table.DIRECT[(224, 224), 14][50] == 23_565_404
-    (integral,) = [row for row in table.ROWS if "Integral" in row.name]
+    (integral,) = [
+        row for row in table.ROWS if "Integral regression, " in row.name
+    ]
     same = table.BASELINES[(256, 192), 17][50][0]
     assert integral.parameters == same
     assert integral.build.func is table.deconvolved

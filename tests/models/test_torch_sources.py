@@ -70,7 +70,6 @@ def test_a_source_may_be_named():
     "name, named",
     [
         ("backbone.hourglass_modules.0.up1.0.conv1.weight", "hourglass-52"),
-        ("head.features.0.weight", "three dimensions .*integral-human-pose"),
         ("head.loss_module.flow_model.loc", "likelihood estimation"),
     ],
 )
@@ -83,6 +82,8 @@ def test_other_networks_are_refused_by_name(name, named):
 def test_integral_regression_has_the_layers_of_simple_baselines():
     table = layer_tables.under("head", layer_tables.upsampling())
     wanted = layers(table | {"backbone.layer4.0.conv1.weight": ()})
+    table = layer_tables.volume(layer_tables.upsampling())
+    assert layers(table | {"backbone.layer4.0.conv1.weight": ()}) == wanted
     for old in (False, True):
         table = layer_tables.integral(layer_tables.upsampling(), old)
         found = layers(table | {"backbone.layer4.0.conv1.weight": ()})

@@ -96,9 +96,7 @@ def fits(eagerly):
         yield seen
 
 
-def with_used_signatures(
-    module, path, signatures, save=tf.saved_model.save
-):
+def with_used_signatures(module, path, signatures, save=tf.saved_model.save):
     """tf.saved_model.save without those that nothing below calls; all are in
     tests/test_export.py."""
     used = {name: signatures[name] for name in ("encoded", "images", "names")}

@@ -35,6 +35,15 @@ def resnet(path):
     raise _unknown(path)
 
 
+def integral(path):
+    """Of the authors' integral regression, with three deconvolutions."""
+    part = re.fullmatch(r"features\.(\d)", path)
+    if not part:
+        return resnet(path)
+    last = part[1] == "9"
+    return resnet("final_layer" if last else f"deconv_layers.{part[1]}")
+
+
 def _block(stage, number, part, kind):
     return f"conv{int(stage) + 1}_block{int(number) + 1}_{part}_{kind}"
 

@@ -28,6 +28,7 @@ from keras_pose.models import (
     openpose,
     resnet,
     simple_baselines,
+    volumes,
 )
 from keras_pose.models.model import PoseModel
 from keras_pose.models.torch_weights import fields, sources
@@ -56,7 +57,7 @@ def build(source, layers, skeleton, size, **settings):
             the network cannot have, or a layer that is missing, left over or of
             another shape.
     """
-    joints = joints_of(layers)
+    joints = joints_of(layers, source)
     if joints != len(skeleton.joints):
         raise ValueError(
             f"{skeleton.name} has {len(skeleton.joints)} joints, but the "
@@ -115,12 +116,18 @@ def _from_center(points, size):
     return points | {"bias": bias + np.tile(half, len(bias) // 2)}
 
 
-def joints_of(layers):
+def joints_of(layers, source=None):
     """Number of the joints that a network with these layers finds.
+
+    Args:
+        layers: of `conversion.layers_of`.
+        source: whose joints may be known; None: count the maps.
 
     Raises:
         ValueError: none.
     """
+    if source and source.skeleton:
+        return len(source.skeleton.joints)
     if POINTS in layers:
         return kernel_shape(layers, POINTS, 2)[-1] // 2
     if fields.count_stages(layers):
@@ -214,6 +221,13 @@ def _integral(source, images, layers):
     """Simple Baselines whose maps are averaged."""
     title, maps = _simple_baselines(source, images, layers)
     return title.replace("Simple Baselines", "Integral regression"), maps
+
+
+def _volume(source, images, layers):
+    """The same with maps in depth, of which x and y remain."""
+    title, volume = _integral(source, images, layers)
+    maps = volumes.OverDepth(joints_of(layers, source), name="over_depth")
+    return title.replace("regression", "regression in space"), [maps(volume[0])]
 
 
 def _simple_baselines(source, images, layers):
@@ -340,6 +354,7 @@ NETWORKS = {
     "hourglass": _hourglass,
     "cpm": _cpm,
     "integral": _integral,
+    "volume": _volume,
     "direct": _direct,
     "openpose": _openpose,
     "lightweight openpose": _lightweight_openpose,
@@ -347,6 +362,7 @@ NETWORKS = {
 """By `Source.network`: (source, images, layers) -> title, outputs by stage."""
 CODECS = {
     "integral": Expectation,
+    "volume": Expectation,
     "direct": Coordinates,
     "openpose": Fields,
     "lightweight openpose": Fields,

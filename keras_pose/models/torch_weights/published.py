@@ -130,7 +130,7 @@ def find(source, network=None, size=None, joints=None, sha256=""):
     return same or rows
 
 
-JOINTS = {"coco": 17, "mpii": 16}
+JOINTS = {"coco": 17, "mpii": 16, "human36m": 18}
 
 
 def _row(line, shared, network):

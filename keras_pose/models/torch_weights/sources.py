@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from keras_pose import choices
+from keras_pose import choices, crowd_skeletons
 from keras_pose.models.torch_weights import names as layers
+from keras_pose.skeletons import Skeleton
 
 NORM = r"(weight|bias|running_mean|running_var)"
 CONV = r"(weight|bias)"
@@ -90,6 +91,8 @@ class Source:
     limbs: tuple[tuple[int, int], ...] = ()
     """Of part affinity fields, in the order of their channels: indices of
     `codecs.COCO18`."""
+    skeleton: Skeleton | None = None
+    """Its joints; None: those of MPII or COCO, by their number."""
     size: tuple[int, int] | None = None
     """Height and width of its pictures; None: they depend on the joints."""
     pixel_offset: float | tuple[float, float, float] = 0.0
@@ -249,6 +252,17 @@ SOURCES = (
         before=MMPOSE,
     ),
     Source(
+        "integral",
+        "JimmySuen/integral-human-pose",
+        (r"backbone\.layer4\.0\.conv1\.weight", r"head\.features\.9\.weight"),
+        rf"(backbone\.{TRUNK}|head\.features\.([036]\.weight|[147]\.{NORM}"
+        rf"|9\.{CONV}))",
+        layers.integral,
+        "volume",
+        before=MMPOSE,
+        skeleton=crowd_skeletons.HUMAN36M,
+    ),
+    Source(
         "deeppose-mmpose",
         "open-mmlab/mmpose",
         (
@@ -340,9 +354,6 @@ SOURCES = (
 )
 """In the order in which they are tried."""
 REFUSED = {
-    r"head\.features\.0\.weight": "the authors' integral regression is in "
-    "three dimensions (JimmySuen/integral-human-pose: its 2D form is not "
-    "implemented); mmpose's is in two",
     r"(keypoint_)?head\.loss_module\..*": "mmpose's regression with residual "
     "log-likelihood estimation (RLE) predicts deviations, too, which is not "
     "supported",
