@@ -1,4 +1,4 @@
-"""Skeletons of data sets of several people, and of published weights.
+"""Skeletons of data sets of several people.
 
 They are not known by name: dataset.json and models store them completely.
 """
@@ -73,47 +73,3 @@ POSETRACK = Skeleton(
 )
 """M. Andriluka et al., CVPR 2018: the 15 joints that are scored, without the
 ears of the files."""
-
-HUMAN36M = Skeleton(
-    "human36m",
-    (
-        "pelvis",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "spine",
-        "upper_neck",
-        "nose",
-        "head_top",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "thorax",
-    ),
-    both_sides(
-        ("hip", "knee"),
-        ("knee", "ankle"),
-        ("shoulder", "elbow"),
-        ("elbow", "wrist"),
-    )
-    + (
-        ("pelvis", "right_hip"),
-        ("pelvis", "left_hip"),
-        ("pelvis", "spine"),
-        ("pelvis", "thorax"),
-        ("thorax", "upper_neck"),
-        ("thorax", "nose"),
-        ("upper_neck", "head_top"),
-        ("thorax", "left_shoulder"),
-        ("thorax", "right_shoulder"),
-    ),
-)
-"""C. Ionescu et al., TPAMI 2014: 17 joints, with MPII's thorax behind them and
-the limbs as in JimmySuen/integral-human-pose, whose names of MPII's joints are
-MPII's here."""

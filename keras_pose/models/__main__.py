@@ -16,9 +16,8 @@ Weights  python -m keras_pose.models --weights
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import keras
@@ -128,6 +127,11 @@ def pooled(images, joints, depth):
     return direct_regression.regression_head(features, joints)
 
 
+def regressed(images, joints, groups=1):
+    """One stage of DeepPose."""
+    return alexnet.alexnet(images, joints, groups=groups)
+
+
 def convolved(images, joints, depth):
     """ResNet-FCN on the same backbone."""
     features = resnet.resnet_features(images, depth, weights="none")
@@ -147,6 +151,11 @@ def localized(images, joints, fine):
         return maps
     size = images.shape[1:3]
     return maps, efficient_localization.fine_model(maps, features, size)
+
+
+def parallel(images, joints, width):
+    """HRNet."""
+    return hrnet.hrnet(images, joints, width=width)
 
 
 def grouped(images, joints, form, **settings):
@@ -212,7 +221,7 @@ ROWS = (
         Row(
             f"DeepPose, AlexNet, {joints} joints"
             f"{', two groups' if groups > 1 else ''}",
-            partial(alexnet.alexnet, groups=groups),
+            partial(regressed, groups=groups),
             (220, 220),
             joints,
             *figures,
@@ -235,7 +244,7 @@ ROWS = (
     *(
         Row(
             f"HRNet-W{width}",
-            partial(hrnet.hrnet, width=width),
+            partial(parallel, width=width),
             (256, 192),
             17,
             parameters=count,
@@ -302,10 +311,6 @@ ROWS = (
 )
 
 
-EACH = dict.fromkeys(("name", "network", "size", "score", "sigma"))
-"""What differs among rows that are listed together."""
-
-
 def count(row):
     """The trainable parameters and the GMACs of a `Row`, from its graph."""
     try:
@@ -320,26 +325,9 @@ def count(row):
         keras.backend.clear_session(free_memory=False)
 
 
-def describe(rows):
-    """A text of `published.Published` rows: those of one test together."""
-    lines = []
-    for row, group in groupby(rows, lambda row: replace(row, **EACH)):
-        title = f"{row.source}: {row.place} ({row.licence})"
-        if title not in lines:
-            lines += ["", title]
-        test = f"; {row.test}" if row.test else ""
-        lines.append(f"  {row.data} val, {row.measure}{test}")
-        for one in group:
-            network = one.network.rpartition(", ")[2]
-            size = "x".join(map(str, one.size))
-            score = "-" if one.score is None else f"{one.score:.1f}"
-            lines.append(f"    {network:<11}{size:<9}{score:>4}  {one.name}")
-    return "\n".join(lines[1:])
-
-
 def list_weights(output=None):
     """Prints the published weights; writes them as CSV to `output`."""
-    print(describe(published.PUBLISHED))
+    print(published.describe(published.PUBLISHED))
     print(
         "\nThe scores are those that the repositories print; a dash: none. "
         "MMPose blurs maps\nbefore decoding dark, which is not done here. "

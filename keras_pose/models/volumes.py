@@ -1,4 +1,4 @@
-"""Maps with depth, which networks of joints in space have, seen from the front.
+"""Maps with depth, of networks of joints in space, seen from the front.
 
 X. Sun et al., "Integral Human Pose Regression", ECCV 2018: in space a joint is
 the mean position under the softmax of a volume, eq. (2). Its x and y are those
@@ -8,6 +8,8 @@ map: of the logarithm of the sum over depth of exp(volume).
 
 import keras
 from keras import layers, ops
+
+from keras_pose.skeletons import Skeleton, both_sides
 
 
 @keras.saving.register_keras_serializable("keras_pose")
@@ -55,3 +57,48 @@ class OverDepth(layers.Layer):
     def get_config(self):
         """Everything `__init__` takes."""
         return super().get_config() | {"joints": self.joints}
+
+
+HUMAN36M = Skeleton(
+    "human36m",
+    (
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "upper_neck",
+        "nose",
+        "head_top",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "thorax",
+    ),
+    both_sides(
+        ("hip", "knee"),
+        ("knee", "ankle"),
+        ("shoulder", "elbow"),
+        ("elbow", "wrist"),
+    )
+    + (
+        ("pelvis", "right_hip"),
+        ("pelvis", "left_hip"),
+        ("pelvis", "spine"),
+        ("pelvis", "thorax"),
+        ("thorax", "upper_neck"),
+        ("thorax", "nose"),
+        ("upper_neck", "head_top"),
+        ("thorax", "left_shoulder"),
+        ("thorax", "right_shoulder"),
+    ),
+)
+"""C. Ionescu et al., TPAMI 2014: 17 joints, with MPII's thorax behind them and
+the limbs as in JimmySuen/integral-human-pose, whose names of MPII's joints are
+MPII's here."""

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from keras_pose import crowd_skeletons, metrics, skeletons
+from keras_pose import metrics, skeletons
 from keras_pose.codecs import gaussians
 from keras_pose.models import __main__ as networks
+from keras_pose.models import volumes
 from keras_pose.models.torch_weights import published, sources
 from keras_pose.models.torch_weights.published import PUBLISHED
 
@@ -17,8 +18,8 @@ BASELINE = "Simple Baselines, ResNet-50"
 def test_a_row_uses_the_words_of_the_library(row):
     assert row.source in [source.name for source in sources.SOURCES]
     assert row.protocol is None or row.protocol in metrics.PROTOCOLS
-    if row.skeleton == crowd_skeletons.HUMAN36M.name:
-        found = crowd_skeletons.HUMAN36M
+    if row.skeleton == volumes.HUMAN36M.name:
+        found = volumes.HUMAN36M
     else:
         found = row.skeleton and skeletons.find(row.skeleton)
     assert found is None or len(found.joints) == published.JOINTS[found.name]

@@ -5,7 +5,8 @@ A score that no repository prints is None. `published_tables` has the rows.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from keras_pose.models.torch_weights.published_tables import (
     ANNOTATED,
@@ -130,6 +131,25 @@ def find(source, network=None, size=None, joints=None, sha256=""):
     return same or rows
 
 
+def describe(rows):
+    """A text of `Published` rows: those of one test together."""
+    lines = []
+    for row, group in groupby(rows, lambda row: replace(row, **EACH)):
+        title = f"{row.source}: {row.place} ({row.licence})"
+        if title not in lines:
+            lines += ["", title]
+        test = f"; {row.test}" if row.test else ""
+        lines.append(f"  {row.data} val, {row.measure}{test}")
+        for one in group:
+            network = one.network.rpartition(", ")[2]
+            size = "x".join(map(str, one.size))
+            score = "-" if one.score is None else f"{one.score:.1f}"
+            lines.append(f"    {network:<11}{size:<9}{score:>4}  {one.name}")
+    return "\n".join(lines[1:])
+
+
+EACH = dict.fromkeys(("name", "network", "size", "score", "sigma"))
+"""What differs among rows that are listed together."""
 JOINTS = {"coco": 17, "mpii": 16, "human36m": 18}
 
 

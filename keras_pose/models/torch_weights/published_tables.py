@@ -67,7 +67,7 @@ SPACE = POINTS | {
     "place": "JimmySuen/integral-human-pose",
     "licence": "MIT",
     "data": "Human3.6M, MPII and COCO",
-    "measure": "in space",
+    "measure": "distance in space",
     "skeleton": "human36m",
     "beta": 1.0,
 }

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from keras_pose import choices, crowd_skeletons
+from keras_pose import choices
+from keras_pose.models import volumes
 from keras_pose.models.torch_weights import names as layers
 from keras_pose.skeletons import Skeleton
 
@@ -260,7 +261,7 @@ SOURCES = (
         layers.integral,
         "volume",
         before=MMPOSE,
-        skeleton=crowd_skeletons.HUMAN36M,
+        skeleton=volumes.HUMAN36M,
     ),
     Source(
         "deeppose-mmpose",
