@@ -159,6 +159,12 @@ def test_no_curve_is_smoothed_across_stages_and_their_borders_are_marked():
     assert [text.get_text() for text in axes.texts] == ["stage 2", "stage 3"]
     report = charts.draw_history(run, "pckh").axes[0]
     assert [text.get_text() for text in report.texts] == ["stage 2", "stage 3"]
+    single, shorter, other = history(*[0] * 32), run[:25], run.copy()
+    other["stage"] = np.repeat([1, 2, 3], [15, 5, 12])
+    cases = ([single, shorter], ["stage 2", "stage 3"]), ([other], ["stage 2"])
+    for more, named in cases:
+        figure = charts.draw_curves({"mss": [run], "more": more}, "pckh", 3)
+        assert [text.get_text() for text in figure.axes[1].texts] == named
 
 
 def test_seeds_may_end_at_different_epochs():

@@ -331,16 +331,15 @@ def _stages(history):
 
 
 def _mark_stages(axes, histories, named):
-    """A dotted line between the epochs where any of the runs changes stage.
-
-    `named` writes the number of the stage at the bottom of the line.
-    """
-    borders = {
-        (history["epoch"].iloc[i] - 0.5, _stages(history)[i])
+    """A dotted line where a stage begins, if all runs that have it begin it at
+    the same epoch; with its number at the bottom if `named`."""
+    starts = {
+        (_stages(history)[i], history["epoch"].iloc[i] - 0.5)
         for history in histories
         for i in stage_borders(_stages(history))
     }
-    for at, stage in sorted(borders):
+    times = [stage for stage, _ in starts].count
+    for stage, at in filter(lambda start: times(start[0]) == 1, sorted(starts)):
         axes.axvline(at, color=INK, linewidth=1, linestyle=(0, (1, 3)))
         if named:
             axes.annotate(
