@@ -23,7 +23,6 @@ CONFIG = "config.json"
 """File of a saved model that holds its config."""
 DESCRIPTION = "serving.json"
 """File of an export that says what a client needs to know."""
-DAMAGE = OSError, LookupError, TypeError, ValueError, zipfile.BadZipFile
 ON_PHOTOGRAPHS = (
     f"this model was trained on {DRAWN} only: its joints on photographs are "
     "not to be relied on"
@@ -78,7 +77,7 @@ def read_input_size(path):
         else:
             first = _read_config(path)["config"]["layers"][0]
             _, *size, _ = first["config"]["batch_shape"]
-    except DAMAGE:  # who opens it says what is wrong
+    except Exception:  # zipfile raises anything; who opens it says what it is
         return None
     whole = len(size) == 2 and all(untrusted.is_count(n, 1) for n in size)
     return tuple(size) if whole else None
@@ -97,6 +96,8 @@ def _read_config(path):
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             if CONFIG in file.namelist():
+                size = file.getinfo(CONFIG).file_size
+                untrusted.check_unpacked(path, size, path.stat().st_size)
                 content = file.read(CONFIG)
     return {} if content is None else untrusted.parse_json(content, path)
 

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -111,6 +112,24 @@ def test_a_file_that_does_not_say_its_size_is_no_error(tmp_path, text):
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"PK\5\6" + bytes(18))  # an archive of nothing
     assert provenance.read_input_size(broken) is None
+
+
+def test_a_config_that_cannot_be_unpacked_is_left_to_who_opens_it(tmp_path):
+    """Damaged bytes in it, or far more than the file has."""
+    damaged, bomb = tmp_path / "damaged.keras", tmp_path / "bomb.keras"
+    for path, content in ((damaged, b"{}" * 50), (bomb, bytes(2**28))):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr(provenance.CONFIG, content)
+    content = bytearray(damaged.read_bytes())
+    start = content.index(provenance.CONFIG.encode()) + len(provenance.CONFIG)
+    content[start : start + 4] = b"\xff" * 4
+    damaged.write_bytes(content)
+    with pytest.raises(zlib.error), zipfile.ZipFile(damaged) as file:
+        file.read(provenance.CONFIG)
+    assert provenance.read_input_size(damaged) is None
+    assert provenance.read_input_size(bomb) is None
+    with pytest.raises(ValueError, match="unpack"):
+        provenance.read(bomb)
 
 
 def test_a_model_that_says_nothing_has_an_empty_provenance(tmp_path):
