@@ -114,7 +114,7 @@ def test_integral_regression_places_joints_where_mmpose_does(tmp_path, debias):
 
 
 def test_integral_regression_in_space_places_joints_where_the_authors_do(
-    tmp_path, capsys
+    tmp_path, monkeypatch, capsys
 ):
     """softmax_integral_tensor: a softmax over the whole volume, summed up."""
     depth, joints = 5, 18
@@ -138,9 +138,16 @@ def test_integral_regression_in_space_places_joints_where_the_authors_do(
     front = maps.reshape(b, joints, depth, h, w)[:, :, 0]
     assert np.abs(mmpose_integral(front) - wanted).max() > 2
     assert model.codec.skeleton.name == "human36m"
+    assert "Integral regression in space, ResNet-50" in capsys.readouterr().out
+    # a published file, whose score is a distance in space, repeats no test
+    row = published.find("integral")[0]
+    monkeypatch.setattr(
+        published.Published, "is_file", lambda self, *_: self is row
+    )
+    imported(tmp_path, tensors)
     said = capsys.readouterr().out
-    assert "Integral regression in space, ResNet-50" in said
-    assert "as it was tested" not in said  # in space
+    assert f"This is {row.name}: {row.data}: no published score" in said
+    assert "as it was tested" not in said
 
 
 def test_direct_regression_places_joints_where_mmpose_does(tmp_path, capsys):
