@@ -322,6 +322,16 @@ def test_threads_do_not_matter(seven, monkeypatch):
     assert_same(*batches)
 
 
+def test_no_pipeline_has_a_tuner_whose_sleep_its_end_waits_for(seven):
+    for made in (
+        pipeline.load(seven, "train", (64, 64), 2, training=True),
+        pipeline.load(seven, "train", (64, 64), 2).repeat(),
+        pipeline.augmented(seven, "train", (64, 64), 2),
+        pipeline.views(seven, "train", (64, 64), 2),
+    ):
+        assert made.options().autotune.enabled is False
+
+
 def test_an_epoch_shows_everybody_once_in_another_order(seven):
     ((images, _),) = take(1, seven, "train", (16, 24), 7)
     orders = []

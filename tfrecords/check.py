@@ -118,8 +118,9 @@ def _pictures(data, shard, failures):
     if files.checksum(path) != shard["sha256"]:
         failures.append(f"{path}: wrong checksum")
     index = -1
+    read = tf.data.TFRecordDataset(str(path)).with_options(reading.UNTUNED)
     try:
-        for index, record in enumerate(tf.data.TFRecordDataset(str(path))):
+        for index, record in enumerate(read):
             try:
                 yield inspect(record, data)
             except (ValueError, tf.errors.OpError) as error:

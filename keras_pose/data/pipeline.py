@@ -307,4 +307,4 @@ def _crops(dataset, index, samples, size, neighbours, around, mask_stride):
 
     return samples.map(
         as_written(crops), num_parallel_calls=THREADS, deterministic=True
-    )
+    ).with_options(reading.UNTUNED)

@@ -36,6 +36,11 @@ PLACES = {
     "checksum": "int64",
 }
 """Types of the columns of an index about the record itself."""
+UNTUNED = tf.data.Options()
+"""Of every `tf.data.Dataset`: all its numbers of threads are given, none is to
+be tuned. TensorFlow's tuner sleeps for 10, 20, 40 ms ... a minute, and an
+iterator that ends sometimes waits until it wakes: up to as long as it lived."""
+UNTUNED.autotune.enabled = False
 
 
 @dataclass(frozen=True)
@@ -332,7 +337,7 @@ def _what_is_wrong(path, size, shard):
     """The error about a shard whose size or checksum differs."""
     number = 0
     try:
-        for _ in tf.data.TFRecordDataset(path):
+        for _ in tf.data.TFRecordDataset(path).with_options(UNTUNED):
             number += 1
     except tf.errors.DataLossError:
         return (
