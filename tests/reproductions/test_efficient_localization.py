@@ -19,7 +19,8 @@ SIZE = (32, 48)
 
 
 def small(**settings):
-    given = {"image_size": SIZE, "filters": 4, "window": 16, **settings}
+    given = {"image_size": SIZE, "filters": 4, "window": 16}
+    given |= {"dropout": "spatial", **settings}
     return replace(paper.Config(preset="laptop"), **given).resolved()[0]
 
 
