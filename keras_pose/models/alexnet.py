@@ -16,6 +16,7 @@ channels; initial values.
 """
 
 import keras
+import numpy as np
 from keras import initializers, layers, ops
 
 from keras_pose import choices
@@ -54,15 +55,16 @@ class LocalResponseNorm(layers.Layer):
         self.beta = beta
 
     def call(self, x):
-        """A sum of shifted squares."""
-        channels, around = x.shape[-1], self.count // 2
-        padding = [[0, 0]] * 3 + [[around, self.count - 1 - around]]
-        squares = ops.pad(ops.square(x), padding)
-        total = sum(
-            squares[..., first : first + channels]
-            for first in range(self.count)
-        )
-        return x * ops.power(self.k + self.alpha * total, -self.beta)
+        """Squares times a band of ones: with sums of slices a step took 1.4x."""
+        first = np.arange(x.shape[-1]) - self.count // 2
+        offsets = np.arange(x.shape[-1])[:, None] - first
+        band = (offsets >= 0) & (offsets < self.count)
+        total = ops.matmul(ops.square(x), ops.cast(band, x.dtype))
+        total = self.k + self.alpha * total
+        if self.beta == 0.75:  # roots: with a power a step took 1.1x
+            root = ops.rsqrt(total)
+            return x * root * ops.sqrt(root)
+        return x * ops.power(total, -self.beta)
 
     def compute_output_shape(self, shape):
         """As the input's."""
