@@ -55,13 +55,13 @@ class LocalResponseNorm(layers.Layer):
         self.beta = beta
 
     def call(self, x):
-        """Squares times a band of ones: with sums of slices a step took 1.4x."""
+        """Squares times a band of ones; with slices a step took 1.4 times."""
         first = np.arange(x.shape[-1]) - self.count // 2
         offsets = np.arange(x.shape[-1])[:, None] - first
         band = (offsets >= 0) & (offsets < self.count)
         total = ops.matmul(ops.square(x), ops.cast(band, x.dtype))
         total = self.k + self.alpha * total
-        if self.beta == 0.75:  # roots: with a power a step took 1.1x
+        if self.beta == 0.75:  # roots: with a power a step took 1.1 times
             root = ops.rsqrt(total)
             return x * root * ops.sqrt(root)
         return x * ops.power(total, -self.beta)
